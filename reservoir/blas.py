@@ -1,0 +1,100 @@
+"""BLAS and LAPACK routines that add to their result in place and release the GIL.
+
+SciPy's own wrappers hold the GIL and copy what is not Fortran-ordered. The same library is reached here
+through the addresses SciPy publishes for Cython; ctypes releases the GIL during the call. A C-contiguous
+array (D, n) is, read by columns, the Fortran matrix (n, D), so nothing is copied or transposed.
+
+Call these under :func:`optim.threads.single_blas_thread`: threads are the caller's affair.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+from collections.abc import Callable
+
+import numpy as np
+
+_ITEM = np.dtype(np.float64).itemsize
+
+
+def add_self_product(rows: np.ndarray, total: np.ndarray) -> None:
+    """Lower triangle of ``total += rows @ rows.T``; what is above the diagonal is neither read nor written.
+
+    Parameters
+    ----------
+    rows : (m, n) float64, last axis contiguous, in
+    total : (m, m) float64, last axis contiguous, in and out, no alias of ``rows``
+    """
+    m, n = rows.shape
+    dsyrk = _routine("cython_blas", "dsyrk", 10)
+    dsyrk(b"U", b"T", _int(m), _int(n), _one(), *_matrix(rows), _one(), *_matrix(total))
+
+
+def add_product(left: np.ndarray, right: np.ndarray, total: np.ndarray) -> None:
+    """``total += left @ right.T``.
+
+    Parameters
+    ----------
+    left : (m, n) float64, last axis contiguous, in
+    right : (k, n) float64, last axis contiguous, in
+    total : (m, k) float64, last axis contiguous, in and out, no alias of the others
+    """
+    (m, n), k = left.shape, right.shape[0]
+    dgemm = _routine("cython_blas", "dgemm", 13)
+    sizes = (_int(k), _int(m), _int(n))
+    dgemm(b"T", b"N", *sizes, _one(), *_matrix(right), *_matrix(left), _one(), *_matrix(total))
+
+
+def fold_in(columns: np.ndarray, lower: np.ndarray, *, triangular: bool = False) -> None:
+    """Replace ``lower`` by L with ``L Lᵀ = lower lowerᵀ + columns columnsᵀ``, by orthogonal transformations.
+
+    This is the QR factorisation of the stacked rows [Rᵀ = lower; columnsᵀ]: no product of the data with
+    itself is formed, so the condition number is not squared.
+
+    Parameters
+    ----------
+    columns : (m, n) float64, C-contiguous, in; overwritten
+    lower : (m, m) float64, C-contiguous, in and out; only the lower triangle is read and written
+    triangular : bool
+        Whether ``columns`` is lower trapezoidal, (m, n) with n <= m and zeros for column > row; the entries
+        above the diagonal are then not read.
+
+    References
+    ----------
+    Demmel, Grigori, Hoemmen, Langou (2012), Communication-optimal parallel and sequential QR, section 3.
+    LAPACK dtpqrt.
+    """
+    m, n = columns.shape
+    # The panels are slow and the updates fast: 32 was best at m = 500 and 1000, 16 at m = 100.
+    panel = min(m, 32 if m > 256 else 16)
+    reflectors, work = np.empty((m, panel)), np.empty((m, panel))
+    info = ctypes.c_int(0)
+    dtpqrt = _routine("cython_lapack", "dtpqrt", 12)
+    sizes = (_int(n), _int(m), _int(n if triangular else 0), _int(panel))
+    scratch = (*_matrix(reflectors), work.ctypes.data)
+    dtpqrt(*sizes, *_matrix(lower), *_matrix(columns), *scratch, ctypes.byref(info))
+    assert info.value == 0, f"dtpqrt: argument {-info.value}"
+
+
+@functools.cache
+def _routine(module: str, name: str, n_arguments: int) -> Callable[..., None]:
+    # Imported here: Numba is slow to import, and only the address is wanted from it.
+    from numba.extending import get_cython_function_address
+
+    address = get_cython_function_address(f"scipy.linalg.{module}", name)
+    return ctypes.CFUNCTYPE(None, *[ctypes.c_void_p] * n_arguments)(address)
+
+
+def _matrix(a: np.ndarray) -> tuple:
+    """Pointer and leading dimension of ``a`` read as the Fortran matrix ``a.T``."""
+    leading = max(1, a.strides[0] // _ITEM if a.shape[0] > 1 else a.shape[1])
+    return a.ctypes.data, _int(leading)
+
+
+def _int(value: int) -> object:
+    return ctypes.byref(ctypes.c_int(value))
+
+
+def _one() -> object:
+    return ctypes.byref(ctypes.c_double(1.0))

@@ -1,0 +1,234 @@
+"""The Gram matrix of a readout: all that ridge regression asks of the data, summed tile by tile."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import numpy as np
+
+from optim.device import namespace, to_host
+from optim.threads import run_all, single_blas_thread
+from reservoir.blas import add_product, add_self_product
+
+# Column pieces a tile is cut into, each summed in a matrix of its own: a function of the tile's shape only,
+# so that the sums have the same bits for any number of threads. Above _ONE_SUM_FROM rows the extra matrices
+# would cost too much memory, and the blocks of one matrix are spread over the threads instead.
+_N_PIECES = 4
+_SHORTEST_PIECE = 256
+_ONE_SUM_FROM = 2048
+_BLOCK = 1024
+
+
+class Gram:
+    """Sum of Z Zᵀ over tiles Z, in float64: streamed, mergeable, and the same for any number of threads.
+
+    The D = n_features + 1 + n_outputs rows of a tile are the features, the constant row, and the targets.
+    Each column is one time step times the square root of its weight w_t, so the constant row holds √w_t::
+
+        matrix = Σ_t w_t v_t v_tᵀ,    v_t = (z_t - shift_z, 1, y_t - shift_y)
+
+    A shift close to the mean keeps data that are far from zero from cancelling; the readout undoes it.
+
+    Parameters
+    ----------
+    n_features : int >= 1
+    n_outputs : int >= 1
+    shift : (n_features + n_outputs,) array, optional
+        What was subtracted from the features and the targets before they came here. Zeros if not given.
+
+    Attributes
+    ----------
+    n_rows : int
+        Columns seen whose weight is not zero.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from reservoir.gram import Gram
+    >>> tile = np.array([[1.0, 2.0, 3.0], [1.0, 1.0, 1.0], [2.0, 4.0, 6.0]])
+    >>> gram = Gram(1, 1)
+    >>> gram.add(tile)
+    >>> gram.matrix
+    array([[14.,  6., 28.],
+           [ 6.,  3., 12.],
+           [28., 12., 56.]])
+    """
+
+    def __init__(self, n_features: int, n_outputs: int, shift: np.ndarray | None = None) -> None:
+        self.n_features = n_features
+        self.n_outputs = n_outputs
+        self.shift = as_shift(shift, n_features, n_outputs)
+        self.n_rows = 0
+        self._sums = None
+
+    @property
+    def size(self) -> int:
+        """D, the number of rows of a tile."""
+        return self.n_features + 1 + self.n_outputs
+
+    @property
+    def matrix(self):
+        """(D, D) float64, symmetric: the sum of Z Zᵀ; a fresh array."""
+        if self._sums is None:
+            return np.zeros((self.size, self.size))
+        if namespace(self._sums) is not np:
+            return self._sums + 0.0
+        lower = self._sums[0].copy()
+        for piece in self._sums[1:]:
+            lower += piece
+        full = lower + lower.T
+        np.fill_diagonal(full, lower.diagonal())
+        return full
+
+    @property
+    def weight(self) -> float:
+        """Sum of the weights."""
+        return float(self.matrix[self.n_features, self.n_features])
+
+    @property
+    def means(self):
+        """(n_features + n_outputs,) weighted means of features and targets, the shift added back."""
+        row = to_host(self.matrix[self.n_features, :])
+        return self.shift + np.delete(row, self.n_features) / row[self.n_features]
+
+    def add(self, tile, n_threads: int = 1) -> None:
+        """Add Z Zᵀ of one tile.
+
+        Parameters
+        ----------
+        tile : (D, n_columns) float64
+            Last axis contiguous if it is a NumPy array. Read only.
+        n_threads : int >= 1
+        """
+        xp = namespace(tile)
+        if xp is np:
+            check_tile(tile, self.size)
+            self._add_on_threads(tile, n_threads)
+        else:
+            product = tile @ tile.T
+            self._sums = product if self._sums is None else self._sums + product
+        self.n_rows += count_rows(tile, self.n_features)
+
+    def merge(self, other: Gram) -> None:
+        """Add what ``other`` has seen; ``other`` is unchanged. Shifts may differ: this one's is kept."""
+        check_same_kind(self, other)
+        if other._sums is None:
+            return
+        theirs = other.recentred(self.shift).matrix
+        if namespace(theirs) is not np:
+            self._sums = theirs if self._sums is None else self._sums + theirs
+        else:
+            self._allocate()
+            self._sums[0] += np.tril(theirs)
+        self.n_rows += other.n_rows
+
+    def without(self, part: Gram) -> Gram:
+        """Gram of the rows seen here but not in ``part``, which must have been merged in: a subtraction."""
+        check_same_kind(self, part)
+        return self._like(self.matrix - part.recentred(self.shift).matrix, self.n_rows - part.n_rows)
+
+    def recentred(self, shift: np.ndarray) -> Gram:
+        """The same data minus another shift. With δ = old shift - new shift, 0 in the constant row c::
+
+        M' = M + δ M_c + M_cᵀ δᵀ + M_cc δ δᵀ
+        """
+        if np.array_equal(shift, self.shift):
+            return self
+        matrix = self.matrix
+        xp = namespace(matrix)
+        delta = xp.asarray(np.insert(self.shift - shift, self.n_features, 0.0))
+        row = matrix[self.n_features, :]
+        cross = delta[:, None] * row[None, :]
+        square = row[self.n_features] * delta[:, None] * delta[None, :]
+        result = self._like(matrix + cross + cross.T + square, self.n_rows)
+        result.shift = as_shift(shift, self.n_features, self.n_outputs)
+        return result
+
+    def _like(self, matrix, n_rows: int) -> Gram:
+        result = Gram(self.n_features, self.n_outputs, self.shift)
+        result.n_rows = n_rows
+        if namespace(matrix) is np:
+            result._sums = np.tril(matrix)[None]
+        else:
+            result._sums = matrix
+        return result
+
+    def _allocate(self) -> None:
+        n_sums = 1 if self.size > _ONE_SUM_FROM else _N_PIECES
+        if self._sums is None:
+            self._sums = np.zeros((n_sums, self.size, self.size))
+        elif len(self._sums) < n_sums:
+            missing = np.zeros((n_sums - len(self._sums), self.size, self.size))
+            self._sums = np.concatenate([self._sums, missing])
+
+    def _add_on_threads(self, tile: np.ndarray, n_threads: int) -> None:
+        self._allocate()
+        if self.size > _ONE_SUM_FROM:
+            tasks = _block_tasks(tile, self._sums[0])
+        else:
+            pieces = cut_columns(tile, len(self._sums))
+            tasks = [(piece, None, total) for piece, total in zip(pieces, self._sums, strict=False)]
+        with single_blas_thread():
+            run_all(_accumulate, tasks, n_threads)
+
+
+def cut_columns(tile: np.ndarray, n_pieces: int) -> list[np.ndarray]:
+    """At most ``n_pieces`` views of consecutive columns, none empty; the cut depends on the shape only."""
+    n_columns = tile.shape[1]
+    n_pieces = min(n_pieces, -(-n_columns // _SHORTEST_PIECE))
+    edges = [k * n_columns // n_pieces for k in range(n_pieces + 1)] if n_pieces else [0]
+    return [tile[:, start:stop] for start, stop in pairwise(edges)]
+
+
+def _block_tasks(tile: np.ndarray, total: np.ndarray) -> list[tuple]:
+    """Blocks on and below the diagonal, the expensive ones first."""
+    edges = [*range(0, len(tile), _BLOCK), len(tile)]
+    blocks = [slice(start, stop) for start, stop in pairwise(edges)]
+    below = [(tile[i], tile[j], total[i, j]) for n, i in enumerate(blocks) for j in blocks[:n]]
+    return below + [(tile[i], None, total[i, i]) for i in blocks]
+
+
+def _accumulate(left: np.ndarray, right: np.ndarray | None, total: np.ndarray) -> None:
+    if right is None:
+        add_self_product(left, total)
+    else:
+        add_product(left, right, total)
+
+
+def as_shift(shift: np.ndarray | None, n_features: int, n_outputs: int) -> np.ndarray:
+    """``shift`` as a fresh (n_features + n_outputs,) float64 array, zeros for None."""
+    if shift is None:
+        return np.zeros(n_features + n_outputs)
+    shift = np.array(shift, dtype=np.float64)
+    if shift.shape != (n_features + n_outputs,):
+        raise ValueError(
+            f"shift must have shape ({n_features + n_outputs},), one value a feature and a target, "
+            f"got {shift.shape}; leave it out for no shift."
+        )
+    return shift
+
+
+def check_tile(tile: np.ndarray, size: int) -> None:
+    """Raise unless BLAS may read ``tile``: a wrong layout would be read as other numbers, in silence."""
+    is_fit = tile.ndim == 2 and tile.shape[0] == size and tile.dtype == np.float64
+    if not is_fit or (tile.size and (tile.strides[1] != 8 or tile.strides[0] < 8 * tile.shape[1])):
+        raise ValueError(
+            f"tile must be ({size}, n_columns) float64 with a contiguous last axis, got shape {tile.shape}, "
+            f"{tile.dtype}, strides {tile.strides}; use numpy.ascontiguousarray(tile, dtype=float)."
+        )
+
+
+def check_same_kind(one, other) -> None:
+    """Raise unless two accumulators have seen the same features and targets."""
+    sizes, others = (one.n_features, one.n_outputs), (other.n_features, other.n_outputs)
+    if type(one) is not type(other) or sizes != others:
+        raise ValueError(
+            f"expected a {type(one).__name__} of {sizes} features and outputs, got a {type(other).__name__} "
+            f"of {others}; merge only what was made for the same readout."
+        )
+
+
+def count_rows(tile, n_features: int) -> int:
+    """Columns of ``tile`` whose weight is not zero; a weight of zero is an exact sentinel."""
+    xp = namespace(tile)
+    return int(xp.count_nonzero(tile[n_features, :]))

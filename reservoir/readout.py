@@ -1,0 +1,274 @@
+"""Linear readouts: ridge regression with a free intercept from the sums of a fit.
+
+For weights w_t, features z_t and targets y_t::
+
+    minimise over W, b:   Σ_t w_t |y_t - W z_t - b|² + α |W|²
+
+This is scikit-learn's Ridge: α adds to the sum, not to the mean, and b is not penalised.
+"""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from scipy.linalg import lapack, solve_triangular
+
+from optim.device import namespace
+from optim.threads import single_blas_thread
+from reservoir.blas import fold_in
+from reservoir.centring import (
+    CentredFactor,
+    centred_factor,
+    centred_rows,
+    normal_equations,
+    rounding_of_products,
+)
+from reservoir.decomposition import Decomposition, decompose, decompose_rows
+from reservoir.gram import Gram
+from reservoir.tsqr import TriangularFactor
+
+
+class IllConditionedWarning(UserWarning):
+    """The features are dependent to working precision and the penalty is too small to decide between them."""
+
+
+@dataclass(frozen=True)
+class Readout:
+    """A solved readout: prediction = features @ coef.T + intercept, in the original, unshifted data.
+
+    Attributes
+    ----------
+    coef : (n_outputs, n_features)
+    intercept : (n_outputs,), zeros where none was fitted
+    alpha : float >= 0
+    condition : float >= 1
+        Condition number of (centred Gram + α I), estimated; its square root is that of the QR problem.
+    rank : int
+        Directions of the features in use; fewer than n_features where some were lost to rounding.
+    method : "cholesky", "qr", "decomposition" or "dual"
+    """
+
+    coef: Any
+    intercept: Any
+    alpha: float
+    condition: float
+    rank: int
+    method: str
+
+    @property
+    def is_full_rank(self) -> bool:
+        """Whether every direction of the features is in use."""
+        return self.rank == self.coef.shape[1]
+
+
+def check_alpha(alpha: Any) -> float | np.ndarray:
+    """``alpha`` as a float, or as a float64 array of candidates to choose from.
+
+    Raises
+    ------
+    TypeError, ValueError
+        Unless it is a finite number >= 0, or a one-dimensional array of at least one such number.
+
+    Examples
+    --------
+    >>> from reservoir.readout import check_alpha
+    >>> check_alpha(1)
+    1.0
+    >>> check_alpha([0.1, 10])
+    array([ 0.1, 10. ])
+    """
+    wanted = "alpha must be a number >= 0, or a 1-D array of such numbers to choose from"
+    values = np.asarray(alpha)
+    if values.dtype.kind not in "iuf":
+        raise TypeError(f"{wanted}, got {alpha!r}; give for example alpha=1e-6.")
+    if values.ndim > 1 or values.size == 0:
+        raise ValueError(f"{wanted}, got shape {values.shape}; give at least one value in one dimension.")
+    if not (np.all(np.isfinite(values)) and np.all(values >= 0)):
+        raise ValueError(f"{wanted}, got {alpha!r}; give for example alpha=1e-6.")
+    return values.astype(np.float64) if values.ndim else float(values)
+
+
+def solve(moments: Gram | TriangularFactor, alpha: float, *, fit_intercept: bool = True) -> Readout:
+    """Ridge readout of the sums in ``moments``; always finite.
+
+    One penalty goes by Cholesky (Gram) or QR (factor). Where that is not trustworthy (see
+    :func:`solve_if_reliable`) the directions of the features that rounding cannot tell from zero are left
+    out, which gives the answer of least norm, and the user is warned.
+
+    Parameters
+    ----------
+    moments : Gram or TriangularFactor of at least one row
+    alpha : float >= 0
+    fit_intercept : bool
+
+    Returns
+    -------
+    Readout
+
+    Warns
+    -----
+    IllConditionedWarning
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from reservoir.gram import Gram
+    >>> from reservoir.readout import solve
+    >>> gram = Gram(1, 1)
+    >>> gram.add(np.array([[0.0, 1.0, 2.0], [1.0, 1.0, 1.0], [1.0, 3.0, 5.0]]))
+    >>> readout = solve(gram, alpha=0.0)
+    >>> round(float(readout.coef[0, 0]), 9), round(float(readout.intercept[0]), 9)
+    (2.0, 1.0)
+    """
+    readout = solve_if_reliable(moments, alpha, fit_intercept=fit_intercept)
+    if readout is not None:
+        return readout
+    decomposition = decompose(moments, fit_intercept=fit_intercept)
+    _warn_unless_reliable(decomposition, alpha, " or solver='qr'" if isinstance(moments, Gram) else "")
+    return solve_decomposed(decomposition, alpha)
+
+
+def solve_if_reliable(
+    moments: Gram | TriangularFactor, alpha: float, *, fit_intercept: bool = True
+) -> Readout | None:
+    """As :func:`solve`, but None where rounding of ``moments`` outweighs the penalty.
+
+    This is how ``solver="auto"`` decides: None from a Gram means that the fit is repeated with a
+    TriangularFactor, or, where the data cannot be had again, that :func:`solve` is called and warns.
+    """
+    if isinstance(moments, TriangularFactor):
+        return _by_qr(centred_factor(moments, fit_intercept=fit_intercept), alpha, moments.shift)
+    equations = normal_equations(moments, fit_intercept=fit_intercept)
+    if namespace(equations.gram) is np:
+        solved = _solve_positive(equations.gram, equations.cross, alpha, equations.rounding)
+        if solved is None:
+            return None
+        coef, condition = solved
+        rank = coef.shape[0]
+        return _readout(coef.T, equations, moments.shift, alpha, condition, rank, "cholesky")
+    decomposition = decompose(moments, fit_intercept=fit_intercept)
+    return solve_decomposed(decomposition, alpha) if decomposition.is_reliable(alpha) else None
+
+
+def solve_decomposed(decomposition: Decomposition, alpha: float) -> Readout:
+    """Ridge readout at one penalty from a decomposition, which serves any number of them. Does not warn."""
+    d = decomposition
+    xp = namespace(d.values)
+    coef = (d.vectors @ d.coefficients(alpha)).T
+    rank = d.rank(alpha)
+    largest = float(xp.max(d.values)) + alpha
+    smallest = max(float(xp.min(d.values)) if d.values.shape[0] == coef.shape[1] else 0.0, 0.0) + alpha
+    condition = largest / smallest if smallest > 0.0 else np.inf
+    return _readout(coef, d, d.shift, alpha, condition, rank, "decomposition")
+
+
+def solve_dual(
+    tile, alpha: float, n_features: int, shift: np.ndarray | None = None, *, fit_intercept: bool = True
+) -> Readout:
+    """The same readout from rows held in memory, fewer than features: Wᵀ = Z (Zᵀ Z + α I)⁻¹ Yᵀ.
+
+    Where rounding of the (n, n) products outweighs the penalty, singular values of the centred Z (K, n) are
+    used instead. At α = 0 this is the answer of least norm.
+
+    Parameters
+    ----------
+    tile : (D, n_columns) all the data, laid out as for :class:`reservoir.gram.Gram`
+    alpha : float >= 0
+    n_features : int
+    shift : (n_features + n_outputs,) what was subtracted from the data before, zeros if not given
+    fit_intercept : bool
+
+    Warns
+    -----
+    IllConditionedWarning
+    """
+    shift = np.zeros(tile.shape[0] - 1) if shift is None else shift
+    rows = centred_rows(tile, n_features, shift, fit_intercept=fit_intercept)
+    if namespace(tile) is np:
+        with single_blas_thread():
+            kernel = rows.features.T @ rows.features
+        rounding = rounding_of_products(kernel)
+        solved = _solve_positive(kernel, rows.targets.T, alpha, rounding)
+        if solved is not None:
+            dual, condition = solved
+            with single_blas_thread():
+                coef = (rows.features @ dual).T
+            return _readout(coef, rows, shift, alpha, condition, len(kernel), "dual")
+    decomposition = decompose_rows(tile, n_features, shift, fit_intercept=fit_intercept)
+    _warn_unless_reliable(decomposition, alpha, "")
+    return solve_decomposed(decomposition, alpha)
+
+
+def rounding_outweighs(smallest: float, rounding: float) -> bool:
+    """Whether the smallest eigenvalue, penalty included, does not exceed what rounding may have added.
+
+    Examples
+    --------
+    >>> from reservoir.readout import rounding_outweighs
+    >>> rounding_outweighs(1e-12, rounding=1e-10), rounding_outweighs(1e-6, rounding=1e-10)
+    (True, False)
+    """
+    return not smallest > rounding
+
+
+def _solve_positive(matrix: np.ndarray, right: np.ndarray, alpha: float, rounding: float):
+    """(matrix + α I)⁻¹ right and the condition number, by Cholesky; None where rounding outweighs α.
+
+    ``matrix`` may be overwritten.
+    """
+    penalised = np.ascontiguousarray(matrix)
+    penalised[np.diag_indices_from(penalised)] += alpha
+    norm = lapack.dlange("1", penalised.T)
+    with single_blas_thread():
+        # The transpose of a symmetric C-contiguous array is itself, in the order LAPACK wants.
+        factor, failed = lapack.dpotrf(penalised.T, lower=0, clean=0, overwrite_a=1)
+        if failed:
+            return None
+        inverse_condition, _ = lapack.dpocon(factor, norm, uplo="U")
+        if rounding_outweighs(inverse_condition * norm, rounding):
+            return None
+        solution, _ = lapack.dpotrs(factor, right, lower=0)
+    return solution, 1.0 / inverse_condition
+
+
+def _by_qr(centred: CentredFactor, alpha: float, shift: np.ndarray) -> Readout | None:
+    """QR of the centred rows with √α I appended: the penalty is never added to a square."""
+    K = centred.n_features
+    lower = np.array(centred.R.T, order="C")
+    with single_blas_thread():
+        if alpha > 0.0:
+            penalty = np.zeros((len(lower), K))
+            penalty[np.diag_indices(K)] = np.sqrt(alpha)
+            fold_in(penalty, lower, triangular=True)
+        features = lower[:K, :K]
+        inverse_condition, _ = lapack.dtrcon(features.T, uplo="U")
+        if rounding_outweighs(inverse_condition, K * np.finfo(float).eps):
+            return None
+        coef = solve_triangular(features, lower[K:, :K].T, lower=True, trans="T", check_finite=False).T
+    return _readout(coef, centred, shift, alpha, inverse_condition**-2.0, K, "qr")
+
+
+def _readout(coef, centred, shift, alpha, condition, rank, method) -> Readout:
+    """Undo the shift and the centring: b = mean_y - W mean_z; exactly zero where none was fitted."""
+    xp = namespace(coef)
+    K = coef.shape[1]
+    means = xp.asarray(shift[:K]) + centred.centre
+    target_means = xp.asarray(shift[K:]) + centred.target_centre
+    intercept = target_means - coef @ means
+    return Readout(coef, intercept, alpha, max(1.0, condition), rank, method)
+
+
+def _warn_unless_reliable(decomposition: Decomposition, alpha: float, advice: str) -> None:
+    if decomposition.is_reliable(alpha):
+        return
+    K = decomposition.vectors.shape[0]
+    warnings.warn(
+        "expected features independent to working precision, or a penalty that decides; got "
+        f"{K - decomposition.rank(alpha)} of {K} directions lost to rounding at alpha={alpha:g}. They were left "
+        f"out (least-norm answer); give alpha above {decomposition.cutoff:.1e}{advice}.",
+        IllConditionedWarning,
+        stacklevel=3,
+    )

@@ -1,0 +1,271 @@
+"""The door for data: every accepted form of sequences becomes flat rows plus offsets.
+
+Four forms come in (X and, where there is one, y):
+
+1. a 2-D array (n_steps, n_features): one sequence;
+2. a list of 2-D arrays, or a 3-D array (n_sequences, n_steps, n_features);
+3. a 2-D array with ``groups=`` (an id a row, equal ids contiguous) or ``lengths=`` (rows a sequence);
+4. a 2-D array or DataFrame with ``sequence_column=``, the column that holds the ids.
+
+One form goes on: ``rows`` and ``offsets``, sequence i being ``rows[offsets[i]:offsets[i + 1]]``. Only form 4
+keeps its boundaries inside the folds of a cross-validation, in every tool of scikit-learn.
+"""
+
+from __future__ import annotations
+
+import numbers
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+import numpy as np
+from scipy.sparse import issparse
+from sklearn.utils import check_array
+from sklearn.utils.validation import validate_data
+
+from reservoir.boundaries import (
+    column_position,
+    offsets_from_ids,
+    offsets_from_lengths,
+    refuse_two_boundaries,
+    take_ids,
+    without_column,
+)
+from reservoir.tables import as_array, flatten, precisions, read_only, refuse_unusable
+from reservoir.targets import read_numbers, read_weights, read_y
+
+
+@dataclass(frozen=True, eq=False)
+class Sequences:
+    """Rows of all sequences, one after the other, with what belongs to them.
+
+    All arrays are read-only; ``rows``, ``targets``, ``labels`` and ``weights`` may share the caller's memory.
+    Read-only always: the caller's data cannot be written by mistake, and kernels meet one type of array.
+
+    Parameters
+    ----------
+    rows : (n_steps, n_features) C-contiguous, float64 or float32
+        What drives the reservoir; the column of ids is not among them.
+    offsets : (n_sequences + 1,) int64
+        Sequence i is ``rows[offsets[i]:offsets[i + 1]]``; no sequence is empty.
+    form : {"rows", "list", "stack", "groups", "lengths", "column"}
+        How X came: 2-D, list of 2-D, 3-D, or 2-D with one of the three keywords.
+    targets : (n_steps, n_outputs) C-contiguous, dtype of ``rows``, or None
+    labels : (n_steps,) of any label type, or None
+        One label a row, also where y held one a sequence. Encoding is left to the estimator.
+    weights : (n_steps,) float64, or None
+        Finite, not negative, not all zero.
+    targets_1d : bool
+        Whether a step of y was a number rather than a vector.
+    one_per_sequence : bool
+        Whether y held one entry a sequence (spread over its rows here).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn.base import BaseEstimator
+    >>> from reservoir.sequences import read_sequences
+    >>> X = [np.zeros((2, 1)), np.ones((3, 1))]
+    >>> sequences = read_sequences(BaseEstimator(), X, ["a", "b"], reset=True, target="labels")
+    >>> sequences.offsets, sequences.labels.tolist()
+    (array([0, 2, 5]), ['a', 'a', 'b', 'b', 'b'])
+    >>> [states.shape for states in sequences.like_input(np.ones((5, 7)))]
+    [(2, 7), (3, 7)]
+    """
+
+    rows: np.ndarray
+    offsets: np.ndarray
+    form: Literal["rows", "list", "stack", "groups", "lengths", "column"] = "rows"
+    targets: np.ndarray | None = None
+    labels: np.ndarray | None = None
+    weights: np.ndarray | None = None
+    targets_1d: bool = False
+    one_per_sequence: bool = False
+
+    def __post_init__(self):
+        for name in ("rows", "offsets", "targets", "labels", "weights"):
+            array = getattr(self, name)
+            if array is not None:
+                object.__setattr__(self, name, read_only(array))
+
+    @property
+    def n_steps(self) -> int:
+        """Rows of all sequences together."""
+        return self.rows.shape[0]
+
+    @property
+    def n_sequences(self) -> int:
+        """Number of sequences, at least 1."""
+        return self.offsets.shape[0] - 1
+
+    @property
+    def lengths(self) -> np.ndarray:
+        """Rows of each sequence, (n_sequences,) int64, all at least 1."""
+        return np.diff(self.offsets)
+
+    @property
+    def labels_are_constant(self) -> bool:
+        """Whether all rows of each sequence carry one label (so they may be decided as a whole)."""
+        repeats = self.labels[1:] == self.labels[:-1]
+        repeats[self.offsets[1:-1] - 1] = True
+        return bool(repeats.all())
+
+    def on_rows(self, values: np.ndarray) -> np.ndarray:
+        """Repeat values (n_sequences, ...), one a sequence, on the rows of each sequence: (n_steps, ...)."""
+        return np.repeat(values, self.lengths, axis=0)
+
+    def like_input(self, rows_out: np.ndarray) -> Any:
+        """Hand back results (n_steps, ...) in the form of X: array, list of arrays or stack; no copies."""
+        if self.form == "list":
+            return [rows_out[a:b] for a, b in zip(self.offsets[:-1], self.offsets[1:], strict=True)]
+        if self.form == "stack":
+            return rows_out.reshape(self.n_sequences, -1, *rows_out.shape[1:])
+        return rows_out
+
+    def per_sequence(self, values: np.ndarray) -> np.ndarray:
+        """Hand back values (n_sequences, ...) in the form of X.
+
+        A 2-D X, alone or with ``sequence_column=``, gets them on every row (scikit-learn counts rows);
+        the other forms get one entry a sequence.
+        """
+        return self.on_rows(values) if self.form in ("rows", "column") else values
+
+
+def read_sequences(
+    estimator,
+    X,
+    y=None,
+    *,
+    sample_weight=None,
+    groups=None,
+    lengths=None,
+    sequence_column=None,
+    dtype=None,
+    reset: bool,
+    target: Literal["rows", "labels", "none"],
+) -> Sequences:
+    """Validate X, y and weights in any accepted form and bring them into the one internal form.
+
+    Nothing is copied that is C-contiguous float64 or float32 already, except where sequences must be joined
+    or the column of ids taken out.
+
+    Parameters
+    ----------
+    estimator : scikit-learn estimator
+        Gets ``n_features_in_`` and ``feature_names_in_`` when ``reset``, is checked against them otherwise.
+        The column of ids counts as a feature there.
+    X : 2-D array-like or DataFrame, 3-D array, or list of 2-D array-likes
+        A nested list of numbers is one 2-D sequence. All values finite; no sequence empty.
+    y : array-like, or list of array-likes, or None
+        *One entry a row*: (n_steps,) or (n_steps, n_outputs); for a list X also a list of arrays with as many
+        rows each; for a 3-D X also (n_sequences, n_steps) or (n_sequences, n_steps, n_outputs).
+        *One entry a sequence*: (n_sequences,) or (n_sequences, n_outputs); for list, 3-D, ``groups=`` and
+        ``lengths=``, where the two can be told apart.
+        Where both could be meant, with ``groups=`` and ``lengths=`` n_steps entries are rows. For a list or
+        3-D X, a list of n_sequences members that are not scalars, or an array (n_sequences, k, ...) with k
+        the length of every sequence, holds rows; any other n_sequences entries are one a sequence.
+    sample_weight : array-like or float, optional
+        Not negative, not all zero; the same forms as a one-column y.
+    groups : (n_steps,) of any type that can be hashed, optional
+    lengths : (n_sequences,) int, optional
+        All at least 1, summing to n_steps.
+    sequence_column : int or str, optional
+        Index of the column of ids (negative counts from the end) or, in a DataFrame, its name; ids in a
+        pandas DataFrame may be of any type. Splitters that reorder rows are found out by ids that come again;
+        KFold only leaves rows out, which ids cannot show: GroupKFold keeps sequences whole.
+    dtype : {None, float64, float32}
+        Precision of rows and targets. None keeps float32 and makes float64 of everything else.
+    reset : bool
+        True in fit and in the first ``partial_fit``.
+    target : {"rows", "labels", "none"}
+        Numbers (regressor), labels (classifier), or y is not looked at.
+
+    Returns
+    -------
+    Sequences
+
+    Raises
+    ------
+    ValueError, TypeError
+        For everything that is not as described, naming the argument, what came and what to do.
+    """
+    refuse_two_boundaries(groups, lengths, sequence_column)
+    table = flatten(X)
+    if table.form != "rows" and not (groups is None and lengths is None and sequence_column is None):
+        raise ValueError(
+            "groups, lengths and sequence_column must come with a 2-D X, got a list of sequences or a 3-D "
+            "array; leave them out, or join the sequences into one 2-D array."
+        )
+    if target != "none" and y is None:
+        raise ValueError(
+            f"This {type(estimator).__name__} estimator requires y to be passed, but the target y is None; "
+            "give one target a row or one a sequence."
+        )
+    X, position, ids = table.rows, None, None
+    if sequence_column is not None and getattr(X, "ndim", 2) == 2 and not issparse(X):
+        position = column_position(sequence_column, X, estimator)
+        ids, X = take_ids(X, position)
+    refuse_unusable(X, "X")
+    rows = check_array(X, dtype=precisions(dtype), order="C", input_name="X", estimator=estimator)
+    header = rows if table.header is None else table.header
+    validate_data(estimator, header, reset=reset, skip_check_array=True)
+    form, n_steps = table.form, len(rows)
+    if position is not None:
+        form, offsets = "column", offsets_from_ids(ids, f"sequence_column={sequence_column!r}", n_steps)
+        rows = without_column(rows, position)
+    elif groups is not None:
+        form, offsets = "groups", offsets_from_ids(as_array(groups, "groups"), "groups", n_steps)
+    elif lengths is not None:
+        form, offsets = "lengths", offsets_from_lengths(lengths, n_steps)
+    else:
+        offsets = np.concatenate(([0], np.cumsum(n_steps if table.sizes is None else table.sizes)))
+    sequences = Sequences(rows, offsets.astype(np.int64, copy=False), form)
+    beside = {} if target == "none" else read_y(sequences, y, target)
+    return replace(sequences, **beside, weights=read_weights(sequences, sample_weight))
+
+
+def read_beside(sequences: Sequences, values, name: str) -> np.ndarray:
+    """Numbers that go beside the rows of X, such as exogenous inputs, in the forms a numeric y may have.
+
+    Parameters
+    ----------
+    sequences : Sequences
+        What X became.
+    values : array-like, or list of array-likes
+    name : str
+        The argument's name, for messages.
+
+    Returns
+    -------
+    (n_steps, n_columns) or (n_steps,) C-contiguous, dtype of the rows
+    """
+    return read_only(read_numbers(sequences, values, name, sequences.rows.dtype)[0])
+
+
+def check_washout(sequences: Sequences, washout: int) -> int:
+    """Return ``washout`` if it leaves every sequence a row, and some row a weight where there are weights.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If it is no integer, is negative, swallows a sequence, or leaves only rows of weight zero.
+    """
+    if isinstance(washout, bool) or not isinstance(washout, numbers.Integral):
+        raise TypeError(f"washout must be an integer >= 0, got {washout!r}; give a number of steps.")
+    if washout < 0:
+        raise ValueError(f"washout must be an integer >= 0, got {washout}; 0 keeps every row.")
+    lengths = sequences.lengths
+    shortest = int(lengths.argmin())
+    if washout >= lengths[shortest]:
+        raise ValueError(
+            f"washout must be smaller than the length of every sequence, got washout={washout} while "
+            f"sequence {shortest} has {lengths[shortest]} rows; use a smaller washout or leave out short "
+            "sequences."
+        )
+    if washout > 0 and sequences.weights is not None:
+        step = np.arange(sequences.n_steps) - sequences.on_rows(sequences.offsets[:-1])
+        if not sequences.weights[step >= washout].any():
+            raise ValueError(
+                f"sample_weight must be positive on some row after the washout, got only zeros there with "
+                f"washout={washout}; use a smaller washout or give weight to later rows."
+            )
+    return int(washout)

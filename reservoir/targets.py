@@ -1,0 +1,130 @@
+"""What stands beside the rows of X: targets, labels and weights, one entry a row or one a sequence."""
+
+from __future__ import annotations
+
+import numbers
+from typing import TYPE_CHECKING
+
+import numpy as np
+from sklearn.utils import assert_all_finite, check_array, column_or_1d
+from sklearn.utils.multiclass import check_classification_targets
+
+from reservoir.tables import as_array, refuse_unusable
+
+if TYPE_CHECKING:
+    from reservoir.sequences import Sequences
+
+_MANY = ("list", "stack")
+
+
+def read_y(sequences: Sequences, y, target: str) -> dict:
+    """Fields of `Sequences` that come from y; ``target`` is "rows" or "labels"."""
+    if target == "rows":
+        targets, one_per_sequence = read_numbers(sequences, y, "y", sequences.rows.dtype)
+        is_1d = targets.ndim == 1
+        targets = targets.reshape(sequences.n_steps, -1)
+        return {"targets": targets, "targets_1d": is_1d, "one_per_sequence": one_per_sequence}
+    labels, one_per_sequence = _gather(sequences, y, "y")
+    if labels.dtype.kind == "c" or labels.dtype == np.float16:
+        refuse_unusable(labels, "y")
+    if labels.ndim != 1 and labels.shape != (len(labels), 1):
+        raise ValueError(
+            f"y must hold one label a row or one a sequence, got an array of shape {labels.shape}; "
+            "give 1-D labels, one column only."
+        )
+    labels = column_or_1d(labels, warn=True)
+    assert_all_finite(labels, input_name="y")
+    check_classification_targets(labels)
+    return {
+        "labels": sequences.on_rows(labels) if one_per_sequence else labels,
+        "one_per_sequence": one_per_sequence,
+    }
+
+
+def read_weights(sequences: Sequences, sample_weight) -> np.ndarray | None:
+    """Weights (n_steps,) float64, finite, not negative, not all zero; None stays None."""
+    if sample_weight is None:
+        return None
+    if isinstance(sample_weight, numbers.Number):
+        sample_weight = np.full(sequences.n_steps, sample_weight)
+    return check_weights(read_numbers(sequences, sample_weight, "sample_weight", np.float64)[0])
+
+
+def check_weights(weights: np.ndarray) -> np.ndarray:
+    """Return finite weights that are 1-D, not negative and not all zero; refuse others."""
+    if weights.ndim != 1:
+        raise ValueError(
+            f"sample_weight must be 1-D, one weight a row or one a sequence, got shape {weights.shape}; "
+            "give one weight for all outputs."
+        )
+    if (weights < 0).any():
+        row = int(weights.argmin())
+        raise ValueError(
+            f"sample_weight must not be negative, got {weights[row]} on row {row}; "
+            "use 0 for rows that do not count."
+        )
+    if not weights.any():
+        raise ValueError(
+            "sample_weight must be positive on some row, got zeros only; leave it out to weigh all alike."
+        )
+    return weights
+
+
+def read_numbers(sequences: Sequences, values, name: str, dtype) -> tuple[np.ndarray, bool]:
+    """Finite numbers, one entry a row, 1-D or 2-D as given; and whether they came one a sequence."""
+    array, one_per_sequence = _gather(sequences, values, name)
+    refuse_unusable(array, name)
+    if array.ndim > 2:
+        raise ValueError(
+            f"{name} must have the rows of X and at most one axis of columns, got shape {array.shape}; "
+            "flatten further axes into columns."
+        )
+    array = check_array(array, ensure_2d=False, dtype=dtype, order="C", input_name=name)
+    return (sequences.on_rows(array) if one_per_sequence else array), one_per_sequence
+
+
+def _gather(sequences: Sequences, values, name: str) -> tuple[np.ndarray, bool]:
+    """Entries of ``values`` as one array, n_steps or n_sequences of them; whether they are one a sequence.
+
+    The rule for what could be read both ways stands in `read_sequences`, under y.
+    """
+    n_steps, n_sequences, form = sequences.n_steps, sequences.n_sequences, sequences.form
+    joined = _join_like(values, name, sequences.lengths) if form in _MANY else None
+    if joined is not None:
+        return joined, False
+    array = as_array(values, name)
+    n_entries = len(array) if array.ndim else None
+    if form in _MANY and n_entries == n_sequences:
+        return array, True
+    if n_entries == n_steps:
+        return array, False
+    if form not in ("rows", "column") and n_entries == n_sequences:
+        return array, True
+    also = "" if form in ("rows", "column") else f" or one a sequence ({n_sequences})"
+    came = "a scalar" if n_entries is None else n_entries
+    raise ValueError(
+        f"{name} must have one entry a row of X ({n_steps}){also}, got {came}; "
+        f"check that X and {name} belong together."
+    )
+
+
+def _join_like(values, name: str, lengths: np.ndarray) -> np.ndarray | None:
+    """Join ``values`` that are in the form of a list or 3-D X; None if they are not."""
+    if isinstance(values, np.ndarray) and values.dtype == object and values.ndim == 1:
+        values = list(values)
+    if isinstance(values, np.ndarray):
+        if values.ndim > 1 and len(values) == len(lengths) and (lengths == values.shape[1]).all():
+            return values.reshape(-1, *values.shape[2:])
+        return None
+    if not isinstance(values, (list, tuple)) or len(values) != len(lengths):
+        return None
+    if not any(isinstance(member, (list, tuple)) or getattr(member, "ndim", 0) for member in values):
+        return None
+    arrays = [as_array(member, f"{name}[{i}]") for i, member in enumerate(values)]
+    for i, (array, length) in enumerate(zip(arrays, lengths, strict=True)):
+        if array.ndim == 0 or len(array) != length or array.shape[1:] != arrays[0].shape[1:]:
+            raise ValueError(
+                f"{name}[{i}] must have the {length} rows of X[{i}] and as many columns as {name}[0], "
+                f"got shape {array.shape}; give an array for each sequence, or one number or label for each."
+            )
+    return arrays[0] if len(arrays) == 1 else np.concatenate(arrays)

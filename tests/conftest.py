@@ -1,0 +1,93 @@
+"""What a test run needs before the packages are imported: a kernel cache that is never stale, fixed examples.
+
+Numba reuses a cached kernel when the file of a kernel it calls has changed, and also when the kernel was
+compiled without the bounds check that is asked for now. So the cache folder is named by a hash of all sources
+and of Numba's settings. It lies in ``.numba_cache`` of a checkout, below ``NUMBA_CACHE_DIR`` if that is set,
+and for installed packages in a temporary folder of this run.
+"""
+
+import atexit
+import hashlib
+import importlib.util
+import os
+import shutil
+import tempfile
+import time
+from pathlib import Path
+
+import hypothesis
+import pytest
+
+PACKAGES = ("optim", "reservoir", "cells", "studies")
+CHECKOUT = Path(__file__).resolve().parents[1]
+CACHES_KEPT = 8
+SECONDS_IN_USE = 3600.0  # another run may be using a cache that was touched so recently
+
+# Plain modules beside the tests, without examples of their own.
+collect_ignore = ["contracts.py", "naive"]
+
+
+def package_folders() -> list[Path]:
+    """Folders of the packages that an import would load; found without importing them."""
+    specs = [importlib.util.find_spec(name) for name in PACKAGES]
+    return [Path(next(iter(spec.submodule_search_locations))).resolve() for spec in specs]
+
+
+def sources_and_settings_hash() -> str:
+    digest = hashlib.sha256()
+    for folder in package_folders():
+        for path in sorted(folder.rglob("*")):
+            if path.suffix in {".py", ".cu", ".cuh"}:
+                digest.update(str(path.relative_to(folder.parent)).encode())
+                digest.update(path.read_bytes())
+    for name, value in sorted(os.environ.items()):
+        if name.startswith("NUMBA_") and name != "NUMBA_CACHE_DIR":
+            digest.update(f"{name}={value}".encode())
+    return digest.hexdigest()[:16]
+
+
+def forget_old_caches(parent: Path) -> None:
+    """Remove all but the caches used last."""
+    caches = sorted(parent.glob("sources-*"), key=lambda path: path.stat().st_mtime, reverse=True)
+    for cache in caches[CACHES_KEPT:]:
+        if time.time() - cache.stat().st_mtime > SECONDS_IN_USE:
+            shutil.rmtree(cache, ignore_errors=True)
+
+
+def choose_kernel_cache() -> Path:
+    if "NUMBA_CACHE_DIR" in os.environ:
+        parent = Path(os.environ["NUMBA_CACHE_DIR"]).absolute()
+    elif all(folder.parent == CHECKOUT for folder in package_folders()):
+        parent = CHECKOUT / ".numba_cache"
+    else:
+        parent = Path(tempfile.mkdtemp(prefix="reservoir-hf-numba-"))
+        atexit.register(shutil.rmtree, parent, ignore_errors=True)
+    cache = parent / f"sources-{sources_and_settings_hash()}"
+    cache.mkdir(parents=True, exist_ok=True)
+    cache.touch()
+    forget_old_caches(parent)
+    return cache
+
+
+# Numba reads the first when it is imported, and so do the processes that tests start.
+os.environ["NUMBA_CACHE_DIR"] = str(choose_kernel_cache())
+os.environ.setdefault("MPLBACKEND", "Agg")
+
+# The same examples on every run. The first one of a test may compile a kernel: no clock is held against it.
+hypothesis.settings.register_profile(
+    "fixed",
+    derandomize=True,
+    deadline=None,
+    database=None,
+    suppress_health_check=[hypothesis.HealthCheck.too_slow],
+)
+hypothesis.settings.load_profile("fixed")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    if os.environ.get("NUMBA_DISABLE_JIT", "0") in {"", "0"}:
+        return
+    skip = pytest.mark.skip(reason="needs compiled kernels, and NUMBA_DISABLE_JIT is set")
+    for item in items:
+        if item.get_closest_marker("compiled"):
+            item.add_marker(skip)

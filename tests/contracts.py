@@ -1,0 +1,154 @@
+"""Contracts: lists of objects, and the decorator that runs a check on every one of them.
+
+A new estimator, topology or kernel is tested by being in its list. A check is an ordinary test whose first
+parameter is the object::
+
+    @every(TOPOLOGIES)
+    def test_shape(build): ...
+"""
+
+import ast
+import inspect
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from conftest import package_folders
+from reservoir import ESNClassifier, ESNForecaster, ESNRegressor, ReservoirTransformer, topology
+
+
+def every(objects: Mapping[str, Any]) -> Callable[[Callable], Callable]:
+    """Decorator: run the check on every entry, which its first parameter receives."""
+
+    def run_on_every(check: Callable) -> Callable:
+        first = next(iter(inspect.signature(check).parameters))
+        return pytest.mark.parametrize(first, list(objects.values()), ids=list(objects))(check)
+
+    return run_on_every
+
+
+# ------------------------------------------------------------------------------------------------- estimators
+
+
+@dataclass(frozen=True)
+class Contract:
+    """An estimator in a small configuration, and the method whose numbers tell whether two models are equal.
+
+    ``answer(model, X, **sequences)`` are these numbers; ``has_rows`` says that there is one row of them for
+    every row of ``X``, ``takes_weights`` that ``fit`` accepts ``sample_weight``.
+    """
+
+    make: Callable[..., Any]
+    answer: Callable[..., np.ndarray]
+    has_rows: bool = True
+    takes_weights: bool = True
+    target: str | None = "numbers"
+
+    def targets(self, X: np.ndarray) -> np.ndarray | None:
+        """Targets for the rows of ``X`` that a reservoir with memory can learn."""
+        numbers = np.roll(np.sum(np.asarray(X, float)[:, -2:], axis=1), 1)
+        labels = np.where(numbers > np.median(numbers), "up", "down")
+        return {"numbers": numbers, "labels": labels, None: None}[self.target]
+
+    def arguments(self, X: np.ndarray) -> tuple:
+        """What ``fit`` takes for ``X``: with the targets, or without if there are none."""
+        return (X,) if self.target is None else (X, self.targets(X))
+
+
+def predict(model, X, **sequences):
+    return model.predict(X, **sequences)
+
+
+def predict_proba(model, X, **sequences):
+    return model.predict_proba(X, **sequences)
+
+
+def transform(model, X, **sequences):
+    return model.transform(X, **sequences)
+
+
+def forecast(model, X, **sequences):
+    return model.forecast(5, context=X)
+
+
+SMALL = {"n_units": 30, "in_degree": 5, "random_state": 0}
+
+ESTIMATORS = {
+    "regressor": Contract(partial(ESNRegressor, **SMALL), predict),
+    "regressor-qr": Contract(partial(ESNRegressor, **SMALL, solver="qr", leak_rate=0.7), predict),
+    "classifier": Contract(partial(ESNClassifier, **SMALL), predict_proba, target="labels"),
+    "forecaster": Contract(
+        partial(ESNForecaster, **SMALL, washout=2), forecast, has_rows=False, takes_weights=False, target=None
+    ),
+    "transformer": Contract(
+        partial(ReservoirTransformer, **SMALL), transform, takes_weights=False, target=None
+    ),
+}
+WITH_ROWS = {name: contract for name, contract in ESTIMATORS.items() if contract.has_rows}
+SUPERVISED = {name: contract for name, contract in ESTIMATORS.items() if contract.target is not None}
+REGRESSORS = {name: contract for name, contract in ESTIMATORS.items() if contract.target == "numbers"}
+
+
+# ------------------------------------------------------------------------------------------------- topologies
+
+TOPOLOGIES = dict(topology.NAMES)
+
+
+# ---------------------------------------------------------------------------------------------------- kernels
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """A compiled function as its source tells it: ``options`` are the keywords of its decorator.
+
+    ``is_inner`` says that another kernel of its package calls it, and so compiles it into itself.
+    """
+
+    file: str
+    node: ast.FunctionDef
+    options: dict[str, str]
+    is_at_module_level: bool
+    is_inner: bool
+
+
+def jit_decorator(node: ast.AST) -> ast.expr | None:
+    for decorator in getattr(node, "decorator_list", []):
+        called = decorator.func if isinstance(decorator, ast.Call) else decorator
+        if ast.unparse(called) in {"njit", "jit", "numba.njit", "numba.jit"}:
+            return decorator
+    return None
+
+
+def kernels_in(folder: Path) -> Iterator[Kernel]:
+    """The functions of a package that stand under ``njit`` or ``jit``."""
+    modules = {path: ast.parse(path.read_text(encoding="utf-8")) for path in sorted(folder.rglob("*.py"))}
+    found = [
+        (path, module, node, decorator)
+        for path, module in modules.items()
+        for node in ast.walk(module)
+        if (decorator := jit_decorator(node)) is not None
+    ]
+    calls = {
+        (ast.unparse(part.func), node.name)
+        for *_, node, _ in found
+        for part in ast.walk(node)
+        if isinstance(part, ast.Call)
+    }
+    called = {callee.rpartition(".")[2] for callee, caller in calls if callee != caller}
+    for path, module, node, decorator in found:
+        keywords = decorator.keywords if isinstance(decorator, ast.Call) else []
+        options = {str(keyword.arg): ast.unparse(keyword.value) for keyword in keywords}
+        file = f"{folder.name}/{path.relative_to(folder).as_posix()}"
+        yield Kernel(file, node, options, node in module.body, node.name in called)
+
+
+KERNELS = {
+    f"{kernel.file}::{kernel.node.name}": kernel
+    for folder in package_folders()
+    for kernel in kernels_in(folder)
+}

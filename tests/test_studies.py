@@ -1,0 +1,179 @@
+"""Every study keeps the protocol, its quick profile runs, and the command line answers mistakes helpfully."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from studies import __main__ as command_line
+from studies import baselines, runner
+from studies.rows import RowFile, key_of
+
+pytest.importorskip("matplotlib")
+pd = pytest.importorskip("pandas")
+
+OURS = [
+    name for name in runner.names() if name != "speed_drive"
+]  # which measures time, and has tests of its own
+
+
+def test_the_headline_is_a_study():
+    assert command_line.HEADLINE in runner.names()
+
+
+@pytest.mark.parametrize("name", runner.names())
+def test_a_study_keeps_the_protocol(name):
+    study = runner.load(name)
+    assert runner.question(study).endswith("?")
+    for word in ("Method", "Sources", "Expected run time"):
+        assert word in study.__doc__
+    assert {"quick", "default"} <= set(study.GRID) & set(study.EXPECTED_S)
+    assert study.EXPECTED_S["quick"] <= 5
+    for profile in runner.PROFILES:
+        cells = runner.cells(study, profile)
+        assert len({key_of(name, settings) for settings in cells}) == len(cells) > 0
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_the_default_profile_has_at_least_five_seeds(name):
+    assert len({settings.seed for settings in runner.cells(runner.load(name), "default")}) >= 5
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", OURS)
+def test_the_quick_profile_runs_and_is_drawn(name, tmp_path, capsys):
+    if name == "laser" and not os.environ.get("RESERVOIR_HF_DATA"):
+        pytest.skip("the laser series is not in a local folder (RESERVOIR_HF_DATA), and tests use no network")
+    assert command_line.main([name, "--profile", "quick", "--seeds", "1", "--out", str(tmp_path)]) == 0
+    study, rows = runner.load(name), RowFile(tmp_path).read()
+    assert all(set(study.COLUMNS) <= set(row) and "error" not in row for row in rows)
+    assert all(isinstance(row[c], (int, float, str)) for row in rows for c in study.COLUMNS)
+    assert {row["key"] for row in rows} == {
+        key_of(name, settings) for settings in runner.cells(study, "quick", n_seeds=1)
+    }
+    for suffix in ("png", "svg"):
+        assert (tmp_path / f"{name}.{suffix}").stat().st_size > 5_000
+    page = (tmp_path / "report.html").read_text()
+    assert "data:image/svg+xml;base64," in page and "<table>" in page
+    assert not re.search(r'(src|href)="(?!data:)', page)  # self-contained
+    assert "expected" not in capsys.readouterr().err.lower()
+
+
+@pytest.mark.slow
+def test_rows_do_not_depend_on_the_number_of_processes(tmp_path):
+    for jobs in ("1", "2"):
+        out = str(tmp_path / jobs)
+        assert (
+            command_line.main(["narma", "--profile", "quick", "--seeds", "2", "--jobs", jobs, "--out", out])
+            == 0
+        )
+    one, two = ({row["key"]: row["nrmse"] for row in RowFile(tmp_path / jobs).read()} for jobs in ("1", "2"))
+    assert one == two
+
+
+@pytest.mark.slow
+def test_a_killed_run_goes_on_from_where_it_was(tmp_path):
+    command = [sys.executable, "-m", "studies", "narma", "--profile", "quick", "--out", str(tmp_path)]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    path = tmp_path / "rows.jsonl"
+    while process.poll() is None and not (path.exists() and path.read_bytes().count(b"\n") >= 2):
+        pass
+    process.kill()
+    process.wait()
+    kept = RowFile(tmp_path).keys()
+    assert len(kept) >= 2
+    assert command_line.main(command[3:]) == 0
+    times = [row["cell_time_s"] for row in RowFile(tmp_path).read()]
+    assert len(times) == len(runner.cells(runner.load("narma"), "quick"))
+    assert [row["key"] for row in RowFile(tmp_path).read()][: len(kept)] == [
+        key_of("narma", settings) for settings in runner.cells(runner.load("narma"), "quick")[: len(kept)]
+    ]
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        (["narmma"], r"NAME must be one of .*narma.*got 'narmma'.*studies list"),
+        (["narma", "--profile", "fast"], r"--profile must be one of quick, default.*got 'fast'"),
+        (["narma", "--seeds", "0"], r"--seeds must be a whole number >= 1, got 0"),
+        (["narma", "--jobs", "0"], r"--jobs must be a whole number >= 1, got 0"),
+    ],
+)
+def test_a_wrong_argument_is_answered_with_the_right_ones(arguments, message, capsys):
+    assert command_line.main(arguments) == 2
+    assert re.search(message, capsys.readouterr().err)
+
+
+def test_list_names_every_study_and_its_question(capsys):
+    assert command_line.main(["list"]) == 0
+    text = capsys.readouterr().out
+    for name in runner.names():
+        assert re.search(rf"^{name} .*\?", text, re.MULTILINE)
+
+
+def test_a_longer_profile_is_the_default_with_more_seeds():
+    study = runner.load("narma")
+    default, hour = (
+        {key_of("narma", settings) for settings in runner.cells(study, profile)}
+        for profile in ("default", "hour")
+    )
+    assert default < hour
+    assert len(hour) <= len(default) * runner.BUDGET_S["hour"] / study.EXPECTED_S["default"]
+
+
+def test_failed_cells_are_reported_and_give_a_status(tmp_path, monkeypatch, capsys):
+    study = runner.load("narma")
+
+    def fail(settings):
+        raise RuntimeError("no luck today")
+
+    monkeypatch.setattr(study, "run", fail)
+    arguments = ["narma", "--profile", "quick", "--seeds", "1", "--out", str(tmp_path)]
+    assert command_line.main(arguments) == 1
+    assert "no luck today" in capsys.readouterr().out
+    assert "no luck today" in (tmp_path / "report.html").read_text()
+    assert (
+        json.loads((tmp_path / "rows.jsonl").read_text().splitlines()[0])["error"]
+        == "RuntimeError: no luck today"
+    )
+
+
+def test_the_ways_to_come_are_named_and_have_no_figures():
+    study = runner.load("four_ways")
+    assert set(study.PENDING) == {"LSTM", "Hessian-free", "ESN-initialised momentum"}
+    assert not set(study.PENDING) & {settings.way for settings in runner.cells(study, "default")}
+
+
+def test_windows_hold_the_newest_step_first():
+    X = np.arange(8.0).reshape(4, 2)
+    np.testing.assert_array_equal(
+        baselines.windows(X, 2), [[0, 1, 0, 0], [2, 3, 0, 1], [4, 5, 2, 3], [6, 7, 4, 5]]
+    )
+
+
+def test_products_are_those_of_every_pair():
+    np.testing.assert_array_equal(baselines.with_products(np.array([[2.0, 3.0]])), [[2, 3, 4, 6, 9]])
+
+
+def test_a_lagged_ridge_continues_a_linear_recursion():
+    x = np.cos(0.2 * np.arange(300))[:, None]
+    model = baselines.Memoryless("lagged ridge", n_lags=2, alpha=0.0).fit(x[:-1], x[1:])
+    future = model.forecast(30, context=np.stack([x[50:60], x[90:100]]))
+    np.testing.assert_allclose(future[0], x[60:90], atol=1e-8)
+    np.testing.assert_allclose(future[1], x[100:130], atol=1e-8)
+
+
+def test_a_forecast_that_leaves_all_bounds_stays_infinite():
+    x = 1.5 ** np.arange(20.0)[:, None]
+    model = baselines.Memoryless("lagged ridge", n_lags=1, alpha=0.0).fit(x[:-1], x[1:])
+    future = model.forecast(60, context=x[None, -1:])[0, :, 0]
+    assert np.isfinite(future[:5]).all() and np.isinf(future[-1])
+
+
+def test_an_unknown_baseline_lists_the_known_ones():
+    with pytest.raises(ValueError, match="lagged quadratic ridge"):
+        baselines.Memoryless("forest", n_lags=2)
