@@ -17,6 +17,7 @@ _N_PIECES = 4
 _SHORTEST_PIECE = 256
 _ONE_SUM_FROM = 2048
 _BLOCK = 1024
+_STRIP = 64
 
 
 class Gram:
@@ -76,9 +77,7 @@ class Gram:
         lower = self._sums[0].copy()
         for piece in self._sums[1:]:
             lower += piece
-        full = lower + lower.T
-        np.fill_diagonal(full, lower.diagonal())
-        return full
+        return _mirrored(lower)
 
     @property
     def weight(self) -> float:
@@ -178,6 +177,16 @@ def cut_columns(tile: np.ndarray, n_pieces: int) -> list[np.ndarray]:
     n_pieces = min(n_pieces, -(-n_columns // _SHORTEST_PIECE))
     edges = [k * n_columns // n_pieces for k in range(n_pieces + 1)] if n_pieces else [0]
     return [tile[:, start:stop] for start, stop in pairwise(edges)]
+
+
+def _mirrored(lower: np.ndarray) -> np.ndarray:
+    """``lower`` with its upper triangle filled in, in place; by strips, which keep to the cache."""
+    for start in range(0, len(lower), _STRIP):
+        stop = min(start + _STRIP, len(lower))
+        lower[:start, start:stop] = lower[start:stop, :start].T
+        corner = lower[start:stop, start:stop]
+        corner += np.tril(corner, -1).T
+    return lower
 
 
 def _block_tasks(tile: np.ndarray, total: np.ndarray) -> list[tuple]:

@@ -267,8 +267,8 @@ def _warn_unless_reliable(decomposition: Decomposition, alpha: float, advice: st
     K = decomposition.vectors.shape[0]
     warnings.warn(
         "expected features independent to working precision, or a penalty that decides; got "
-        f"{K - decomposition.rank(alpha)} of {K} directions lost to rounding at alpha={alpha:g}. They were left "
-        f"out (least-norm answer); give alpha above {decomposition.cutoff:.1e}{advice}.",
+        f"{K - decomposition.rank(alpha)} of {K} directions lost to rounding at alpha={alpha:g}. They were "
+        f"left out (least-norm answer); give alpha above {decomposition.cutoff:.1e}{advice}.",
         IllConditionedWarning,
         stacklevel=3,
     )

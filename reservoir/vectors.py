@@ -26,6 +26,20 @@ ONE_PACK = (0,)
 TWO_PACKS = (0, 0)
 
 
+def aligned(shape, dtype):
+    """Zeros that begin on a pack boundary: a vector load that straddles two cache lines costs twice as much."""
+    n_bytes = int(np.prod(shape)) * np.dtype(dtype).itemsize
+    memory = np.zeros(n_bytes + PACK_BYTES, np.uint8)
+    start = -memory.ctypes.data % PACK_BYTES
+    return memory[start : start + n_bytes].view(dtype).reshape(shape)
+
+
+def pad(n, dtype):
+    """Smallest multiple of two packs of ``dtype`` that holds ``n`` numbers."""
+    step = 2 * PACK_BYTES // np.dtype(dtype).itemsize
+    return -(-n // step) * step
+
+
 # ---------------------------------------------------------------- the plain meaning (JIT switched off)
 
 

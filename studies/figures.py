@@ -152,6 +152,21 @@ def bar_line(axes: Axes, value: float, text: str) -> None:
     )
 
 
+def log_axis(axes: Axes) -> None:
+    """A logarithmic y axis: powers of ten over many decades, 1-2-5 in plain numbers over few.
+
+    Call it when everything is drawn, since it looks at the limits.
+    """
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+    axes.set_yscale("log")
+    low, high = axes.get_ylim()
+    if low > 0.0 and high / low < 300.0:
+        axes.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axes.yaxis.set_minor_formatter(NullFormatter())
+
+
 def save(figure: Figure, folder: Path, name: str) -> list[Path]:
     """Write the figure as NAME.png and NAME.svg into `folder`."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg

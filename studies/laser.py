@@ -64,7 +64,7 @@ def run(settings: Settings) -> list[dict]:
 
 def plot(rows):
     """Test error against the number of units."""
-    from studies.figures import bar_line, median_line, panels
+    from studies.figures import bar_line, log_axis, median_line, panels
 
     figure, (axes,) = panels(1, width=5.6)
     for i, (column, label) in enumerate(
@@ -75,11 +75,11 @@ def plot(rows):
     bar_line(axes, TARGET_NMSE, "plain network, 200 units")
     axes.set(
         xscale="log",
-        yscale="log",
         xlabel="reservoir units",
         ylabel="NMSE one step ahead",
         title="Santa Fe laser",
     )
     axes.set_xticks(table.index, [str(n) for n in table.index], minor=False)
+    log_axis(axes)
     axes.legend()
     return figure

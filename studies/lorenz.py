@@ -49,7 +49,7 @@ GRID = {
     "default": [{**TUNED, "n_units": [300, 500, 1000], "seed": range(10)}],
 }
 EXPECTED_S = {"quick": 3, "default": 60}
-COLUMNS = ("start_step", "valid_time_lyapunov")
+COLUMNS = ("valid_time_lyapunov",)
 BY = ("n_units",)
 
 

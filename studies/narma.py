@@ -59,7 +59,7 @@ def run(settings: Settings) -> list[dict]:
 
 def plot(rows):
     """Test error against the number of units."""
-    from studies.figures import bar_line, median_line, panels
+    from studies.figures import bar_line, log_axis, median_line, panels
 
     table = rows.pivot_table(index="n_units", columns="seed", values="nrmse")
     figure, (axes,) = panels(1, width=5.6)
@@ -67,11 +67,11 @@ def plot(rows):
     bar_line(axes, PEER_NRMSE, "PyRCN 0.1.0, 500 units")
     axes.set(
         xscale="log",
-        yscale="log",
         xlabel="reservoir units",
         ylabel="NRMSE on the test part",
         title="NARMA-10",
     )
     axes.set_xticks(table.index, [str(n) for n in table.index], minor=False)
+    log_axis(axes)
     axes.minorticks_off()
     return figure

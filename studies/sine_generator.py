@@ -29,7 +29,7 @@ TUNED = {
     "spectral_radius": 1.05, "leak_rate": 0.69, "input_scaling": 0.29, "bias_scaling": 0.28,
     "alpha": 1e-11, "solver": "qr",
 }  # fmt: skip
-LOW, HIGH = 0.01, 0.05  # cycles per step
+LOW, HIGH = 0.02, 0.06  # cycles per step
 
 
 @dataclass(frozen=True)
@@ -37,8 +37,8 @@ class Settings(EchoState):
     """One reservoir, taught some frequencies and asked for those between them."""
 
     n_levels: int = 9
-    n_train: int = 12_000
-    hold: int = 200
+    n_train: int = 20_000
+    hold: int = 100
     disturbance: float = 0.5
     n_free: int = 10_000
 
@@ -101,7 +101,7 @@ def swing_errors(y: np.ndarray, frequency: float, *, n_settle: int = 500) -> tup
 
 def plot(rows):
     """Amplitude error and phase drift against the commanded frequency."""
-    from studies.figures import bar_line, median_line, panels
+    from studies.figures import bar_line, log_axis, median_line, panels
 
     figure, both = panels(2, width=4.8)
     for axes, column, goal, title in zip(
@@ -112,10 +112,10 @@ def plot(rows):
             median_line(axes, table.index, table, label=f"{n_units} units", index=i)
         bar_line(axes, goal, f"goal {goal:.0%}")
         axes.set(
-            yscale="log",
             xlabel="commanded frequency (cycles per step)",
             ylabel=column.replace("_", " "),
             title=title,
         )
+        log_axis(axes)
     both[0].legend()
     return figure

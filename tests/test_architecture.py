@@ -36,7 +36,7 @@ def tree(path):
 
 
 def imports(node):
-    """(line, dotted module, imported names) of every import below ``node``; relative ones start with a dot."""
+    """(line, dotted module, imported names) of the imports below ``node``; relative ones start with a dot."""
     for part in ast.walk(node):
         if isinstance(part, ast.Import):
             for alias in part.names:
@@ -109,23 +109,13 @@ def test_cupy_is_imported_in_optim_device_only(path):
         assert not importers, "ask optim.device.namespace instead"
     else:
         assert importers
-    at_import = [
-        module for node in outermost_statements(tree(path)) for _, module, _ in imports(shallow(node))
-    ]
-    assert "cupy" not in {top(module) for module in at_import}, "import CuPy inside a function"
 
 
 @every({name: path for name, path in MODULES.items() if path.parent.name != "studies"})
 def test_optional_dependencies_are_imported_lazily(path):
-    at_import = [
-        module for node in outermost_statements(tree(path)) for _, module, _ in imports(shallow(node))
-    ]
-    assert not {top(module) for module in at_import} & OPTIONAL, "import it inside the function that needs it"
-
-
-def shallow(node):
-    """``node`` itself if it is an import, else nothing: its children are listed for themselves."""
-    return node if isinstance(node, ast.Import | ast.ImportFrom) else ast.Module([], [])
+    at_import = [node for node in run_at_import(tree(path)) if isinstance(node, ast.Import | ast.ImportFrom)]
+    modules = {top(module) for node in at_import for _, module, _ in imports(node)}
+    assert not modules & OPTIONAL, "import it inside the function that needs it"
 
 
 @every({name: path for name, path in MODULES.items() if path.parent.name != "studies"})

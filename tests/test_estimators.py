@@ -104,6 +104,9 @@ class NumberRows(TransformerMixin, BaseEstimator):
         X = validate_data(self, X, reset=False)
         return np.column_stack([np.arange(len(X), dtype=X.dtype), X])
 
+    def get_feature_names_out(self, input_features=None):
+        return np.array(["row", *(f"x{column}" for column in range(self.n_features_in_))], dtype=object)
+
 
 PIPELINES_FIT_THEIR_STEPS = {
     "check_dont_overwrite_parameters": "every pipeline keeps its fitted steps in its parameter",

@@ -1,4 +1,4 @@
-"""What holds across processes, threads and interruptions: same bits, quick Ctrl-C, clean failures, flat memory.
+"""What holds across processes, threads and interrupts: same bits, quick Ctrl-C, clean failures, flat memory.
 
 Each scenario is a short script run in a fresh interpreter; what it prints as JSON is what the test looks at.
 """

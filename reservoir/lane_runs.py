@@ -1,0 +1,183 @@
+"""Driving many lanes: groups of lanes side by side on threads, a block of steps at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from optim.threads import run_all
+from reservoir.drive import BLOCK, Data, Plan, Readout, Sinks, Work, drive_lanes
+from reservoir.plan import Lanes, Stretches, deal, lay_out
+from reservoir.task import Task, data_of, no_sinks, noise_of, readout_of, tile_sinks
+from reservoir.vectors import ONE_PACK, PACK_BYTES, aligned
+from reservoir.weights import Reservoir
+
+# Largest difference of the two states at a seam, relative to the largest state if that exceeds 1.
+SEAM_TOLERANCE = {np.dtype(np.float64): 1e-12, np.dtype(np.float32): 1e-6}
+# Steps of warm-up the pilot tries at most, and how many it takes between two comparisons.
+LONGEST_PILOT, PILOT_BLOCK = 8_192, 32
+# Unit-steps of one call, about 50 ms of work, and numbers of noise drawn for one.
+UNIT_STEPS_A_CALL, NOISE_A_CALL = 32_000_000, 4_000_000
+
+
+class SeamOpenError(Exception):
+    """A stretch had not forgotten its start when it took over."""
+
+
+class Group:
+    """Lanes that one call drives: their memory and their plan."""
+
+    def __init__(self, reservoir: Reservoir, task: Task, lanes: Lanes, readout: Readout, data: Data, plan: Plan) -> None:
+        N, B, O, dtype = reservoir.n_units, lanes.n_lanes, len(readout.offset), reservoir.dtype
+        self.reservoir, self.task, self.packs = reservoir, task, lanes.packs
+        self.readout, self.data, self.plan = readout, data, plan
+        self.scales = aligned((4, B), dtype)
+        self.scales[:] = 1
+        self.work = Work(
+            state=aligned((2, N, B), dtype),
+            output=aligned((O, B), dtype),
+            inputs=aligned((len(reservoir.units.input_weights), B), dtype),
+            root=aligned(B, dtype),
+            partial=aligned((O, PACK_BYTES // dtype.itemsize, B), dtype),
+            block=aligned((BLOCK, B), dtype),
+            recent=np.empty((0, 0), dtype),
+        )
+
+    @property
+    def n_steps(self) -> int:
+        """Steps of the longest lane."""
+        return len(self.plan.row)
+
+    def advance(self, begin: int, end: int, sinks: Sinks, column: int) -> None:
+        """Steps ``begin`` .. ``end`` of the plan.
+
+        Those that count for some lane fill the tile from ``column`` on; what they leave of ``end - begin`` steps' columns
+        is set to zero.
+        """
+        part = slice(begin, max(begin, min(end, self.n_steps)))
+        row, start, record, kept = (field[part] for field in self.plan[:4])
+        columns, B = np.full(len(row), -1), kept.shape[1]
+        if sinks.tile.size > 0:
+            counts = kept.any(axis=1)
+            n_used = B * int(np.count_nonzero(counts))
+            columns[counts] = column + np.arange(0, n_used, B)
+            sinks.tile[:, column + n_used : column + B * (end - begin)] = 0.0
+        if len(row) == 0:
+            return
+        r, noise = self.reservoir, np.empty((0, 0, 0), self.reservoir.dtype)
+        if self.task.noise > 0:
+            noise = aligned((len(row), r.n_units, B), r.dtype)
+            for lane in range(B):
+                noise[:, :, lane] = noise_of(self.task, row[:, lane], r.n_units)
+        plan = Plan(row, start, record, kept, columns)
+        drive_lanes(
+            self.packs, r.lane_graph, r.units, self.scales, r.activation_code, self.data, plan, self.readout, noise,
+            self.work, sinks,
+        )  # fmt: skip
+
+
+def run_lanes(
+    reservoir: Reservoir,
+    task: Task,
+    readout: Readout,
+    sinks: Sinks,
+    lanes: Lanes,
+    stretches: Stretches,
+    final: np.ndarray | None = None,
+) -> Iterator[tuple[int, np.ndarray]]:
+    """Drive all stretches, yielding (fold, tile) whenever the tile of ``sinks``, if it has one, is full.
+
+    Raises
+    ------
+    SeamOpenError
+        After the last tile, if some stretch was not where it had to take over.
+    """
+    n = len(stretches.first)
+    n_folds = int(stretches.fold.max()) + 1
+    continued = stretches.is_continued
+    hands_over = np.append(continued[1:], False)
+    ends_sequence = np.append(np.diff(stretches.sequence) > 0, True)
+    is_recorded = hands_over | (ends_sequence & (final is not None))
+    warm_slot = np.where(continued, np.cumsum(continued) - 1, -1)
+    end_slot = np.where(is_recorded, continued.sum() + np.cumsum(is_recorded) - 1, -1)
+    records = np.empty((continued.sum() + is_recorded.sum(), sinks.records.shape[1]), reservoir.dtype)
+    sinks = sinks._replace(records=records)
+    begins = stretches.first == task.offsets[stretches.sequence]
+    initial = np.where(begins & (task.initial is not None), 1 + stretches.sequence, 0)
+    data = data_of(reservoir, task)
+    done, total = 0, int(stretches.n_rows.sum())
+    for fold in range(n_folds):
+        members = np.flatnonzero(stretches.fold == fold)
+        dealt = deal(stretches.n_rows, members, lanes)
+        plans = [lay_out(queues, stretches, initial, warm_slot, end_slot) for queues in dealt]
+        groups = [Group(reservoir, task, lanes, readout, data, plan) for plan in plans]
+        block = _steps_a_call(reservoir, task, lanes, sinks, len(groups))
+        for begin in range(0, max(group.n_steps for group in groups), block):
+            width = block * lanes.n_lanes
+            calls = [(group, begin, begin + block, sinks, k * width) for k, group in enumerate(groups)]
+            run_all(Group.advance, calls, task.n_threads)
+            done += width * len(groups)
+            task.tell(done / total)
+            if sinks.tile.size > 0:
+                yield fold, sinks.tile[:, : width * len(groups)] if len(groups) < lanes.n_groups else sinks.tile
+    for k in np.flatnonzero(continued):
+        _check_seam(records[warm_slot[k]], records[end_slot[k - 1]], SEAM_TOLERANCE[reservoir.dtype])
+    if final is not None:
+        final[:] = records[end_slot[ends_sequence]]
+
+
+def _steps_a_call(reservoir: Reservoir, task: Task, lanes: Lanes, sinks: Sinks, n_groups: int) -> int:
+    if sinks.tile.size > 0:
+        return sinks.tile.shape[1] // lanes.total
+    per_step = reservoir.n_units * lanes.n_lanes
+    return max(1, (UNIT_STEPS_A_CALL if task.noise == 0 else NOISE_A_CALL) // per_step)
+
+
+def _check_seam(warm: np.ndarray, end: np.ndarray, tolerance: float) -> None:
+    if not agree(warm, end, tolerance):
+        raise SeamOpenError
+
+
+def agree(a: np.ndarray, b: np.ndarray, tolerance: float) -> bool:
+    """Whether two arrays of states are equal to ``tolerance``, relative to the largest if that exceeds 1."""
+    size = max(1.0, float(np.max(np.abs(a), initial=0.0)))
+    return bool(np.max(np.abs(a - b), initial=0.0) <= tolerance * size)
+
+
+def lane_tiles(
+    reservoir: Reservoir, task: Task, lanes: Lanes, stretches: Stretches
+) -> Iterator[tuple[int, np.ndarray]]:
+    """(fold, tile) of all stretches."""
+    sinks = tile_sinks(reservoir, task, lanes.total)
+    return run_lanes(reservoir, task, readout_of(reservoir, None, None, -1), sinks, lanes, stretches)
+
+
+def forgetting_time(reservoir: Reservoir, task: Task) -> int | None:
+    """Steps within which runs from two far-apart starts become one, measured on a few places of the data.
+
+    Runs from rest and from states of random signs meet to a tenth of the seam tolerance within the returned number of
+    steps, a quarter added. None: not within :data:`LONGEST_PILOT` steps, or half the longest sequence.
+    """
+    N, dtype = reservoir.n_units, reservoir.dtype
+    B = PACK_BYTES // dtype.itemsize
+    longest = int(np.argmax(task.lengths))
+    begin, end = int(task.offsets[longest]), int(task.offsets[longest + 1])
+    limit = min(LONGEST_PILOT, (end - begin) // 2) // PILOT_BLOCK * PILOT_BLOCK
+    places = begin + (end - begin - limit) * np.arange(B // 2) // (B // 2)
+    row = np.tile(places, 2)[None, :] + np.arange(limit)[:, None]
+    from_rest = np.arange(B) < B // 2
+    start, nothing = np.full(row.shape, -1, np.int32), np.full(row.shape, -1, np.int32)
+    start[:1] = np.where(from_rest, 0, 1)
+    far = np.random.default_rng(0).choice([-1.0, 1.0], (1, N))
+    data = data_of(reservoir, task, np.concatenate([np.zeros((1, N)), far]))
+    plan = Plan(row, start, nothing, np.zeros(row.shape, bool), np.full(limit, -1))
+    group = Group(reservoir, task, Lanes(ONE_PACK, B, 1), readout_of(reservoir, None, None, -1), data, plan)
+    for done in range(0, limit, PILOT_BLOCK):
+        group.advance(done, done + PILOT_BLOCK, no_sinks(reservoir), 0)
+        x = group.work.state[0]
+        if agree(x[:, from_rest], x[:, ~from_rest], 0.1 * SEAM_TOLERANCE[dtype]):
+            return (done + PILOT_BLOCK) * 5 // 4
+    return None
+
+

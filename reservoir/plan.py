@@ -1,0 +1,166 @@
+r"""Who runs in which lane: sequences, and stretches of long series cut in time, dealt to groups of lanes.
+
+Echo states forget. A long series is therefore cut into stretches that run side by side: a stretch begins w steps
+early from rest, warms up on them, and takes over where the stretch before it ends. That the two states agree there
+is verified for every seam (:mod:`reservoir.runs`). The cut depends on the lengths of the sequences only, never on the
+number of threads.
+"""
+
+from __future__ import annotations
+
+import heapq
+from dataclasses import dataclass
+
+import numpy as np
+
+from reservoir.drive import Plan
+from reservoir.vectors import ONE_PACK, PACK_BYTES, TWO_PACKS
+
+MAX_GROUPS = 8
+# Fewer steps than this in all are not worth several lanes of one series.
+WORTH_CUTTING = 3_000
+# Steps of one lane from which on another pair of groups pays for its warm-ups.
+LONG_LANE = 2_048
+# Units from which on two packs of lanes outgrow the second-level cache.
+WIDE_RESERVOIR = 4_096
+
+
+@dataclass(frozen=True)
+class Lanes:
+    """How many lanes run: ``n_groups`` groups, each one call of the kernel, of ``n_lanes`` lanes."""
+
+    packs: tuple
+    n_lanes: int
+    n_groups: int
+
+    @property
+    def total(self) -> int:
+        """Lanes of all groups."""
+        return self.n_lanes * self.n_groups
+
+
+def choose_lanes(lengths: np.ndarray, n_units: int, dtype: np.dtype) -> Lanes | None:
+    """Lanes for sequences of these lengths; None where running them one by one is as good.
+
+    Parameters
+    ----------
+    lengths : (n_sequences,) int
+    n_units : int
+    dtype : float64 or float32
+    """
+    P = PACK_BYTES // np.dtype(dtype).itemsize
+    n_steps, n_sequences = int(lengths.sum()), len(lengths)
+    if n_steps < WORTH_CUTTING and n_sequences < P // 2:
+        return None
+    if n_steps < WORTH_CUTTING:
+        return Lanes(ONE_PACK, P, 1 if n_sequences <= P else 2)
+    if n_units >= WIDE_RESERVOIR or n_steps < 24 * WORTH_CUTTING // 4:
+        packs, n_lanes = ONE_PACK, P
+    else:
+        packs, n_lanes = TWO_PACKS, 2 * P
+    n_groups = 2
+    while n_groups < MAX_GROUPS and n_steps >= 2 * n_groups * n_lanes * LONG_LANE:
+        n_groups *= 2
+    return Lanes(packs, n_lanes, n_groups)
+
+
+@dataclass(frozen=True)
+class Stretches:
+    """Runs of consecutive rows, each to be driven without a break in one lane.
+
+    Attributes
+    ----------
+    first : (n,) int64
+        First row read.
+    n_warm : (n,) int64
+        Rows read only to warm up; 0 for the beginning of a sequence.
+    n_rows : (n,) int64
+        All rows read.
+    sequence : (n,) int64
+        The sequence the rows belong to.
+    fold : (n,) int64
+    """
+
+    first: np.ndarray
+    n_warm: np.ndarray
+    n_rows: np.ndarray
+    sequence: np.ndarray
+    fold: np.ndarray
+
+    @property
+    def is_continued(self) -> np.ndarray:
+        """(n,) bool: whether the stretch takes over from the one before it in the list."""
+        return self.n_warm > 0
+
+
+def cut(offsets: np.ndarray, longest: int, n_warm: int, breaks: np.ndarray) -> Stretches:
+    """Cut sequences into stretches of at most about ``longest`` rows, none of them across a break.
+
+    Parameters
+    ----------
+    offsets : (n_sequences + 1,) int64
+    longest : int >= 1
+    n_warm : int >= 1
+        Rows of warm-up of a stretch that does not begin its sequence.
+    breaks : (n_folds + 1,) int64
+        Row from which on each fold begins, and the number of rows.
+    """
+    columns = []
+    for sequence, (begin, end) in enumerate(zip(offsets[:-1], offsets[1:], strict=True)):
+        inner = breaks[(breaks > begin) & (breaks < end)]
+        edges = [begin, *inner, end]
+        for left, right in zip(edges[:-1], edges[1:], strict=True):
+            n_parts = max(1, int(round((right - left) / longest)))
+            seams = left + (right - left) * np.arange(n_parts + 1) // n_parts
+            fold = np.searchsorted(breaks, left, side="right") - 1
+            for start, stop in zip(seams[:-1], seams[1:], strict=True):
+                first = max(begin, start - n_warm)
+                # A warm-up that reaches the beginning of its sequence starts from the true state: nothing to verify.
+                columns.append((first, start - first, stop - first, sequence, fold))
+    return Stretches(*(np.array(column, np.int64) for column in zip(*columns, strict=True)))
+
+
+def deal(n_rows: np.ndarray, members: np.ndarray, lanes: Lanes) -> list[list[list[int]]]:
+    """Deal stretches to lanes, longest first, each to the lane with least to do: [group][lane] -> stretches."""
+    order = members[np.argsort(-n_rows[members], kind="stable")]
+    n_groups = min(lanes.n_groups, -(-len(members) // lanes.n_lanes))
+    groups: list[list[list[int]]] = [[[] for _ in range(lanes.n_lanes)] for _ in range(n_groups)]
+    heap = [(0, lane, group) for lane in range(lanes.n_lanes) for group in range(n_groups)]
+    for stretch in order:
+        load, lane, group = heapq.heappop(heap)
+        groups[group][lane].append(int(stretch))
+        heapq.heappush(heap, (load + int(n_rows[stretch]), lane, group))
+    return groups
+
+
+def lay_out(
+    queues: list[list[int]], stretches: Stretches, initial: np.ndarray, warm_slot: np.ndarray, end_slot: np.ndarray
+) -> Plan:
+    """The plan of one group from its lanes' queues, without columns.
+
+    Parameters
+    ----------
+    queues : [lane] -> stretches
+    initial : (n,) int
+        Row of ``Data.initial`` each stretch starts from.
+    warm_slot, end_slot : (n,) int
+        Row of ``Sinks.records`` for the state after its warm-up and after its end; -1: none.
+    """
+    B = len(queues)
+    load = [int(stretches.n_rows[queue].sum()) for queue in queues]
+    S = max(load)
+    row, kept = np.full((B, S), -1, np.int64), np.zeros((B, S), bool)
+    start, record = np.full((S, B), -1, np.int32), np.full((S, B), -1, np.int32)
+    for lane, queue in enumerate(queues):
+        if not queue:
+            continue
+        n_rows, n_warm = stretches.n_rows[queue], stretches.n_warm[queue]
+        begin = np.cumsum(n_rows) - n_rows
+        step = np.arange(load[lane])
+        row[lane, : load[lane]] = step + np.repeat(stretches.first[queue] - begin, n_rows)
+        kept[lane, : load[lane]] = step >= np.repeat(begin + n_warm, n_rows)
+        start[begin, lane] = initial[queue]
+        is_warmed = n_warm > 0
+        record[(begin + n_warm - 1)[is_warmed], lane] = warm_slot[queue][is_warmed]
+        record[begin + n_rows - 1, lane] = end_slot[queue]
+    return Plan(np.ascontiguousarray(row.T), start, record, np.ascontiguousarray(kept.T), np.empty(0, np.int64))

@@ -1,0 +1,246 @@
+r"""A reservoir: its recurrent, input, feedback and bias weights, and the layouts its kernels read.
+
+    x(t) = (1 - a) x(t-1) + a f(W x(t-1) + W_in u(t) + W_fb y(t-1) + b)
+
+W is drawn by a topology and scaled to a spectral radius; W_in, W_fb and b are dense and uniform on (-1, 1) times
+their scale. The parts are drawn from generators of their own, so that changing one leaves the others' numbers alone.
+"""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+
+from reservoir import topology as topologies
+from reservoir.activations import CODES
+from reservoir.drive import Graph, Units
+from reservoir.matrix import Shifts
+from reservoir.spectrum import SpectralRadius, scale_and_report
+from reservoir.vectors import PACK_BYTES, aligned, pad
+
+
+@dataclass(frozen=True, eq=False)
+class Reservoir:
+    """Weights of a reservoir of N units, I inputs and O fed-back outputs (0 without feedback), in one precision.
+
+    Attributes
+    ----------
+    W : (N, N) CSR or Shifts
+        Recurrent weights, scaled.
+    input_weights : (N, I)
+    feedback_weights : (N, O)
+    bias : (N,)
+    leak : (N,) in (0, 1]
+    activation : str
+    radius : SpectralRadius or None
+        Of W before it was scaled; None where a given matrix is used as it is.
+    """
+
+    W: sp.csr_array | Shifts
+    input_weights: np.ndarray
+    feedback_weights: np.ndarray
+    bias: np.ndarray
+    leak: np.ndarray
+    activation: str = "tanh"
+    radius: SpectralRadius | None = None
+
+    @property
+    def n_units(self) -> int:
+        """N."""
+        return len(self.bias)
+
+    @property
+    def n_inputs(self) -> int:
+        """I."""
+        return self.input_weights.shape[1]
+
+    @property
+    def n_feedback(self) -> int:
+        """O, or 0."""
+        return self.feedback_weights.shape[1]
+
+    @property
+    def dtype(self) -> np.dtype:
+        """Precision of weights and states."""
+        return self.bias.dtype
+
+    @property
+    def activation_code(self) -> tuple:
+        """What the kernels know the activation by."""
+        return CODES[self.activation]
+
+    @functools.cached_property
+    def units(self) -> Units:
+        """Weights of inputs (feedback columns last), bias and leak, laid out for the kernels."""
+        N, padded = self.n_units, pad(self.n_units, self.dtype)
+        weights = aligned((self.n_inputs + self.n_feedback, padded), self.dtype)
+        weights[:, :N] = np.concatenate([self.input_weights, self.feedback_weights], axis=1).T
+        bias, leak = aligned(padded, self.dtype), aligned(padded, self.dtype)
+        bias[:N], leak[:N], leak[N:] = self.bias, self.leak, 1
+        return Units(weights, bias, leak)
+
+    @functools.cached_property
+    def lane_graph(self) -> Graph:
+        """W for the kernel of many lanes."""
+        W = self.W.to_csr() if isinstance(self.W, Shifts) else self.W
+        return Graph(
+            W.indptr.astype(np.int64), W.indices.astype(np.int32), _placed(W.data, self.dtype), np.empty(0, np.int64)
+        )
+
+    @functools.cached_property
+    def sequence_graph(self) -> Graph:
+        """W for the kernel of one sequence."""
+        padded = pad(self.n_units, self.dtype)
+        if isinstance(self.W, Shifts):
+            weights = aligned((len(self.W.shifts), padded), self.dtype)
+            weights[:, : self.n_units] = self.W.weights
+            return Graph(
+                np.zeros(1, np.int64), np.empty(0, np.int32), weights.reshape(-1), self.W.shifts.astype(np.int64)
+            )
+        return _sliced(self.W, padded, self.dtype)
+
+    @property
+    def sequence_stride(self) -> int:
+        """Length of one state in the kernel of one sequence."""
+        P = PACK_BYTES // self.dtype.itemsize
+        if isinstance(self.W, Shifts):
+            return 2 * self.n_units + 4 * P
+        return pad(self.n_units, self.dtype) + 2 * P
+
+    def __getstate__(self) -> dict:
+        """The weights alone; layouts are made again where they are used."""
+        kept = set(self.__dataclass_fields__)
+        return {name: value for name, value in self.__dict__.items() if name in kept}
+
+    def __setstate__(self, state: dict) -> None:
+        self.__dict__.update(state)
+
+
+def _placed(values: np.ndarray, dtype: np.dtype) -> np.ndarray:
+    placed = aligned(len(values), dtype)
+    placed[:] = values
+    return placed
+
+
+def _sliced(W: sp.csr_array, padded: int, dtype: np.dtype) -> Graph:
+    """Rows of W in slices of one pack, each as long as its longest row; see :class:`reservoir.drive.Graph`."""
+    P = PACK_BYTES // dtype.itemsize
+    degree = np.zeros(padded, np.int64)
+    degree[: W.shape[0]] = np.diff(W.indptr)
+    depth = degree.reshape(-1, P).max(axis=1)
+    pointers = np.concatenate([[0], np.cumsum(depth * P)]).astype(np.int64)
+    indices = aligned(pointers[-1], np.int32)
+    indices[:] = padded
+    weights = aligned(pointers[-1], dtype)
+    row = np.repeat(np.arange(padded), degree)
+    entry = np.arange(len(row)) - np.repeat(np.cumsum(degree) - degree, degree)
+    place = pointers[row // P] + entry * P + row % P
+    indices[place], weights[place] = W.indices, W.data
+    return Graph(pointers, indices, weights, np.empty(0, np.int64))
+
+
+def build_reservoir(
+    *,
+    n_units: int,
+    n_inputs: int,
+    n_outputs: int = 0,
+    spectral_radius: float | None = 0.9,
+    leak_rate: float | np.ndarray = 1.0,
+    input_scaling: float | np.ndarray = 1.0,
+    bias_scaling: float = 0.0,
+    feedback_scaling: float = 0.0,
+    in_degree: int = 10,
+    topology: Any = "sparse",
+    activation: str = "tanh",
+    dtype: np.dtype | type = np.float64,
+    rng: np.random.Generator,
+) -> Reservoir:
+    """Draw a reservoir.
+
+    Parameters
+    ----------
+    n_units, n_inputs, n_outputs : int
+        N >= 1, I >= 0, O >= 0. Outputs matter only where ``feedback_scaling`` is not 0.
+    spectral_radius : float > 0, or None
+        Largest modulus of an eigenvalue of W; for the nilpotent delay line its weight. None, for a matrix given
+        as ``topology`` only, leaves it as it is.
+    leak_rate : float in (0, 1], or (N,)
+    input_scaling : float, or (I,)
+        Half-width of the uniform distribution of the input weights; may differ by input.
+    bias_scaling, feedback_scaling : float >= 0
+        Half-widths for bias and feedback weights.
+    in_degree, topology
+        See :mod:`reservoir.topology`.
+    activation : {"tanh", "relu", "logistic", "identity"}
+    dtype : float64 or float32
+    rng : numpy.random.Generator
+
+    Returns
+    -------
+    Reservoir
+
+    Raises
+    ------
+    ValueError, TypeError
+        For values out of range, naming the parameter, what came and what to do.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from reservoir.weights import build_reservoir
+    >>> res = build_reservoir(n_units=20, n_inputs=1, topology="ring", rng=np.random.default_rng(0))
+    >>> res.W.shape, res.input_weights.shape
+    ((20, 20), (20, 1))
+    """
+    N, dtype = _count("n_units", n_units, 1), np.dtype(dtype)
+    if activation not in CODES:
+        raise ValueError(f"activation must be one of {', '.join(map(repr, CODES))}, got {activation!r}; choose one of them.")
+    leak = _per("leak_rate", leak_rate, N, "unit")
+    if not ((leak > 0) & (leak <= 1)).all():
+        raise ValueError(f"leak_rate must be in (0, 1], got {leak_rate!r}; 1 keeps nothing of the old state.")
+    scale = _per("input_scaling", input_scaling, n_inputs, "input feature")
+    for name, value in (("bias_scaling", bias_scaling), ("feedback_scaling", feedback_scaling)):
+        if not (np.isscalar(value) and np.isfinite(value) and value >= 0):
+            raise ValueError(f"{name} must be a number >= 0, got {value!r}; 0 turns it off.")
+    of_graph, of_radius, of_inputs, of_bias, of_feedback = rng.spawn(5)
+    W = topologies.build(topology, N, in_degree=in_degree, rng=of_graph, dtype=dtype)
+    radius = None
+    if spectral_radius is not None:
+        if isinstance(spectral_radius, bool) or not (np.isscalar(spectral_radius) and spectral_radius > 0):
+            raise ValueError(f"spectral_radius must be a number > 0, got {spectral_radius!r}; try 0.9.")
+        scaled = scale_and_report(W, float(spectral_radius), rng=of_radius)
+        W, radius = scaled.W, scaled.before
+    elif isinstance(topology, str):
+        raise ValueError(f"spectral_radius must be a number > 0 for topology={topology!r}, got None; try 0.9.")
+    if not isinstance(W, Shifts):
+        W = sp.csr_array(W)
+    n_feedback = n_outputs if feedback_scaling > 0 else 0
+    return Reservoir(
+        W=W,
+        input_weights=(of_inputs.uniform(-1, 1, (N, n_inputs)) * scale).astype(dtype),
+        feedback_weights=(of_feedback.uniform(-1, 1, (N, n_feedback)) * feedback_scaling).astype(dtype),
+        bias=(of_bias.uniform(-1, 1, N) * bias_scaling).astype(dtype),
+        leak=leak.astype(dtype),
+        activation=activation,
+        radius=radius,
+    )
+
+
+def _count(name: str, value: int, least: int) -> int:
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least:
+        raise ValueError(f"{name} must be an integer >= {least}, got {value!r}; give a number of units.")
+    return int(value)
+
+
+def _per(name: str, value: float | np.ndarray, n: int, what: str) -> np.ndarray:
+    """(n,) float64 from one number for all or one for each."""
+    values = np.asarray(value)
+    if values.dtype.kind not in "iuf" or not np.isfinite(values).all():
+        raise ValueError(f"{name} must be a finite number or one for each {what}, got {value!r}.")
+    if values.ndim > 1 or (values.ndim == 1 and len(values) != n):
+        raise ValueError(f"{name} must be a number or have one value for each {what}, {n} in all, got shape {values.shape}.")
+    return np.broadcast_to(values.astype(np.float64), (n,))
