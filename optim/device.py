@@ -52,7 +52,9 @@ def namespace(*arrays: Any) -> ModuleType:
         found[xp.__name__] = xp
     if len(found) > 1:
         names = " and ".join(sorted(found))
-        raise TypeError(f"all arrays must live in one place, got {names}; move them to the same device first.")
+        raise TypeError(
+            f"all arrays must live in one place, got {names}; move them to the same device first."
+        )
     return next(iter(found.values()), np)
 
 
@@ -92,7 +94,9 @@ def check_device(device: str | None) -> None:
     if device in (None, "cpu"):
         return
     if device == "gpu":
-        raise NotImplementedError("device must be None or 'cpu' in this version, got 'gpu'; GPU kernels come with a later one.")
+        raise NotImplementedError(
+            "device must be None or 'cpu' in this version, got 'gpu'; GPU kernels come with a later one."
+        )
     raise ValueError(f"device must be None, 'cpu' or 'gpu', got {device!r}.")
 
 

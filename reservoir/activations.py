@@ -15,7 +15,6 @@ that stays at its value there.
 
 from __future__ import annotations
 
-import numpy as np
 from numba import njit
 
 from reservoir.vectors import (
@@ -34,7 +33,10 @@ from reservoir.vectors import (
 CODES = {"identity": (), "tanh": (0,), "relu": (0, 0), "logistic": (0, 0, 0)}
 
 _LOG2_E = 1.4426950408889634
-_LN2_HIGH, _LN2_LOW = 6.93147180369123816490e-01, 1.90821492927058770002e-10  # the high part ends in zeros: k * high is exact
+_LN2_HIGH, _LN2_LOW = (
+    6.93147180369123816490e-01,
+    1.90821492927058770002e-10,
+)  # the high part ends in zeros: k * high is exact
 _LN2_HIGH_32, _LN2_LOW_32 = 0.693359375, -2.12194440e-4
 _ROUND, _ROUND_32 = 1.5 * 2.0**52, 1.5 * 2.0**23  # adding it leaves the integer in the low bits
 # Interpolation at the Chebyshev nodes of +-ln(2)/2, highest power first; r^2 P is off by 4e-17 |r| and 5e-10 |r|.

@@ -29,7 +29,22 @@ import numpy as np
 from numba import njit
 
 from reservoir.activations import activate
-from reservoir.vectors import ONE_PACK, TWO_PACKS, at, fma, full, load, gather, pack_size, put, spread, store, times_or_zero, total, like
+from reservoir.vectors import (
+    ONE_PACK,
+    TWO_PACKS,
+    at,
+    fma,
+    full,
+    gather,
+    like,
+    load,
+    pack_size,
+    put,
+    spread,
+    store,
+    times_or_zero,
+    total,
+)
 
 
 class Graph(NamedTuple):
@@ -75,7 +90,9 @@ class Plan(NamedTuple):
     """What each lane does at each step of a call."""
 
     row: np.ndarray  # (S, B) int64: row of ``Data`` read; -1: the lane idles on zero input
-    start: np.ndarray  # (S, B) int32: row of ``Data.initial`` the lane starts from before this step; -1: it goes on
+    start: (
+        np.ndarray
+    )  # (S, B) int32: row of ``Data.initial`` the lane starts from before this step; -1: it goes on
     record: np.ndarray  # (S, B) int32: row of ``Sinks.records`` the state goes to after this step; -1: none
     kept: np.ndarray  # (S, B) bool: the step counts; else it only warms the lane up
     column: np.ndarray  # (S,) int64: first column of ``Sinks.tile`` the step goes to; -1: none
@@ -84,7 +101,9 @@ class Plan(NamedTuple):
 class Sinks(NamedTuple):
     """Where results go; an array of size 0 wants none of them."""
 
-    tile: np.ndarray  # (N + I_read + 1 + n_targets, n_columns) float64: sqrt(weight) [x; u - shift; 1; y - shift]
+    tile: (
+        np.ndarray
+    )  # (N + I_read + 1 + n_targets, n_columns) float64: sqrt(weight) [x; u - shift; 1; y - shift]
     shift: np.ndarray  # (I_read + n_targets,)
     outputs: np.ndarray  # (n, O)
     states: np.ndarray  # (n, N)
@@ -94,7 +113,9 @@ class Sinks(NamedTuple):
 class Work(NamedTuple):
     """State between calls and scratch, L = lanes (1 for a sequence)."""
 
-    state: np.ndarray  # (2, N, B), or (2, stride) for a sequence; both calls begin and end with the state in [0]
+    state: (
+        np.ndarray
+    )  # (2, N, B), or (2, stride) for a sequence; both calls begin and end with the state in [0]
     output: np.ndarray  # (O, B) outputs of the last step
     inputs: np.ndarray  # (I, B)
     root: np.ndarray  # (B,)
@@ -158,7 +179,9 @@ def drive_lanes(packs, graph, units, scales, activation, data, plan, readout, no
                 for q in range(P):
                     part = load(work.partial, packs, (o * P + q) * B)
                     for i in range(first + q, last, P):
-                        part = fma(spread(readout.coef, packs, o * padded + i), load(state, packs, new + i * B), part)
+                        part = fma(
+                            spread(readout.coef, packs, o * padded + i), load(state, packs, new + i * B), part
+                        )
                     store(work.partial, (o * P + q) * B, part)
         for o in range(O):
             y = spread(readout.offset, packs, o)
@@ -218,7 +241,11 @@ def _append(N, b, B, row, root, column, data, work, sinks):
     for o in range(n_targets):
         place += n_columns
         if root > 0.0:
-            put(sinks.tile, place, (at(data.targets, row * n_targets + o) - at(sinks.shift, n_read + o)) * root)
+            put(
+                sinks.tile,
+                place,
+                (at(data.targets, row * n_targets + o) - at(sinks.shift, n_read + o)) * root,
+            )
         else:
             put(sinks.tile, place, 0.0)
 
@@ -243,7 +270,9 @@ def _leave(s, new, B, N, O, plan, work, sinks):
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def drive_sequence(N, graph, units, scales, activation, data, first_row, n_steps, column, readout, noise, work, sinks):
+def drive_sequence(
+    N, graph, units, scales, activation, data, first_row, n_steps, column, readout, noise, work, sinks
+):
     """``n_steps`` steps of one sequence of N units from row ``first_row`` of ``data`` on.
 
     ``scales`` (4,), ``noise`` (n_steps, N_padded) or of size 0. ``column`` >= 0: the steps go to the tile from that column on.
@@ -275,7 +304,11 @@ def drive_sequence(N, graph, units, scales, activation, data, first_row, n_steps
             for i in range(first, last, P):
                 driven = full(state, packs, 0.0)
                 for j in range(I):
-                    driven = fma(load(units.input_weights, packs, j * padded + i), spread(work.inputs, packs, j), driven)
+                    driven = fma(
+                        load(units.input_weights, packs, j * padded + i),
+                        spread(work.inputs, packs, j),
+                        driven,
+                    )
                 recurrent = full(state, packs, 0.0)
                 if n_shifts > 0:
                     for k in range(n_shifts):

@@ -28,7 +28,9 @@ class SeamOpenError(Exception):
 class Group:
     """Lanes that one call drives: their memory and their plan."""
 
-    def __init__(self, reservoir: Reservoir, task: Task, lanes: Lanes, readout: Readout, data: Data, plan: Plan) -> None:
+    def __init__(
+        self, reservoir: Reservoir, task: Task, lanes: Lanes, readout: Readout, data: Data, plan: Plan
+    ) -> None:
         N, B, O, dtype = reservoir.n_units, lanes.n_lanes, len(readout.offset), reservoir.dtype
         self.reservoir, self.task, self.packs = reservoir, task, lanes.packs
         self.readout, self.data, self.plan = readout, data, plan
@@ -105,7 +107,7 @@ def run_lanes(
     sinks = sinks._replace(records=records)
     begins = stretches.first == task.offsets[stretches.sequence]
     initial = np.where(begins & (task.initial is not None), 1 + stretches.sequence, 0)
-    data = data_of(reservoir, task)
+    data = data_of(reservoir, task, len(readout.offset))
     done, total = 0, int(stretches.n_rows.sum())
     for fold in range(n_folds):
         members = np.flatnonzero(stretches.fold == fold)
@@ -120,7 +122,10 @@ def run_lanes(
             done += width * len(groups)
             task.tell(done / total)
             if sinks.tile.size > 0:
-                yield fold, sinks.tile[:, : width * len(groups)] if len(groups) < lanes.n_groups else sinks.tile
+                yield (
+                    fold,
+                    sinks.tile[:, : width * len(groups)] if len(groups) < lanes.n_groups else sinks.tile,
+                )
     for k in np.flatnonzero(continued):
         _check_seam(records[warm_slot[k]], records[end_slot[k - 1]], SEAM_TOLERANCE[reservoir.dtype])
     if final is not None:
@@ -146,11 +151,11 @@ def agree(a: np.ndarray, b: np.ndarray, tolerance: float) -> bool:
 
 
 def lane_tiles(
-    reservoir: Reservoir, task: Task, lanes: Lanes, stretches: Stretches
+    reservoir: Reservoir, task: Task, lanes: Lanes, stretches: Stretches, final: np.ndarray | None
 ) -> Iterator[tuple[int, np.ndarray]]:
     """(fold, tile) of all stretches."""
     sinks = tile_sinks(reservoir, task, lanes.total)
-    return run_lanes(reservoir, task, readout_of(reservoir, None, None, -1), sinks, lanes, stretches)
+    return run_lanes(reservoir, task, readout_of(reservoir, None, None, -1), sinks, lanes, stretches, final)
 
 
 def forgetting_time(reservoir: Reservoir, task: Task) -> int | None:
@@ -170,7 +175,7 @@ def forgetting_time(reservoir: Reservoir, task: Task) -> int | None:
     start, nothing = np.full(row.shape, -1, np.int32), np.full(row.shape, -1, np.int32)
     start[:1] = np.where(from_rest, 0, 1)
     far = np.random.default_rng(0).choice([-1.0, 1.0], (1, N))
-    data = data_of(reservoir, task, np.concatenate([np.zeros((1, N)), far]))
+    data = data_of(reservoir, task, 0, np.concatenate([np.zeros((1, N)), far]))
     plan = Plan(row, start, nothing, np.zeros(row.shape, bool), np.full(limit, -1))
     group = Group(reservoir, task, Lanes(ONE_PACK, B, 1), readout_of(reservoir, None, None, -1), data, plan)
     for done in range(0, limit, PILOT_BLOCK):
@@ -179,5 +184,3 @@ def forgetting_time(reservoir: Reservoir, task: Task) -> int | None:
         if agree(x[:, from_rest], x[:, ~from_rest], 0.1 * SEAM_TOLERANCE[dtype]):
             return (done + PILOT_BLOCK) * 5 // 4
     return None
-
-

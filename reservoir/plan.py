@@ -134,7 +134,11 @@ def deal(n_rows: np.ndarray, members: np.ndarray, lanes: Lanes) -> list[list[lis
 
 
 def lay_out(
-    queues: list[list[int]], stretches: Stretches, initial: np.ndarray, warm_slot: np.ndarray, end_slot: np.ndarray
+    queues: list[list[int]],
+    stretches: Stretches,
+    initial: np.ndarray,
+    warm_slot: np.ndarray,
+    end_slot: np.ndarray,
 ) -> Plan:
     """The plan of one group from its lanes' queues, without columns.
 
@@ -163,4 +167,6 @@ def lay_out(
         is_warmed = n_warm > 0
         record[(begin + n_warm - 1)[is_warmed], lane] = warm_slot[queue][is_warmed]
         record[begin + n_rows - 1, lane] = end_slot[queue]
-    return Plan(np.ascontiguousarray(row.T), start, record, np.ascontiguousarray(kept.T), np.empty(0, np.int64))
+    return Plan(
+        np.ascontiguousarray(row.T), start, record, np.ascontiguousarray(kept.T), np.empty(0, np.int64)
+    )

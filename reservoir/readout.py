@@ -127,7 +127,7 @@ def solve(moments: Gram | TriangularFactor, alpha: float, *, fit_intercept: bool
     if readout is not None:
         return readout
     decomposition = decompose(moments, fit_intercept=fit_intercept)
-    _warn_unless_reliable(decomposition, alpha, " or solver='qr'" if isinstance(moments, Gram) else "")
+    warn_unless_reliable(decomposition, alpha, " or solver='qr'" if isinstance(moments, Gram) else "")
     return solve_decomposed(decomposition, alpha)
 
 
@@ -198,7 +198,7 @@ def solve_dual(
                 coef = (rows.features @ dual).T
             return _readout(coef, rows, shift, alpha, condition, len(kernel), "dual")
     decomposition = decompose_rows(tile, n_features, shift, fit_intercept=fit_intercept)
-    _warn_unless_reliable(decomposition, alpha, "")
+    warn_unless_reliable(decomposition, alpha, "")
     return solve_decomposed(decomposition, alpha)
 
 
@@ -261,7 +261,8 @@ def _readout(coef, centred, shift, alpha, condition, rank, method) -> Readout:
     return Readout(coef, intercept, alpha, max(1.0, condition), rank, method)
 
 
-def _warn_unless_reliable(decomposition: Decomposition, alpha: float, advice: str) -> None:
+def warn_unless_reliable(decomposition: Decomposition, alpha: float, advice: str) -> None:
+    """Warn if rounding left out a direction of the features at this penalty; ``advice`` ends the message."""
     if decomposition.is_reliable(alpha):
         return
     K = decomposition.vectors.shape[0]

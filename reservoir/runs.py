@@ -90,6 +90,7 @@ def each_pass(
     task: Task,
     consume: Callable[[Iterator[tuple[int, np.ndarray]]], None],
     breaks: np.ndarray | None = None,
+    final: np.ndarray | None = None,
 ) -> None:
     """Call ``consume`` with an iterator over (fold, tile); call it again, afresh, if a seam turned out open.
 
@@ -100,14 +101,16 @@ def each_pass(
     ----------
     breaks : (n_folds + 1,) int64, optional
         Row from which on each fold begins, and the number of rows; one fold if not given.
+    final : (n_sequences, N), optional
+        Filled with the state after the last row of each sequence.
     """
     breaks = np.array([0, len(task.rows)]) if breaks is None else breaks
 
     def in_lanes(lanes: Lanes, stretches: Stretches) -> None:
-        consume(lane_tiles(reservoir, task, lanes, stretches))
+        consume(lane_tiles(reservoir, task, lanes, stretches, final))
 
     def one_by_one() -> None:
-        consume(sequence_tiles(reservoir, task, breaks))
+        consume(sequence_tiles(reservoir, task, breaks, final))
 
     _run(reservoir, task, True, breaks, in_lanes, one_by_one)
 

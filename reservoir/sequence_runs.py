@@ -23,7 +23,7 @@ class Runner:
         N, O, dtype = reservoir.n_units, len(readout.offset), reservoir.dtype
         P, padded = PACK_BYTES // dtype.itemsize, pad(N, dtype)
         self.reservoir, self.task, self.readout = reservoir, task, readout
-        self.data = data_of(reservoir, task)
+        self.data = data_of(reservoir, task, O)
         self.scales = np.ones(4, dtype)
         self.work = Work(
             state=aligned((2, reservoir.sequence_stride), dtype),
@@ -84,10 +84,14 @@ def run_sequences(
             final[sequence] = runner.final
 
 
-def sequence_tiles(reservoir: Reservoir, task: Task, breaks: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
+def sequence_tiles(
+    reservoir: Reservoir, task: Task, breaks: np.ndarray, final: np.ndarray | None
+) -> Iterator[tuple[int, np.ndarray]]:
     """(fold, tile) of all sequences, each driven once from its start; a tile never mixes folds."""
     sinks = tile_sinks(reservoir, task, 1)
-    width = min(sinks.tile.shape[1] - 8, max(1, NOISE_A_CALL // reservoir.n_units) if task.noise > 0 else 10**9)
+    width = min(
+        sinks.tile.shape[1] - 8, max(1, NOISE_A_CALL // reservoir.n_units) if task.noise > 0 else 10**9
+    )
     runner = Runner(reservoir, task, readout_of(reservoir, None, None, -1))
     n_filled, here = 0, 0
     stops = np.union1d(task.offsets, breaks)
@@ -108,6 +112,8 @@ def sequence_tiles(reservoir: Reservoir, task: Task, breaks: np.ndarray) -> Iter
             if n_filled == width:
                 yield fold, _rest_cleared(sinks.tile, n_filled)
                 n_filled = 0
+        if final is not None and end == task.offsets[sequence + 1]:
+            final[sequence] = runner.final
     if n_filled > 0:
         yield here, _rest_cleared(sinks.tile, n_filled)
 

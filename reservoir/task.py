@@ -57,21 +57,24 @@ class Task:
         """Rows of each sequence."""
         return np.diff(self.offsets)
 
+    def shift_of_features(self, n_units: int) -> np.ndarray:
+        """(N + n_read + n_targets,) ``shift`` with the zeros of the states before it."""
+        return np.concatenate([np.zeros(n_units), self.shift])
+
     def tell(self, fraction: float) -> None:
         """Report progress to whoever watches."""
         if self.watch is not None:
             self.watch(min(1.0, fraction))
 
 
-def data_of(reservoir: Reservoir, task: Task, initial: np.ndarray | None = None) -> Data:
+def data_of(reservoir: Reservoir, task: Task, n_outputs: int, initial: np.ndarray | None = None) -> Data:
     """The arrays of ``task`` for a kernel; ``initial`` row 0 is rest, row 1 + i the start of sequence i."""
     dtype, n = reservoir.dtype, len(task.rows)
     roots = np.empty(0) if task.weights is None else np.sqrt(task.weights)
     targets = np.empty((n, 0), dtype) if task.targets is None else task.targets
     if initial is None:
         starts = [] if task.initial is None else [task.initial]
-        width = reservoir.n_units if task.initial is None else task.initial.shape[1]
-        initial = np.concatenate([np.zeros((1, width)), *starts])
+        initial = np.concatenate([np.zeros((1, reservoir.n_units + n_outputs)), *starts])
     return Data(frozen(task.rows, dtype), frozen(targets, dtype), roots.astype(dtype), initial.astype(dtype))
 
 
@@ -82,7 +85,9 @@ def frozen(array: np.ndarray, dtype: np.dtype) -> np.ndarray:
     return view
 
 
-def readout_of(reservoir: Reservoir, coef: np.ndarray | None, intercept: np.ndarray | None, fed: int) -> Readout:
+def readout_of(
+    reservoir: Reservoir, coef: np.ndarray | None, intercept: np.ndarray | None, fed: int
+) -> Readout:
     """A readout (O, N + n_read), states first, for a kernel; none without ``coef``."""
     N, dtype = reservoir.n_units, reservoir.dtype
     if coef is None:

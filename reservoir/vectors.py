@@ -200,7 +200,9 @@ def _splat(builder, scalar, vector):
         scalar = convert(scalar, vector.element)
     undefined = ir.Constant(vector, ir.Undefined)
     first = builder.insert_element(undefined, scalar, ir.IntType(32)(0))
-    return builder.shuffle_vector(first, undefined, ir.Constant(ir.VectorType(ir.IntType(32), vector.count), None))
+    return builder.shuffle_vector(
+        first, undefined, ir.Constant(ir.VectorType(ir.IntType(32), vector.count), None)
+    )
 
 
 def _address(context, builder, array_type, array, position, count):
@@ -222,7 +224,9 @@ def _intrinsic(builder, name, arguments):
     scalar = "f64" if isinstance(getattr(kind, "element", kind), ir.DoubleType) else "f32"
     suffix = f"v{kind.count}{scalar}" if isinstance(kind, ir.VectorType) else scalar
     function_type = ir.FunctionType(kind, [kind] * len(arguments))
-    return builder.call(cgutils.get_or_insert_function(builder.module, function_type, f"llvm.{name}.{suffix}"), arguments)
+    return builder.call(
+        cgutils.get_or_insert_function(builder.module, function_type, f"llvm.{name}.{suffix}"), arguments
+    )
 
 
 def _array(a):
@@ -268,7 +272,9 @@ def _load(context, builder, sig, args):
     vector = _llvm_vector(sig.return_type)
     position = context.cast(builder, args[2], sig.args[2], types.intp)
     address = _address(context, builder, sig.args[0], args[0], position, vector.count)
-    return builder.load(builder.bitcast(address, vector.as_pointer()), align=sig.return_type.dtype.bitwidth // 8)
+    return builder.load(
+        builder.bitcast(address, vector.as_pointer()), align=sig.return_type.dtype.bitwidth // 8
+    )
 
 
 @_compiled(spread, _vector_from_array)
@@ -300,7 +306,9 @@ def _gather(context, builder, sig, args):
     builder._insert(pointers)
     kind = f"v{vector.count}f{sig.return_type.dtype.bitwidth}"
     function_type = ir.FunctionType(vector, [pointers.type, mask.type, vector])
-    function = cgutils.get_or_insert_function(builder.module, function_type, f"llvm.masked.gather.{kind}.v{vector.count}p0")
+    function = cgutils.get_or_insert_function(
+        builder.module, function_type, f"llvm.masked.gather.{kind}.v{vector.count}p0"
+    )
     return builder.call(function, [pointers, mask, ir.Constant(vector, ir.Undefined)])
 
 
@@ -317,7 +325,9 @@ def _store(context, builder, sig, args):
 @_compiled(at, lambda a, i: a.dtype if _array(a) else None)
 def _at(context, builder, sig, args):
     position = context.cast(builder, args[1], sig.args[1], types.intp)
-    return context.unpack_value(builder, sig.args[0].dtype, _address(context, builder, sig.args[0], args[0], position, 1))
+    return context.unpack_value(
+        builder, sig.args[0].dtype, _address(context, builder, sig.args[0], args[0], position, 1)
+    )
 
 
 @_compiled(put, lambda a, i, value: types.none if _array(a) else None)

@@ -88,7 +88,10 @@ class Reservoir:
         """W for the kernel of many lanes."""
         W = self.W.to_csr() if isinstance(self.W, Shifts) else self.W
         return Graph(
-            W.indptr.astype(np.int64), W.indices.astype(np.int32), _placed(W.data, self.dtype), np.empty(0, np.int64)
+            W.indptr.astype(np.int64),
+            W.indices.astype(np.int32),
+            _placed(W.data, self.dtype),
+            np.empty(0, np.int64),
         )
 
     @functools.cached_property
@@ -99,7 +102,10 @@ class Reservoir:
             weights = aligned((len(self.W.shifts), padded), self.dtype)
             weights[:, : self.n_units] = self.W.weights
             return Graph(
-                np.zeros(1, np.int64), np.empty(0, np.int32), weights.reshape(-1), self.W.shifts.astype(np.int64)
+                np.zeros(1, np.int64),
+                np.empty(0, np.int32),
+                weights.reshape(-1),
+                self.W.shifts.astype(np.int64),
             )
         return _sliced(self.W, padded, self.dtype)
 
@@ -198,7 +204,9 @@ def build_reservoir(
     """
     N, dtype = _count("n_units", n_units, 1), np.dtype(dtype)
     if activation not in CODES:
-        raise ValueError(f"activation must be one of {', '.join(map(repr, CODES))}, got {activation!r}; choose one of them.")
+        raise ValueError(
+            f"activation must be one of {', '.join(map(repr, CODES))}, got {activation!r}; choose one of them."
+        )
     leak = _per("leak_rate", leak_rate, N, "unit")
     if not ((leak > 0) & (leak <= 1)).all():
         raise ValueError(f"leak_rate must be in (0, 1], got {leak_rate!r}; 1 keeps nothing of the old state.")
@@ -215,7 +223,9 @@ def build_reservoir(
         scaled = scale_and_report(W, float(spectral_radius), rng=of_radius)
         W, radius = scaled.W, scaled.before
     elif isinstance(topology, str):
-        raise ValueError(f"spectral_radius must be a number > 0 for topology={topology!r}, got None; try 0.9.")
+        raise ValueError(
+            f"spectral_radius must be a number > 0 for topology={topology!r}, got None; try 0.9."
+        )
     if not isinstance(W, Shifts):
         W = sp.csr_array(W)
     n_feedback = n_outputs if feedback_scaling > 0 else 0
@@ -242,5 +252,7 @@ def _per(name: str, value: float | np.ndarray, n: int, what: str) -> np.ndarray:
     if values.dtype.kind not in "iuf" or not np.isfinite(values).all():
         raise ValueError(f"{name} must be a finite number or one for each {what}, got {value!r}.")
     if values.ndim > 1 or (values.ndim == 1 and len(values) != n):
-        raise ValueError(f"{name} must be a number or have one value for each {what}, {n} in all, got shape {values.shape}.")
+        raise ValueError(
+            f"{name} must be a number or have one value for each {what}, {n} in all, got shape {values.shape}."
+        )
     return np.broadcast_to(values.astype(np.float64), (n,))

@@ -1,4 +1,4 @@
-"""The house style of figures: one look; colours that the colour-blind tell apart; medians with their spread."""
+"""The house style of figures: one look, colours the colour-blind tell apart, medians with their spread."""
 
 from __future__ import annotations
 

@@ -66,8 +66,8 @@ TUNED = {
         "MLP on windows": {"n_lags": 41, "alpha": 0.067, "n_hidden": 90},
     },
     "mackey_glass": {
-        ECHO_STATE: {"spectral_radius": 1.09, "leak_rate": 0.62, "input_scaling": 0.17, "bias_scaling": 1.0,
-                     "alpha": 1.7e-14, "solver": "qr"},
+        ECHO_STATE: {"spectral_radius": 0.98, "leak_rate": 0.6, "input_scaling": 0.21, "bias_scaling": 0.49,
+                     "alpha": 1.1e-13, "solver": "qr"},
         "lagged ridge": {"n_lags": 60, "alpha": 3.5e-11},
         "lagged quadratic ridge": {"n_lags": 21, "alpha": 34.0},
         "MLP on windows": {"n_lags": 39, "alpha": 8.6e-4, "n_hidden": 54},
@@ -154,7 +154,11 @@ def _digits(settings: Settings) -> float:
     data = digits_as_sequences(rng=settings.data_rng(), n_test=settings.n_test)
     X, labels = data.train[: settings.n_train], data.train_labels[: settings.n_train]
     if settings.way == ECHO_STATE:
-        answer = ESNClassifier(decision=settings.decision, **settings.arguments()).fit(X, labels).predict(data.test)
+        answer = (
+            ESNClassifier(decision=settings.decision, **settings.arguments())
+            .fit(X, labels)
+            .predict(data.test)
+        )
     else:
         answer = _window(settings).classify(X, labels, data.test)
     return float(np.mean(answer != data.test_labels))
@@ -250,11 +254,11 @@ def plot(rows):
                 color=FAINT,
                 fontsize=9,
             )
-        axes.set(ylabel=MEASURES[task], title=task)
+        axes.set(ylabel=MEASURES[task], title=task.replace("_", " "))
         if rows[rows["task"] == task]["test_error"].pipe(lambda e: e.max() > 3.0 * e.min()):
             log_axis(axes)
         else:
-            axes.set_ylim(bottom=0)
+            axes.set_ylim(0, 1.1 * axes.get_ylim()[1])
         axes.tick_params(axis="x", labelsize=8)
     for axes in all_axes[len(tasks) :]:
         axes.set_visible(False)

@@ -83,13 +83,13 @@ def plot(rows):
     means = rows.groupby(["n_units", "seed"])["valid_time_lyapunov"].mean()
     strip(seeds, {f"{n} units": means[n] for n in means.index.unique("n_units")})
     bar_line(seeds, PEER_LYAPUNOV, "PyRCN 0.1.0, 500 units")
-    seeds.set(ylabel="valid time (Lyapunov times), mean of a seed", title="Lorenz system")
+    seeds.set(ylabel="mean valid time (Lyapunov times)", title="Lorenz system")
     seeds.set_ylim(bottom=0)
     for i, (n_units, group) in enumerate(rows.groupby("n_units")):
         times = np.sort(group["valid_time_lyapunov"])
-        left = 1.0 - np.arange(times.size) / times.size
+        left = 1.0 - np.arange(1, times.size + 1) / times.size
         survival.step(
-            np.append(0, times), np.append(1, left), where="pre", color=COLOURS[i], label=f"{n_units} units"
+            np.append(0, times), np.append(1, left), where="post", color=COLOURS[i], label=f"{n_units} units"
         )
     survival.set(
         xlabel="free run (Lyapunov times)",

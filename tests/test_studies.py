@@ -1,5 +1,6 @@
 """Every study keeps the protocol, its quick profile runs, and the command line answers mistakes helpfully."""
 
+import inspect
 import json
 import os
 import re
@@ -10,7 +11,7 @@ import numpy as np
 import pytest
 
 from studies import __main__ as command_line
-from studies import baselines, runner
+from studies import baselines, figures, forecaster_defaults, mackey_glass, runner, sine_generator, topologies
 from studies.rows import RowFile, key_of
 
 pytest.importorskip("matplotlib")
@@ -33,7 +34,7 @@ def test_a_study_keeps_the_protocol(name):
         assert word in study.__doc__
     assert {"quick", "default"} <= set(study.GRID) & set(study.EXPECTED_S)
     assert study.EXPECTED_S["quick"] <= 5
-    for profile in runner.PROFILES:
+    for profile in ("quick", "default", "half-hour"):
         cells = runner.cells(study, profile)
         assert len({key_of(name, settings) for settings in cells}) == len(cells) > 0
 
@@ -146,6 +147,59 @@ def test_the_ways_to_come_are_named_and_have_no_figures():
     study = runner.load("four_ways")
     assert set(study.PENDING) == {"LSTM", "Hessian-free", "ESN-initialised momentum"}
     assert not set(study.PENDING) & {settings.way for settings in runner.cells(study, "default")}
+
+
+def test_swing_errors_measure_amplitude_and_frequency():
+    y = 1.1 * np.sin(2 * np.pi * 0.0408 * np.arange(10_000))
+    amplitude_error, phase_drift = sine_generator.swing_errors(y, 0.04)
+    # a window of 125 steps holds 5.1 swings: its mean square is off by a share of at most 1 / (2 pi 5.1)
+    assert amplitude_error == pytest.approx(0.1, abs=1.1 / (4 * np.pi * 5.1))
+    assert phase_drift == pytest.approx(0.02, abs=1e-4)  # zero crossings by straight lines, 400 of them
+
+
+def test_a_swing_that_explodes_or_dies_is_infinitely_wrong():
+    assert sine_generator.swing_errors(np.exp(np.arange(2000.0) / 2), 0.04) == (np.inf, np.inf)
+    assert sine_generator.swing_errors(np.zeros(2000), 0.04) == (1.0, np.inf)
+
+
+def test_a_diverged_free_run_counts_as_infinite():
+    series = np.array([[-1.0], [1.0]])
+    assert mackey_glass.free_run_nrmse(np.array([0.3, -0.4]), series) == pytest.approx(np.sqrt(0.125))
+    assert mackey_glass.free_run_nrmse(np.array([0.3, np.nan]), series) == np.inf
+    assert mackey_glass.free_run_nrmse(np.array([0.3, 1e80]), series) == np.inf
+
+
+def test_paired_comparison_sees_a_small_constant_shift_under_large_common_noise():
+    noise = np.random.default_rng(0).normal(scale=10.0, size=20)
+    own = np.random.default_rng(1).normal(scale=0.1, size=20)
+    found = topologies.compare(noise + own + 1.0, noise)
+    assert found.low < found.median < found.high
+    assert found.low > 0.8 and found.high < 1.2
+    assert found.p_value < 1e-4
+    assert topologies.compare(noise, noise).p_value == 1.0
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        ([1.0, 2.0, 3.0, 4.0], (1.75, 2.5, 3.25)),
+        ([5.0], (5.0, 5.0, 5.0)),
+        ([1.0, 2.0, np.inf], (1.5, 2.0, np.inf)),
+        ([np.nan, 1.0], (np.inf, np.inf, np.inf)),
+        ([np.inf, np.inf], (np.inf, np.inf, np.inf)),
+    ],
+)
+def test_quartiles_count_what_is_not_finite_as_the_worst(values, expected):
+    assert figures.quartiles(values) == expected
+
+
+def test_the_forecaster_has_the_defaults_that_the_study_chose():
+    from reservoir import ESNForecaster
+
+    defaults = inspect.signature(ESNForecaster).parameters
+    assert {
+        name: defaults[name].default for name in forecaster_defaults.DEFAULTS
+    } == forecaster_defaults.DEFAULTS
 
 
 def test_windows_hold_the_newest_step_first():

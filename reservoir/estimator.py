@@ -1,0 +1,195 @@
+"""What all reservoir estimators share: drawing the reservoir, driving it, and fits that succeed or leave no trace."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from sklearn.base import BaseEstimator
+from sklearn.utils.validation import check_is_fitted
+
+from optim.device import check_device
+from optim.threads import n_threads
+from reservoir.persistence import save
+from reservoir.runs import drive
+from reservoir.sequences import Sequences, read_sequences
+from reservoir.task import Task
+from reservoir.weights import Reservoir, build_reservoir
+
+
+def all_or_nothing(fit: Callable[..., Any]) -> Callable[..., Any]:
+    """Decorator: a fit that ends in an exception, Ctrl-C included, leaves the estimator as it was."""
+
+    @functools.wraps(fit)
+    def careful_fit(self: Any, *args: Any, **kwargs: Any) -> Any:
+        before = dict(vars(self))
+        try:
+            return fit(self, *args, **kwargs)
+        except BaseException:
+            vars(self).clear()
+            vars(self).update(before)
+            raise
+
+    return careful_fit
+
+
+class ReservoirEstimator(BaseEstimator):
+    """Base of the estimators; its subclasses define ``__init__`` and say what is fitted."""
+
+    def run(self, X: Any, *, groups: Any = None, lengths: Any = None, initial_state: Any = None) -> Any:
+        """Reservoir states after every row of X.
+
+        Parameters
+        ----------
+        X : (n_steps, n_features), or any form of several sequences
+        groups, lengths : see ``fit``
+        initial_state : (n_units,) or (n_sequences, n_units), optional
+            Start from here instead of from rest (zero).
+
+        Returns
+        -------
+        states : (n_steps, n_units), or in the form of X
+            In the precision of the reservoir.
+        """
+        check_is_fitted(self)
+        sequences = self._read(X, groups=groups, lengths=lengths)
+        task = self._task(
+            sequences, self._driving_rows(sequences), initial=self._starts(initial_state, sequences)
+        )
+        return sequences.like_input(drive(self.reservoir_, task, wants_states=True).states)
+
+    def save(self, path: Any) -> None:
+        """Write the fitted estimator to one ``.npz`` file; :func:`reservoir.load` reads it without running code.
+
+        Parameters
+        ----------
+        path : str or path
+
+        Raises
+        ------
+        NotFittedError
+        """
+        check_is_fitted(self)
+        save(self, path)
+
+    # ------------------------------------------------------------ for subclasses
+
+    def _read(self, X: Any, *, groups: Any = None, lengths: Any = None) -> Sequences:
+        """X for a fitted model, in the precision of its reservoir."""
+        return read_sequences(
+            self, X, groups=groups, lengths=lengths, sequence_column=getattr(self, "sequence_column", None),
+            dtype=self.reservoir_.dtype, reset=False, target="none",
+        )  # fmt: skip
+
+    def _driving_rows(self, sequences: Sequences) -> np.ndarray:
+        """Rows the reservoir reads: the features, and a column of zeros for each output that is fed back."""
+        n_feedback = self.reservoir_.n_feedback
+        if n_feedback == 0:
+            return sequences.rows
+        return np.concatenate(
+            [sequences.rows, np.zeros((sequences.n_steps, n_feedback), sequences.rows.dtype)], axis=1
+        )
+
+    def _task(self, sequences: Sequences, rows: np.ndarray, **more: Any) -> Task:
+        check_device(self.device)
+        include_input = getattr(self, "include_input", False)
+        n_read = self.reservoir_.n_inputs if include_input else 0
+        return Task(rows, sequences.offsets, n_read=n_read, n_threads=n_threads(self.n_jobs), **more)
+
+    def _starts(self, initial_state: Any, sequences: Sequences) -> np.ndarray | None:
+        """(n_sequences, N), or (n_sequences, N + O) with feedback, from what the user gave; None: rest."""
+        if initial_state is None:
+            return None
+        width = self.reservoir_.n_units + self.reservoir_.n_feedback
+        states = np.asarray(initial_state)
+        if states.dtype.kind not in "iuf" or not np.isfinite(states).all():
+            raise ValueError(
+                f"initial_state must hold finite numbers, got dtype {states.dtype}; pass what return_state=True returned."
+            )
+        if states.shape not in ((width,), (sequences.n_sequences, width)):
+            raise ValueError(
+                f"initial_state must have shape ({width},) or ({sequences.n_sequences}, {width}), got {states.shape}; "
+                "pass what return_state=True returned."
+            )
+        return np.broadcast_to(states, (sequences.n_sequences, width))
+
+    def _draw(self, n_inputs: int, n_outputs: int, dtype: np.dtype) -> None:
+        """Set ``reservoir_``, unless ``warm_start`` keeps one that fits the data; set ``noise_seed_`` with it."""
+        kept: Reservoir | None = (
+            getattr(self, "reservoir_", None) if getattr(self, "warm_start", False) else None
+        )
+        wanted = (n_inputs, n_outputs if getattr(self, "feedback_scaling", 0) > 0 else 0, np.dtype(dtype))
+        if (
+            kept is not None
+            and (kept.n_inputs, kept.n_feedback, kept.dtype) == wanted
+            and kept.n_units == self.n_units
+        ):
+            return
+        of_reservoir, of_noise = _generator(self.random_state).spawn(2)
+        names = (
+            "n_units", "spectral_radius", "leak_rate", "input_scaling", "bias_scaling", "in_degree", "topology", "activation",
+        )  # fmt: skip
+        settings = {name: getattr(self, name) for name in names}
+        self.reservoir_ = build_reservoir(
+            **settings, n_inputs=n_inputs, n_outputs=n_outputs, dtype=dtype, rng=of_reservoir,
+            feedback_scaling=getattr(self, "feedback_scaling", 0.0),
+        )  # fmt: skip
+        self.noise_seed_ = int(of_noise.integers(2**63))
+        radius = self.reservoir_.radius
+        self.spectral_radius_error_ = 0.0 if radius is None else radius.error
+
+    @property
+    def _n_features_out(self) -> int:
+        return self.reservoir_.n_units
+
+
+def _generator(random_state: Any) -> np.random.Generator:
+    """Generator from what scikit-learn users pass; an int gives the same numbers every time."""
+    if isinstance(random_state, np.random.RandomState):
+        return np.random.default_rng(random_state.randint(2**31, size=4))
+    try:
+        return np.random.default_rng(random_state)
+    except (TypeError, ValueError):
+        raise ValueError(
+            f"random_state must be None, an integer >= 0, a Generator or a RandomState, got {random_state!r}."
+        ) from None
+
+
+def check_number(name: str, value: Any, *, least: float = 0.0) -> float:
+    """``value`` as a float, if it is a finite number >= ``least``."""
+    if (
+        isinstance(value, bool)
+        or not isinstance(value, (int, float, np.number))
+        or not least <= value < np.inf
+    ):
+        raise ValueError(f"{name} must be a finite number >= {least:g}, got {value!r}.")
+    return float(value)
+
+
+def check_dtype(dtype: Any) -> Any:
+    """``dtype`` if it is None, float64 or float32."""
+    if dtype is None or np.dtype(dtype) in (np.float64, np.float32):
+        return dtype
+    raise ValueError(
+        f"dtype must be None, numpy.float64 or numpy.float32, got {dtype!r}; choose a precision of the states."
+    )
+
+
+def progress(name: str, verbose: int) -> Any:
+    """A callable that shows the fraction done with tqdm, if ``verbose`` > 0 and it is installed; else None."""
+    if verbose <= 0:
+        return None
+    try:
+        from tqdm.auto import tqdm
+    except ImportError:
+        return None
+    bar = tqdm(total=100, desc=name, unit="%")
+
+    def watch(fraction: float) -> None:
+        bar.update(min(100, int(100 * fraction)) - bar.n)
+        if fraction >= 1.0:
+            bar.close()
+
+    return watch
