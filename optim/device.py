@@ -52,9 +52,7 @@ def namespace(*arrays: Any) -> ModuleType:
         found[xp.__name__] = xp
     if len(found) > 1:
         names = " and ".join(sorted(found))
-        raise TypeError(
-            f"all arrays must live in one place, got {names}; move them to the same device first."
-        )
+        raise TypeError(f"all arrays must live in one place, got {names}; move them to the same device first.")
     return next(iter(found.values()), np)
 
 

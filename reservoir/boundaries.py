@@ -44,8 +44,7 @@ def offsets_from_ids(ids: np.ndarray, name: str, n_steps: int) -> np.ndarray:
     """Offsets (n_sequences + 1,) of the runs of equal ids; an id that comes back after another is refused."""
     if ids.shape != (n_steps,):
         raise ValueError(
-            f"{name} must hold one id a row, shape ({n_steps},), got shape {ids.shape}; "
-            "repeat each id on its rows."
+            f"{name} must hold one id a row, shape ({n_steps},), got shape {ids.shape}; repeat each id on its rows."
         )
     if (ids != ids).any():
         row = int(np.argmax(ids != ids))
@@ -80,8 +79,7 @@ def column_position(sequence_column, X, estimator) -> int:
         return names.index(sequence_column)
     if isinstance(sequence_column, bool) or not isinstance(sequence_column, numbers.Integral):
         raise TypeError(
-            f"sequence_column must be an integer or a column name, got {sequence_column!r}; "
-            "give the column of ids."
+            f"sequence_column must be an integer or a column name, got {sequence_column!r}; give the column of ids."
         )
     if not -n_columns <= sequence_column < n_columns:
         raise ValueError(
@@ -112,7 +110,5 @@ def take_ids(X, position: int):
 def without_column(rows: np.ndarray, position: int) -> np.ndarray:
     """The features alone, (n_steps, n_columns - 1) C-contiguous: a copy."""
     if rows.shape[1] == 1:
-        raise ValueError(
-            "X must have a feature beside the column of ids, got that column only; add the inputs."
-        )
+        raise ValueError("X must have a feature beside the column of ids, got that column only; add the inputs.")
     return np.ascontiguousarray(np.delete(rows, position, axis=1))

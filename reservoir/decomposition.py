@@ -93,9 +93,7 @@ def decompose(moments: Gram | TriangularFactor, *, fit_intercept: bool = True) -
         projected = vectors.T @ equations.cross
     values = xp.where(values > 0.0, values, xp.zeros_like(values))
     is_known = values > equations.rounding
-    inverse = xp.where(
-        is_known, 1.0 / xp.where(is_known, values, xp.ones_like(values)), xp.zeros_like(values)
-    )
+    inverse = xp.where(is_known, 1.0 / xp.where(is_known, values, xp.ones_like(values)), xp.zeros_like(values))
     unexplained = equations.target_energy - inverse @ projected**2
     return Decomposition(
         values=values,

@@ -50,8 +50,8 @@ from reservoir.vectors import (
 class Graph(NamedTuple):
     """W as a kernel reads it.
 
-    Lanes: compressed rows. Sequence: slices of ``pack_size`` rows, an entry of each row side by side, padded with weight
-    0 from the slot behind the last slice; or, with ``shifts``, row k of ``weights`` is the k-th cyclic diagonal.
+    Lanes: compressed rows. Sequence: slices of ``pack_size`` rows, an entry of each row side by side, padded with
+    weight 0 from the slot behind the last slice; or, with ``shifts``, row k of ``weights`` is the k-th cyclic diagonal.
     """
 
     pointers: np.ndarray  # (N + 1,) or (n_slices + 1,) int64
@@ -90,9 +90,7 @@ class Plan(NamedTuple):
     """What each lane does at each step of a call."""
 
     row: np.ndarray  # (S, B) int64: row of ``Data`` read; -1: the lane idles on zero input
-    start: (
-        np.ndarray
-    )  # (S, B) int32: row of ``Data.initial`` the lane starts from before this step; -1: it goes on
+    start: np.ndarray  # (S, B) int32: row of ``Data.initial`` the lane starts from before this step; -1: it goes on
     record: np.ndarray  # (S, B) int32: row of ``Sinks.records`` the state goes to after this step; -1: none
     kept: np.ndarray  # (S, B) bool: the step counts; else it only warms the lane up
     column: np.ndarray  # (S,) int64: first column of ``Sinks.tile`` the step goes to; -1: none
@@ -101,9 +99,7 @@ class Plan(NamedTuple):
 class Sinks(NamedTuple):
     """Where results go; an array of size 0 wants none of them."""
 
-    tile: (
-        np.ndarray
-    )  # (N + I_read + 1 + n_targets, n_columns) float64: sqrt(weight) [x; u - shift; 1; y - shift]
+    tile: np.ndarray  # (N + I_read + 1 + n_targets, n_columns) float64: sqrt(weight) [x; u - shift; 1; y - shift]
     shift: np.ndarray  # (I_read + n_targets,)
     outputs: np.ndarray  # (n, O)
     states: np.ndarray  # (n, N)
@@ -113,9 +109,7 @@ class Sinks(NamedTuple):
 class Work(NamedTuple):
     """State between calls and scratch, L = lanes (1 for a sequence)."""
 
-    state: (
-        np.ndarray
-    )  # (2, N, B), or (2, stride) for a sequence; both calls begin and end with the state in [0]
+    state: np.ndarray  # (2, N, B), or (2, stride) for a sequence; both calls begin and end with the state in [0]
     output: np.ndarray  # (O, B) outputs of the last step
     inputs: np.ndarray  # (I, B)
     root: np.ndarray  # (B,)
@@ -179,9 +173,7 @@ def drive_lanes(packs, graph, units, scales, activation, data, plan, readout, no
                 for q in range(P):
                     part = load(work.partial, packs, (o * P + q) * B)
                     for i in range(first + q, last, P):
-                        part = fma(
-                            spread(readout.coef, packs, o * padded + i), load(state, packs, new + i * B), part
-                        )
+                        part = fma(spread(readout.coef, packs, o * padded + i), load(state, packs, new + i * B), part)
                     store(work.partial, (o * P + q) * B, part)
         for o in range(O):
             y = spread(readout.offset, packs, o)
@@ -270,12 +262,11 @@ def _leave(s, new, B, N, O, plan, work, sinks):
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def drive_sequence(
-    N, graph, units, scales, activation, data, first_row, n_steps, column, readout, noise, work, sinks
-):
+def drive_sequence(N, graph, units, scales, activation, data, first_row, n_steps, column, readout, noise, work, sinks):
     """``n_steps`` steps of one sequence of N units from row ``first_row`` of ``data`` on.
 
-    ``scales`` (4,), ``noise`` (n_steps, N_padded) or of size 0. ``column`` >= 0: the steps go to the tile from that column on.
+    ``scales`` (4,), ``noise`` (n_steps, N_padded) or of size 0. ``column`` >= 0: the tile takes
+    the steps from that column on.
     ``work.state`` (2, stride): stride is N_padded + pack_size, the last pack zero, or 2 N + 2 pack_size with shifts.
     """
     packs = ONE_PACK
@@ -285,10 +276,9 @@ def drive_sequence(
     I, padded = units.input_weights.shape
     O = readout.offset.size
     n_read = readout.input_coef.shape[1]
-    n_columns = sinks.tile.shape[1]
     n_shifts = graph.shifts.size
     radius, scale = spread(scales, packs, 0), spread(scales, packs, 1)
-    scale_bias, scale_leak = spread(scales, packs, 2), spread(scales, packs, 3)
+    scale_bias = spread(scales, packs, 2)
     for s in range(n_steps):
         row = first_row + s
         old, new = (s % 2) * stride, (1 - s % 2) * stride

@@ -28,7 +28,8 @@ from reservoir.readout import Readout, check_alpha, solve
 from reservoir.runs import drive
 from reservoir.sequences import Sequences, check_washout, read_sequences
 from reservoir.task import Task
-from reservoir.training import check_choice, take_sums, train
+from reservoir.training import SOLVERS, check_choice, take_sums, train
+from reservoir.tsqr import TriangularFactor
 
 
 class _EchoStateNetwork(ReservoirEstimator):
@@ -96,9 +97,7 @@ class _EchoStateNetwork(ReservoirEstimator):
         check_washout(sequences, self.washout)
         return sequences
 
-    def _fitting_task(
-        self, sequences: Sequences, targets: np.ndarray, shift: np.ndarray | None = None
-    ) -> Task:
+    def _fitting_task(self, sequences: Sequences, targets: np.ndarray, shift: np.ndarray | None = None) -> Task:
         """The task of a fit: teacher forcing, noise, and weights that leave out the washout."""
         rows, n_read = sequences.rows, sequences.rows.shape[1] if self.include_input else 0
         if self.reservoir_.n_feedback > 0:
@@ -137,7 +136,7 @@ class _EchoStateNetwork(ReservoirEstimator):
 
     def _add_to_sums(self, sequences: Sequences, targets: np.ndarray, is_first: bool) -> None:
         alpha = check_alpha(self.alpha)
-        check_choice("solver", self.solver, ("auto", "gram"))
+        check_choice("solver", self.solver, SOLVERS)
         if not isinstance(alpha, float):
             raise NotImplementedError(
                 f"alpha must be one number for partial_fit, got {len(alpha)} candidates; choose by fit, or give one."
@@ -147,8 +146,12 @@ class _EchoStateNetwork(ReservoirEstimator):
         n_units = self.reservoir_.n_units
         shift = None if is_first else self.sums_.shift[n_units:]
         task = self._fitting_task(sequences, targets, shift)
-        (block,) = take_sums(self.reservoir_, task, Gram)
-        sums = block if is_first else self.sums_.merged(block)
+        (sums,) = take_sums(self.reservoir_, task, TriangularFactor if self.solver == "qr" else Gram)
+        if not is_first:
+            # Into a new object: an interrupted call leaves the old one untouched.
+            block, sums = sums, type(sums)(sums.n_features, sums.n_outputs, sums.shift)
+            sums.merge(self.sums_)
+            sums.merge(block)
         self._keep(solve(sums, alpha, fit_intercept=self.fit_intercept))
         self.sums_ = sums
 
@@ -311,8 +314,8 @@ class ESNRegressor(MultiOutputMixin, RegressorMixin, _EchoStateNetwork):
     def partial_fit(self, X, y, sample_weight=None, *, groups=None, lengths=None):
         """Add more sequences to what has been learnt; the order of the calls does not matter.
 
-        The first call draws the reservoir, also after ``fit``, unless ``warm_start``. Parameters as in ``fit``; ``alpha``
-        must be one number, and the normal equations are used.
+        The first call draws the reservoir, also after ``fit``, unless ``warm_start``. Parameters as in ``fit``;
+        ``alpha`` must be one number; "auto" uses the normal equations.
 
         Returns
         -------
@@ -322,7 +325,8 @@ class ESNRegressor(MultiOutputMixin, RegressorMixin, _EchoStateNetwork):
         sequences = self._read_for_fit(X, y, sample_weight, groups, lengths, reset=is_first, target="rows")
         if not is_first and sequences.targets.shape[1] != len(self._intercept):
             raise ValueError(
-                f"y must have {len(self._intercept)} outputs as before, got {sequences.targets.shape[1]}; fit a new model."
+                f"y must have {len(self._intercept)} outputs as before, got {sequences.targets.shape[1]}; "
+                "fit a new model."
             )
         self._add_to_sums(sequences, sequences.targets, is_first)
         return self._shape_like(sequences)
@@ -378,14 +382,14 @@ class ESNRegressor(MultiOutputMixin, RegressorMixin, _EchoStateNetwork):
 class ESNClassifier(ClassifierMixin, _EchoStateNetwork):
     __doc__ = f"""Echo state network for classifying sequences, or every step of them.
 
-    The readout is a ridge regression on targets 1 for the label's class and 0 for the others. With one label a sequence,
-    ``decision`` says how its rows decide; with one label a row, every row is decided by itself.
+    The readout is a ridge regression on targets 1 for the label's class and 0 for the others. With one label a
+    sequence, ``decision`` says how its rows decide; with one label a row, every row is decided by itself.
 
     Parameters
     ----------
 {_PARAMETERS}    decision : {{"mean", "last", "vote"}}
-        For one label a sequence: by the mean of all rows' outputs, by the last row (the only one learnt then), or by the
-        rows' majority.
+        For one label a sequence: by the mean of all rows' outputs, by the last row (the only one learnt then), or
+        by the rows' majority.
 
     Attributes
     ----------
@@ -480,7 +484,7 @@ class ESNClassifier(ClassifierMixin, _EchoStateNetwork):
         Parameters
         ----------
         classes : (n_classes,), optional
-            All labels that will ever come; needed at the first call.
+            All labels that will ever come, at the first call; None: those that come then.
 
         Returns
         -------
@@ -489,11 +493,7 @@ class ESNClassifier(ClassifierMixin, _EchoStateNetwork):
         is_first = not hasattr(self, "sums_")
         sequences = self._read_for_fit(X, y, sample_weight, groups, lengths, reset=is_first, target="labels")
         if is_first:
-            if classes is None:
-                raise ValueError(
-                    "classes must list all labels at the first call of partial_fit, got None; pass them."
-                )
-            self.classes_ = np.unique(classes)
+            self.classes_ = np.unique(sequences.labels if classes is None else classes)
             self._check_decision(sequences)
         unknown = np.setdiff1d(sequences.labels, self.classes_)
         if len(unknown) > 0:

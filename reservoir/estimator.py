@@ -55,9 +55,7 @@ class ReservoirEstimator(BaseEstimator):
         """
         check_is_fitted(self)
         sequences = self._read(X, groups=groups, lengths=lengths)
-        task = self._task(
-            sequences, self._driving_rows(sequences), initial=self._starts(initial_state, sequences)
-        )
+        task = self._task(sequences, self._driving_rows(sequences), initial=self._starts(initial_state, sequences))
         return sequences.like_input(drive(self.reservoir_, task, wants_states=True).states)
 
     def save(self, path: Any) -> None:
@@ -88,9 +86,7 @@ class ReservoirEstimator(BaseEstimator):
         n_feedback = self.reservoir_.n_feedback
         if n_feedback == 0:
             return sequences.rows
-        return np.concatenate(
-            [sequences.rows, np.zeros((sequences.n_steps, n_feedback), sequences.rows.dtype)], axis=1
-        )
+        return np.concatenate([sequences.rows, np.zeros((sequences.n_steps, n_feedback), sequences.rows.dtype)], axis=1)
 
     def _task(self, sequences: Sequences, rows: np.ndarray, **more: Any) -> Task:
         check_device(self.device)
@@ -106,7 +102,8 @@ class ReservoirEstimator(BaseEstimator):
         states = np.asarray(initial_state)
         if states.dtype.kind not in "iuf" or not np.isfinite(states).all():
             raise ValueError(
-                f"initial_state must hold finite numbers, got dtype {states.dtype}; pass what return_state=True returned."
+                f"initial_state must hold finite numbers, got dtype {states.dtype}; "
+                "pass what return_state=True returned."
             )
         if states.shape not in ((width,), (sequences.n_sequences, width)):
             raise ValueError(
@@ -117,19 +114,14 @@ class ReservoirEstimator(BaseEstimator):
 
     def _draw(self, n_inputs: int, n_outputs: int, dtype: np.dtype) -> None:
         """Set ``reservoir_``, unless ``warm_start`` keeps one that fits the data; set ``noise_seed_`` with it."""
-        kept: Reservoir | None = (
-            getattr(self, "reservoir_", None) if getattr(self, "warm_start", False) else None
-        )
+        kept: Reservoir | None = getattr(self, "reservoir_", None) if getattr(self, "warm_start", False) else None
         wanted = (n_inputs, n_outputs if getattr(self, "feedback_scaling", 0) > 0 else 0, np.dtype(dtype))
-        if (
-            kept is not None
-            and (kept.n_inputs, kept.n_feedback, kept.dtype) == wanted
-            and kept.n_units == self.n_units
-        ):
+        if kept is not None and (kept.n_inputs, kept.n_feedback, kept.dtype) == wanted and kept.n_units == self.n_units:
             return
         of_reservoir, of_noise = _generator(self.random_state).spawn(2)
         names = (
-            "n_units", "spectral_radius", "leak_rate", "input_scaling", "bias_scaling", "in_degree", "topology", "activation",
+            "n_units", "spectral_radius", "leak_rate", "input_scaling", "bias_scaling", "in_degree", "topology",
+            "activation",
         )  # fmt: skip
         settings = {name: getattr(self, name) for name in names}
         self.reservoir_ = build_reservoir(
@@ -159,11 +151,7 @@ def _generator(random_state: Any) -> np.random.Generator:
 
 def check_number(name: str, value: Any, *, least: float = 0.0) -> float:
     """``value`` as a float, if it is a finite number >= ``least``."""
-    if (
-        isinstance(value, bool)
-        or not isinstance(value, (int, float, np.number))
-        or not least <= value < np.inf
-    ):
+    if isinstance(value, bool) or not isinstance(value, (int, float, np.number)) or not least <= value < np.inf:
         raise ValueError(f"{name} must be a finite number >= {least:g}, got {value!r}.")
     return float(value)
 

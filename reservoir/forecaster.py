@@ -130,7 +130,8 @@ class ESNForecaster(ReservoirEstimator):
         )  # fmt: skip
         if sequences.lengths.min() < 2:
             raise ValueError(
-                "X must have at least 2 rows in every sequence, got one of 1 sample (n_samples=1); a forecast needs a next row."
+                "X must have at least 2 rows in every sequence, got one of 1 sample (n_samples=1); "
+                "a forecast learns from a row and the next."
             )
         self.n_exog_ = 0
         if exog is not None:
@@ -144,9 +145,7 @@ class ESNForecaster(ReservoirEstimator):
             step = np.arange(pairs.n_steps) - pairs.on_rows(pairs.offsets[:-1])
             weights = (step >= self.washout).astype(float)
         n_read = pairs.rows.shape[1] if self.include_input else 0
-        shift = np.concatenate(
-            [pairs.rows.mean(axis=0, dtype=float)[:n_read], targets.mean(axis=0, dtype=float)]
-        )
+        shift = np.concatenate([pairs.rows.mean(axis=0, dtype=float)[:n_read], targets.mean(axis=0, dtype=float)])
         task = self._task(
             pairs, pairs.rows, targets=targets, weights=weights, shift=shift, noise_seed=self.noise_seed_,
             noise=check_number("state_noise", self.state_noise), watch=progress("ESNForecaster", self.verbose),
@@ -170,8 +169,8 @@ class ESNForecaster(ReservoirEstimator):
         ----------
         n_steps : int >= 1
         context : (n_context, n_features), or any form of several series, optional
-            Rows to synchronise with, from rest; the forecast goes on after the last of them. Without it the forecast goes
-            on after the training series.
+            Rows to synchronise with, from rest; the forecast goes on after the last of them. Without it the
+            forecast goes on after the training series.
         exog : (n_steps, n_exog), or (n_sequences, n_steps, n_exog), needed if the model was fitted with it
             Row k goes with the prediction of step k.
         context_exog : (n_context, n_exog), or in the form of ``context``
@@ -180,7 +179,8 @@ class ESNForecaster(ReservoirEstimator):
 
         Returns
         -------
-        (n_steps, n_features), or for several series a list of them, or (n_sequences, n_steps, n_features)
+        (n_steps, n_features) for one series
+            A list of these for a list, (n_sequences, n_steps, n_features) for a 3-D array or several series.
         """
         check_is_fitted(self)
         if isinstance(n_steps, bool) or not isinstance(n_steps, (int, np.integer)) or n_steps < 1:
@@ -197,17 +197,15 @@ class ESNForecaster(ReservoirEstimator):
         task = self._task(sequences, sequences.rows, initial=np.concatenate([state, last], axis=1))
         outputs = drive(self.reservoir_, task, coef=self.coef_, intercept=self.intercept_, fed=0).outputs
         series = outputs.reshape(n_series, n_steps, n_features)
-        return series[0] if form == "rows" else list(series) if form == "list" else series
+        if form == "list":
+            return list(series)
+        return series[0] if n_series == 1 and form != "stack" else series
 
     def _pairs(self, sequences: Sequences, exog: Any, name: str = "exog") -> Sequences:
         """Inputs [X(t); exog(t+1)] of every step that has a next one."""
         if (exog is None) != (self.n_exog_ == 0):
-            came, todo = (
-                ("None", "pass it") if exog is None else ("an array", "leave it out, or fit with exog")
-            )
-            raise ValueError(
-                f"{name} must be given exactly if the model was fitted with exog, got {came}; {todo}."
-            )
+            came, todo = ("None", "pass it") if exog is None else ("an array", "leave it out, or fit with exog")
+            raise ValueError(f"{name} must be given exactly if the model was fitted with exog, got {came}; {todo}.")
         rows = np.delete(sequences.rows, sequences.offsets[1:] - 1, axis=0)
         if self.n_exog_ > 0:
             beside = _columns(read_beside(sequences, exog, name))
@@ -218,9 +216,7 @@ class ESNForecaster(ReservoirEstimator):
             rows = np.concatenate([rows, np.delete(beside, sequences.offsets[:-1], axis=0)], axis=1)
         return Sequences(rows, sequences.offsets - np.arange(len(sequences.offsets)))
 
-    def _synchronise(
-        self, context: Any, exog: Any, groups: Any, lengths: Any
-    ) -> tuple[np.ndarray, np.ndarray, str]:
+    def _synchronise(self, context: Any, exog: Any, groups: Any, lengths: Any) -> tuple[np.ndarray, np.ndarray, str]:
         """States and last rows after ``context``."""
         sequences = self._read(context, groups=groups, lengths=lengths)
         last = sequences.rows[sequences.offsets[1:] - 1]
@@ -238,9 +234,7 @@ class ESNForecaster(ReservoirEstimator):
         """(n_series, n_steps, n_exog) from what the user gave."""
         if self.n_exog_ == 0:
             if exog is not None:
-                raise ValueError(
-                    "exog must be None for a model fitted without it, got an array; fit with exog."
-                )
+                raise ValueError("exog must be None for a model fitted without it, got an array; fit with exog.")
             return np.zeros((n_series, n_steps, 0))
         wanted = (n_series, n_steps, self.n_exog_)
         values = np.asarray(exog if exog is not None else [], dtype=float)
@@ -248,8 +242,8 @@ class ESNForecaster(ReservoirEstimator):
             if np.isfinite(values).all():
                 return values.reshape(wanted)
         raise ValueError(
-            f"exog must be finite numbers of shape {wanted[1:] if n_series == 1 else wanted}, got shape {values.shape}; "
-            "give one row for each step to forecast."
+            f"exog must be finite numbers of shape {wanted[1:] if n_series == 1 else wanted}, got shape "
+            f"{values.shape}; give one row for each step to forecast."
         )
 
 

@@ -121,12 +121,6 @@ class Gram:
             self._sums[0] += np.tril(theirs)
         self.n_rows += other.n_rows
 
-    def merged(self, other: Gram) -> Gram:
-        """A new Gram of what both have seen; neither is changed."""
-        result = self._like(self.matrix, self.n_rows)
-        result.merge(other)
-        return result
-
     def without(self, part: Gram) -> Gram:
         """Gram of the rows seen here but not in ``part``, which must have been merged in: a subtraction."""
         check_same_kind(self, part)

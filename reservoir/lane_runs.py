@@ -54,8 +54,8 @@ class Group:
     def advance(self, begin: int, end: int, sinks: Sinks, column: int) -> None:
         """Steps ``begin`` .. ``end`` of the plan.
 
-        Those that count for some lane fill the tile from ``column`` on; what they leave of ``end - begin`` steps' columns
-        is set to zero.
+        Those that count for some lane fill the tile from ``column`` on; what they leave of the columns of
+        ``end - begin`` steps is set to zero.
         """
         part = slice(begin, max(begin, min(end, self.n_steps)))
         row, start, record, kept = (field[part] for field in self.plan[:4])
@@ -95,7 +95,6 @@ def run_lanes(
     SeamOpenError
         After the last tile, if some stretch was not where it had to take over.
     """
-    n = len(stretches.first)
     n_folds = int(stretches.fold.max()) + 1
     continued = stretches.is_continued
     hands_over = np.append(continued[1:], False)

@@ -52,9 +52,7 @@ class Shifts:
         return fixed_in_degree(columns, np.ascontiguousarray(self.weights.T))
 
 
-def from_matrix(
-    matrix: ArrayLike | sp.sparray | Shifts, *, dtype: DTypeLike | None = None
-) -> sp.csr_array | Shifts:
+def from_matrix(matrix: ArrayLike | sp.sparray | Shifts, *, dtype: DTypeLike | None = None) -> sp.csr_array | Shifts:
     """A user's own recurrent matrix, checked, as CSR (a :class:`Shifts` stays one).
 
     Parameters

@@ -129,9 +129,7 @@ def valid_prediction_time(y_true, y_pred, *, dt, threshold=0.4, lyapunov_time=1.
     """
     for name, value in (("dt", dt), ("threshold", threshold), ("lyapunov_time", lyapunov_time)):
         if not (np.isscalar(value) and np.isfinite(value) and value > 0):
-            raise ValueError(
-                f"{name} must be a finite number > 0, got {value!r}; give it in the unit of time used."
-            )
+            raise ValueError(f"{name} must be a finite number > 0, got {value!r}; give it in the unit of time used.")
     y_true, y_pred = _pair(y_true, y_pred)
     with np.errstate(over="ignore", invalid="ignore"):
         if isinstance(normaliser, str) and normaliser == "rms":
@@ -141,9 +139,7 @@ def valid_prediction_time(y_true, y_pred, *, dt, threshold=0.4, lyapunov_time=1.
                     "y_true must not be zero everywhere for normaliser='rms', got only zeros; give numbers."
                 )
         elif isinstance(normaliser, str) and normaliser != "std":
-            raise ValueError(
-                f"normaliser must be 'std', 'rms' or numbers > 0, got {normaliser!r}; use one of these."
-            )
+            raise ValueError(f"normaliser must be 'std', 'rms' or numbers > 0, got {normaliser!r}; use one of these.")
         else:
             scale = _deviations(y_true, None, None if isinstance(normaliser, str) else normaliser)
         error = np.sqrt(np.mean(((y_true - y_pred) / scale) ** 2, axis=1))
@@ -158,9 +154,7 @@ def valid_prediction_time(y_true, y_pred, *, dt, threshold=0.4, lyapunov_time=1.
 def _pair(y_true, y_pred) -> tuple[np.ndarray, np.ndarray]:
     """Truth and prediction as float64 (T, O); only the prediction may hold NaN or infinity."""
     y_true = check_array(y_true, ensure_2d=False, dtype=np.float64, input_name="y_true")
-    y_pred = check_array(
-        y_pred, ensure_2d=False, dtype=np.float64, ensure_all_finite=False, input_name="y_pred"
-    )
+    y_pred = check_array(y_pred, ensure_2d=False, dtype=np.float64, ensure_all_finite=False, input_name="y_pred")
     y_true, y_pred = (y.reshape(len(y), -1) for y in (y_true, y_pred))
     if y_true.shape != y_pred.shape:
         raise ValueError(
@@ -197,8 +191,7 @@ def _squared_errors_and_variances(y_true, y_pred, sample_weight, normaliser, mul
     """Mean squared error and variance of each output, (O,) each, or their sums, (1,) each, when pooled."""
     if multioutput not in ("uniform_average", "raw_values", "pooled"):
         raise ValueError(
-            f"multioutput must be 'uniform_average', 'raw_values' or 'pooled', got {multioutput!r}; "
-            "use one of these."
+            f"multioutput must be 'uniform_average', 'raw_values' or 'pooled', got {multioutput!r}; use one of these."
         )
     y_true, y_pred = _pair(y_true, y_pred)
     if sample_weight is not None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import heapq
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -106,14 +107,14 @@ def cut(offsets: np.ndarray, longest: int, n_warm: int, breaks: np.ndarray) -> S
         Row from which on each fold begins, and the number of rows.
     """
     columns = []
-    for sequence, (begin, end) in enumerate(zip(offsets[:-1], offsets[1:], strict=True)):
+    for sequence, (begin, end) in enumerate(pairwise(offsets)):
         inner = breaks[(breaks > begin) & (breaks < end)]
         edges = [begin, *inner, end]
-        for left, right in zip(edges[:-1], edges[1:], strict=True):
-            n_parts = max(1, int(round((right - left) / longest)))
+        for left, right in pairwise(edges):
+            n_parts = max(1, round((right - left) / longest))
             seams = left + (right - left) * np.arange(n_parts + 1) // n_parts
             fold = np.searchsorted(breaks, left, side="right") - 1
-            for start, stop in zip(seams[:-1], seams[1:], strict=True):
+            for start, stop in pairwise(seams):
                 first = max(begin, start - n_warm)
                 # A warm-up that reaches the beginning of its sequence starts from the true state: nothing to verify.
                 columns.append((first, start - first, stop - first, sequence, fold))
@@ -167,6 +168,4 @@ def lay_out(
         is_warmed = n_warm > 0
         record[(begin + n_warm - 1)[is_warmed], lane] = warm_slot[queue][is_warmed]
         record[begin + n_rows - 1, lane] = end_slot[queue]
-    return Plan(
-        np.ascontiguousarray(row.T), start, record, np.ascontiguousarray(kept.T), np.empty(0, np.int64)
-    )
+    return Plan(np.ascontiguousarray(row.T), start, record, np.ascontiguousarray(kept.T), np.empty(0, np.int64))

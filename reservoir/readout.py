@@ -131,9 +131,7 @@ def solve(moments: Gram | TriangularFactor, alpha: float, *, fit_intercept: bool
     return solve_decomposed(decomposition, alpha)
 
 
-def solve_if_reliable(
-    moments: Gram | TriangularFactor, alpha: float, *, fit_intercept: bool = True
-) -> Readout | None:
+def solve_if_reliable(moments: Gram | TriangularFactor, alpha: float, *, fit_intercept: bool = True) -> Readout | None:
     """As :func:`solve`, but None where rounding of ``moments`` outweighs the penalty.
 
     This is how ``solver="auto"`` decides: None from a Gram means that the fit is repeated with a

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import pairwise
 
 import numpy as np
 
@@ -75,7 +76,7 @@ def run_sequences(
 ) -> None:
     """Drive all sequences, each from its start."""
     runner = Runner(reservoir, task, readout)
-    for sequence, (begin, end) in enumerate(zip(task.offsets[:-1], task.offsets[1:], strict=True)):
+    for sequence, (begin, end) in enumerate(pairwise(task.offsets)):
         runner.start(sequence)
         for first in range(begin, end, runner.steps_a_call):
             runner.advance(first, min(first + runner.steps_a_call, end), sinks)
@@ -89,13 +90,11 @@ def sequence_tiles(
 ) -> Iterator[tuple[int, np.ndarray]]:
     """(fold, tile) of all sequences, each driven once from its start; a tile never mixes folds."""
     sinks = tile_sinks(reservoir, task, 1)
-    width = min(
-        sinks.tile.shape[1] - 8, max(1, NOISE_A_CALL // reservoir.n_units) if task.noise > 0 else 10**9
-    )
+    width = min(sinks.tile.shape[1] - 8, max(1, NOISE_A_CALL // reservoir.n_units) if task.noise > 0 else 10**9)
     runner = Runner(reservoir, task, readout_of(reservoir, None, None, -1))
     n_filled, here = 0, 0
     stops = np.union1d(task.offsets, breaks)
-    for begin, end in zip(stops[:-1], stops[1:], strict=True):
+    for begin, end in pairwise(stops):
         fold = int(np.searchsorted(breaks, begin, side="right")) - 1
         sequence = int(np.searchsorted(task.offsets, begin, side="right")) - 1
         if fold != here and n_filled > 0:

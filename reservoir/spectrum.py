@@ -70,9 +70,7 @@ class SpectralRadius:
     method: str
 
 
-def spectral_radius(
-    W: np.ndarray | sp.sparray | Shifts, *, rng: np.random.Generator | None = None
-) -> SpectralRadius:
+def spectral_radius(W: np.ndarray | sp.sparray | Shifts, *, rng: np.random.Generator | None = None) -> SpectralRadius:
     """The largest absolute value of an eigenvalue of ``W``, computed in float64.
 
     Up to 2,000 units the value agrees with dense eigenvalues to 1e-8. Above, the error is estimated.

@@ -69,9 +69,7 @@ def _join_sequences(members) -> Table:
     arrays = []
     for i, member in enumerate(members):
         if issparse(member):
-            raise TypeError(
-                f"X[{i}] must be a dense 2-D array, got a sparse matrix; convert it with X[{i}].toarray()."
-            )
+            raise TypeError(f"X[{i}] must be a dense 2-D array, got a sparse matrix; convert it with X[{i}].toarray().")
         array = as_array(member, f"X[{i}]")
         if array.ndim != 2 or array.shape[0] == 0:
             raise ValueError(
@@ -84,9 +82,7 @@ def _join_sequences(members) -> Table:
             )
         refuse_unusable(array, f"X[{i}]")
         if list(getattr(member, "columns", [])) != list(getattr(members[0], "columns", [])):
-            raise ValueError(
-                f"all sequences in X must have the same column names, X[{i}] differs from X[0]; {advice}"
-            )
+            raise ValueError(f"all sequences in X must have the same column names, X[{i}] differs from X[0]; {advice}")
         arrays.append(array)
     sizes = np.array([len(array) for array in arrays])
     header = members[0] if hasattr(members[0], "columns") else None
@@ -138,13 +134,9 @@ def refuse_unusable(table, name: str) -> None:
             "give real and imaginary parts as two columns."
         )
     if table.dtype == np.float16:
-        raise TypeError(
-            f"{name} must hold float64, float32 or integers, got float16; use astype(numpy.float32)."
-        )
+        raise TypeError(f"{name} must hold float64, float32 or integers, got float16; use astype(numpy.float32).")
     if kind in "USVTmM":
-        raise TypeError(
-            f"{name} must hold real numbers, got dtype {table.dtype}; encode it as numbers first."
-        )
+        raise TypeError(f"{name} must hold real numbers, got dtype {table.dtype}; encode it as numbers first.")
     if kind == "O":
         _refuse_objects(table, name)
 
@@ -154,13 +146,10 @@ def _refuse_objects(array: np.ndarray, name: str) -> None:
     for value in array.flat:
         is_complex = isinstance(value, numbers.Complex) and not isinstance(value, numbers.Real)
         if is_complex or isinstance(value, (str, bytes)):
-            raise TypeError(
-                f"{name} must hold real numbers, got {value!r} in an object array; encode it as numbers."
-            )
+            raise TypeError(f"{name} must hold real numbers, got {value!r} in an object array; encode it as numbers.")
     try:
         array.astype(np.float64)
     except (TypeError, ValueError) as error:
         raise TypeError(
-            f"{name} must hold real numbers, got an object array with something else ({error}); "
-            "encode it as numbers."
+            f"{name} must hold real numbers, got an object array with something else ({error}); encode it as numbers."
         ) from error

@@ -60,13 +60,10 @@ def check_weights(weights: np.ndarray) -> np.ndarray:
     if (weights < 0).any():
         row = int(weights.argmin())
         raise ValueError(
-            f"sample_weight must not be negative, got {weights[row]} on row {row}; "
-            "use 0 for rows that do not count."
+            f"sample_weight must not be negative, got {weights[row]} on row {row}; use 0 for rows that do not count."
         )
     if not weights.any():
-        raise ValueError(
-            "sample_weight must be positive on some row, got zeros only; leave it out to weigh all alike."
-        )
+        raise ValueError("sample_weight must be positive on some row, got zeros only; leave it out to weigh all alike.")
     return weights
 
 
@@ -103,8 +100,7 @@ def _gather(sequences: Sequences, values, name: str) -> tuple[np.ndarray, bool]:
     also = "" if form in ("rows", "column") else f" or one a sequence ({n_sequences})"
     came = "a scalar" if n_entries is None else n_entries
     raise ValueError(
-        f"{name} must have one entry a row of X ({n_steps}){also}, got {came}; "
-        f"check that X and {name} belong together."
+        f"{name} must have one entry a row of X ({n_steps}){also}, got {came}; check that X and {name} belong together."
     )
 
 

@@ -85,9 +85,7 @@ def frozen(array: np.ndarray, dtype: np.dtype) -> np.ndarray:
     return view
 
 
-def readout_of(
-    reservoir: Reservoir, coef: np.ndarray | None, intercept: np.ndarray | None, fed: int
-) -> Readout:
+def readout_of(reservoir: Reservoir, coef: np.ndarray | None, intercept: np.ndarray | None, fed: int) -> Readout:
     """A readout (O, N + n_read), states first, for a kernel; none without ``coef``."""
     N, dtype = reservoir.n_units, reservoir.dtype
     if coef is None:
@@ -125,8 +123,8 @@ def tile_sinks(reservoir: Reservoir, task: Task, step: int) -> Sinks:
 def noise_of(task: Task, rows: np.ndarray, n_units: int) -> np.ndarray:
     """(len(rows), n_units) noise of the given rows of data; 0 where a row is -1.
 
-    Philox is keyed by the seed and the sequence and counted by the block of :data:`NOISE_BLOCK` steps, so that a row meets
-    the same noise however the data are cut.
+    Philox is keyed by the seed and the sequence and counted by the block of :data:`NOISE_BLOCK` steps, so that a row
+    meets the same noise however the data are cut.
     """
     noise = np.zeros((len(rows), n_units))
     sequence = np.searchsorted(task.offsets, rows, side="right") - 1

@@ -56,9 +56,7 @@ def sparse(
     return fixed_in_degree(columns, _uniform(columns.shape, rng, dtype))
 
 
-def shifts(
-    n_units: int, *, in_degree: int = 10, rng: np.random.Generator, dtype: DTypeLike = np.float64
-) -> Shifts:
+def shifts(n_units: int, *, in_degree: int = 10, rng: np.random.Generator, dtype: DTypeLike = np.float64) -> Shifts:
     """``in_degree`` cyclic diagonals at random distinct offsets, with uniform(-1, 1) weights of their own.
 
     Offset 0, a self-loop on every unit, is left out unless ``in_degree >= n_units`` asks for all. Offsets

@@ -106,9 +106,7 @@ def take_sums(
 def check_choice(name: str, value: object, choices: tuple[str, ...]) -> None:
     """Raise unless ``value`` is one of ``choices``."""
     if not isinstance(value, str) or value not in choices:
-        raise ValueError(
-            f"{name} must be one of {', '.join(map(repr, choices))}, got {value!r}; choose one of them."
-        )
+        raise ValueError(f"{name} must be one of {', '.join(map(repr, choices))}, got {value!r}; choose one of them.")
 
 
 def _for_one_penalty(
@@ -135,9 +133,7 @@ def _for_best_penalty(
     final: np.ndarray | None,
 ) -> Readout:
     """One decomposition serves all penalties; with "auto" it is taken again by QR if the chosen one needs it."""
-    for kind in (
-        (Gram, TriangularFactor) if solver == "auto" else (Gram,) if solver == "gram" else (TriangularFactor,)
-    ):
+    for kind in (Gram, TriangularFactor) if solver == "auto" else (Gram,) if solver == "gram" else (TriangularFactor,):
         folds = take_sums(reservoir, task, kind, N_FOLDS if selection == "blocked" else 1, final)
         total = folds[0] if len(folds) == 1 else kind(folds[0].n_features, folds[0].n_outputs, folds[0].shift)
         for fold in folds if len(folds) > 1 else ():

@@ -175,7 +175,7 @@ def _vector_of(dtype, packs):
     return Vector(dtype, len(packs) * PACK_BYTES * 8 // dtype.bitwidth)
 
 
-def _compiled(function, typer, lowered=types.VarArg(types.Any)):
+def _compiled(function, typer, *lowered):
     """Decorator: the decorated code generator is what ``function`` compiles to where ``typer`` accepts its types."""
 
     @infer_global(function)
@@ -187,7 +187,7 @@ def _compiled(function, typer, lowered=types.VarArg(types.Any)):
             return None if result is None else signature(result, *args)
 
     def register(generate):
-        lower_builtin(function, *((lowered,) if isinstance(lowered, types.VarArg) else lowered))(generate)
+        lower_builtin(function, *(lowered or (types.VarArg(types.Any),)))(generate)
         return generate
 
     return register
@@ -200,13 +200,11 @@ def _splat(builder, scalar, vector):
         scalar = convert(scalar, vector.element)
     undefined = ir.Constant(vector, ir.Undefined)
     first = builder.insert_element(undefined, scalar, ir.IntType(32)(0))
-    return builder.shuffle_vector(
-        first, undefined, ir.Constant(ir.VectorType(ir.IntType(32), vector.count), None)
-    )
+    return builder.shuffle_vector(first, undefined, ir.Constant(ir.VectorType(ir.IntType(32), vector.count), None))
 
 
 def _address(context, builder, array_type, array, position, count):
-    """Pointer to the element at a flat ``position``; ``count`` elements from there are inside under NUMBA_BOUNDSCHECK."""
+    """Pointer to the element at a flat ``position``; NUMBA_BOUNDSCHECK makes sure of ``count`` elements from there."""
     fields = context.make_array(array_type)(context, builder, array)
     if config.BOUNDSCHECK:
         end = builder.add(position, position.type(count))
@@ -272,9 +270,7 @@ def _load(context, builder, sig, args):
     vector = _llvm_vector(sig.return_type)
     position = context.cast(builder, args[2], sig.args[2], types.intp)
     address = _address(context, builder, sig.args[0], args[0], position, vector.count)
-    return builder.load(
-        builder.bitcast(address, vector.as_pointer()), align=sig.return_type.dtype.bitwidth // 8
-    )
+    return builder.load(builder.bitcast(address, vector.as_pointer()), align=sig.return_type.dtype.bitwidth // 8)
 
 
 @_compiled(spread, _vector_from_array)
@@ -410,7 +406,7 @@ def _total(context, builder, sig, args):
 
 
 def _operator(function, instruction):
-    @_compiled(function, lambda *args: _same_vectors(*args), (Vector, Vector))
+    @_compiled(function, _same_vectors, Vector, Vector)
     def _generate(context, builder, sig, args):
         return getattr(builder, instruction)(*args)
 

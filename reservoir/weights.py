@@ -212,20 +212,18 @@ def build_reservoir(
         raise ValueError(f"leak_rate must be in (0, 1], got {leak_rate!r}; 1 keeps nothing of the old state.")
     scale = _per("input_scaling", input_scaling, n_inputs, "input feature")
     for name, value in (("bias_scaling", bias_scaling), ("feedback_scaling", feedback_scaling)):
-        if not (np.isscalar(value) and np.isfinite(value) and value >= 0):
+        if not (_is_number(value) and value >= 0):
             raise ValueError(f"{name} must be a number >= 0, got {value!r}; 0 turns it off.")
     of_graph, of_radius, of_inputs, of_bias, of_feedback = rng.spawn(5)
     W = topologies.build(topology, N, in_degree=in_degree, rng=of_graph, dtype=dtype)
     radius = None
     if spectral_radius is not None:
-        if isinstance(spectral_radius, bool) or not (np.isscalar(spectral_radius) and spectral_radius > 0):
-            raise ValueError(f"spectral_radius must be a number > 0, got {spectral_radius!r}; try 0.9.")
+        if not (_is_number(spectral_radius) and spectral_radius > 0):
+            raise ValueError(f"spectral_radius must be a finite number > 0, got {spectral_radius!r}; try 0.9.")
         scaled = scale_and_report(W, float(spectral_radius), rng=of_radius)
         W, radius = scaled.W, scaled.before
     elif isinstance(topology, str):
-        raise ValueError(
-            f"spectral_radius must be a number > 0 for topology={topology!r}, got None; try 0.9."
-        )
+        raise ValueError(f"spectral_radius must be a number > 0 for topology={topology!r}, got None; try 0.9.")
     if not isinstance(W, Shifts):
         W = sp.csr_array(W)
     n_feedback = n_outputs if feedback_scaling > 0 else 0
@@ -238,6 +236,11 @@ def build_reservoir(
         activation=activation,
         radius=radius,
     )
+
+
+def _is_number(value: Any) -> bool:
+    is_real = isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool)
+    return is_real and bool(np.isfinite(value))
 
 
 def _count(name: str, value: int, least: int) -> int:

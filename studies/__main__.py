@@ -26,15 +26,16 @@ def main(arguments: list[str] | None = None) -> int:
         study = runner.load(options.name)
         cells = runner.cells(study, options.profile, n_seeds=options.seeds, device=options.device)
         if options.jobs < 1:
-            raise ValueError(
-                f"--jobs must be a whole number >= 1, got {options.jobs}. Leave it out for one process."
-            )
+            raise ValueError(f"--jobs must be a whole number >= 1, got {options.jobs}. Leave it out for one process.")
     except ValueError as error:
         print(f"studies: {error}", file=sys.stderr)
         return 2
     folder = Path(options.out or Path("study_results") / options.name)
     try:
         return _run(study, cells, RowFile(folder), options)
+    except runner.WorkerDied as error:
+        print(f"studies: {error}", file=sys.stderr)
+        return 1
     except KeyboardInterrupt:
         print(
             f"\nStopped. What was finished is in {folder}; the same command goes on from there.",
@@ -44,9 +45,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m studies", description="Run a comparative study and report on it."
-    )
+    parser = argparse.ArgumentParser(prog="python -m studies", description="Run a comparative study and report on it.")
     parser.add_argument(
         "name",
         nargs="?",
@@ -54,27 +53,19 @@ def _parser() -> argparse.ArgumentParser:
         metavar="NAME",
         help=f"a study, or `list` for all of them (default: {HEADLINE})",
     )
-    parser.add_argument(
-        "--profile", default="default", metavar="P", help=f"one of {', '.join(runner.PROFILES)}"
-    )
+    parser.add_argument("--profile", default="default", metavar="P", help=f"one of {', '.join(runner.PROFILES)}")
     parser.add_argument("--seeds", type=int, metavar="N", help="seeds 0 to N-1 instead of the profile's own")
     parser.add_argument("--jobs", type=int, default=1, metavar="N", help="processes (default: 1)")
-    parser.add_argument(
-        "--device", default="cpu", choices=("cpu", "gpu"), help="where reservoirs run (default: cpu)"
-    )
+    parser.add_argument("--device", default="cpu", choices=("cpu", "gpu"), help="where reservoirs run (default: cpu)")
     parser.add_argument("--out", metavar="DIR", help="where results go (default: ./study_results/NAME)")
-    parser.add_argument(
-        "--retry-failed", action="store_true", help="compute again what ended in an error last time"
-    )
+    parser.add_argument("--retry-failed", action="store_true", help="compute again what ended in an error last time")
     return parser
 
 
 def _list() -> None:
     for name in runner.names():
         study = runner.load(name)
-        print(
-            f"{name:22} {runner.question(study)}  [default: {_duration(runner.expected_s(study, 'default'))}]"
-        )
+        print(f"{name:22} {runner.question(study)}  [default: {_duration(runner.expected_s(study, 'default'))}]")
 
 
 def _run(study: ModuleType, cells: list[Any], file: RowFile, options: argparse.Namespace) -> int:
@@ -119,9 +110,7 @@ def _report(study: ModuleType, cells: list[Any], file: RowFile, options: argpars
         print(line)
     used = set(table["environment"])
     environments = {name: text for name, text in file.environments().items() if name in used}
-    command = (
-        f"python -m studies {options.name} --profile {options.profile} --out {shlex.quote(str(file.folder))}"
-    )
+    command = f"python -m studies {options.name} --profile {options.profile} --out {shlex.quote(str(file.folder))}"
     subtitle = f"Study {options.name}, profile {options.profile}, {len(cells)} cells."
     report.write(
         file.folder,

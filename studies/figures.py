@@ -56,9 +56,7 @@ def house_style() -> Iterator[None]:
         yield
 
 
-def panels(
-    n_columns: int, n_rows: int = 1, *, width: float = 4.2, height: float = 3.4
-) -> tuple[Figure, np.ndarray]:
+def panels(n_columns: int, n_rows: int = 1, *, width: float = 4.2, height: float = 3.4) -> tuple[Figure, np.ndarray]:
     """A figure with a grid of axes, without pyplot and its global state.
 
     Returns
@@ -106,16 +104,12 @@ def strip(axes: Axes, groups: dict[str, Sequence[float]], *, colours: dict[str, 
             if np.isfinite(high):
                 axes.fill_between([i - 0.3, i + 0.3], low, high, color=colour, alpha=0.18, linewidth=0)
             if np.isfinite(middle):
-                axes.plot(
-                    [i - 0.3, i + 0.3], [middle, middle], color=colour, linewidth=2.4, solid_capstyle="butt"
-                )
+                axes.plot([i - 0.3, i + 0.3], [middle, middle], color=colour, linewidth=2.4, solid_capstyle="butt")
             spread = draw.uniform(-0.16, 0.16, seen.size) if seen.size > 1 else np.zeros(seen.size)
             axes.plot(i + spread, seen, "o", color=colour, markersize=4, alpha=0.75, markeredgewidth=0)
         if seen.size < every.size:
             note = f"{every.size - seen.size} of {every.size}\nnot finite"
-            axes.annotate(
-                note, (i, 0.99), xycoords=("data", "axes fraction"), ha="center", va="top", fontsize=8
-            )
+            axes.annotate(note, (i, 0.99), xycoords=("data", "axes fraction"), ha="center", va="top", fontsize=8)
     axes.set_xticks(range(len(groups)), list(groups))
     axes.set_xlim(-0.6, len(groups) - 0.4)
 
@@ -150,6 +144,13 @@ def bar_line(axes: Axes, value: float, text: str) -> None:
         fontsize=8,
         color=INK,
     )
+
+
+def size_axis(axes: Axes, sizes: Sequence[int]) -> None:
+    """A logarithmic x axis with a mark at every size and at no other place."""
+    axes.set_xscale("log")
+    axes.set_xticks(list(sizes), [str(size) for size in sizes])
+    axes.set_xticks([], minor=True)
 
 
 def log_axis(axes: Axes) -> None:

@@ -154,11 +154,7 @@ def _digits(settings: Settings) -> float:
     data = digits_as_sequences(rng=settings.data_rng(), n_test=settings.n_test)
     X, labels = data.train[: settings.n_train], data.train_labels[: settings.n_train]
     if settings.way == ECHO_STATE:
-        answer = (
-            ESNClassifier(decision=settings.decision, **settings.arguments())
-            .fit(X, labels)
-            .predict(data.test)
-        )
+        answer = ESNClassifier(decision=settings.decision, **settings.arguments()).fit(X, labels).predict(data.test)
     else:
         answer = _window(settings).classify(X, labels, data.test)
     return float(np.mean(answer != data.test_labels))
@@ -169,9 +165,7 @@ def _sunspots(settings: Settings) -> float:
 
     x = sunspots()
     if x is None:
-        raise ImportError(
-            "the task sunspots needs statsmodels, which is not installed; run: pip install statsmodels"
-        )
+        raise ImportError("the task sunspots needs statsmodels, which is not installed; run: pip install statsmodels")
     z = (x - x[: settings.n_train].mean()) / x[: settings.n_train].std()
     return _follow(settings, z[:-1], z[1:])
 
@@ -203,14 +197,10 @@ def _mackey_glass(settings: Settings, *, n_free: int = 84, n_context: int = 500,
     begins = np.linspace(n_train, n_train + settings.n_test, n_starts).astype(int) + n_context
     if settings.way == ECHO_STATE:
         model = ESNForecaster(**settings.arguments()).fit(z[:n_train])
-        last = np.array(
-            [model.forecast(n_free, context=z[begin - n_context : begin])[-1, 0] for begin in begins]
-        )
+        last = np.array([model.forecast(n_free, context=z[begin - n_context : begin])[-1, 0] for begin in begins])
     else:
         context = np.stack([z[begin - n_context : begin] for begin in begins])
-        last = (
-            _window(settings).fit(z[: n_train - 1], z[1:n_train]).forecast(n_free, context=context)[:, -1, 0]
-        )
+        last = _window(settings).fit(z[: n_train - 1], z[1:n_train]).forecast(n_free, context=context)[:, -1, 0]
     return free_run_nrmse(last - z[begins + n_free - 1, 0], z[n_train:])
 
 

@@ -64,22 +64,19 @@ def run(settings: Settings) -> list[dict]:
 
 def plot(rows):
     """Test error against the number of units."""
-    from studies.figures import bar_line, log_axis, median_line, panels
+    from studies.figures import bar_line, log_axis, median_line, panels, size_axis
 
     figure, (axes,) = panels(1, width=5.6)
-    for i, (column, label) in enumerate(
-        {"nmse_test": "test part", "nmse_validation": "validation part"}.items()
-    ):
+    for i, (column, label) in enumerate({"nmse_test": "test part", "nmse_validation": "validation part"}.items()):
         table = rows.pivot_table(index="n_units", columns="seed", values=column)
         median_line(axes, table.index, table, label=label, index=i)
     bar_line(axes, TARGET_NMSE, "plain network, 200 units")
     axes.set(
-        xscale="log",
         xlabel="reservoir units",
         ylabel="NMSE one step ahead",
         title="Santa Fe laser",
     )
-    axes.set_xticks(table.index, [str(n) for n in table.index], minor=False)
+    size_axis(axes, table.index)
     log_axis(axes)
     axes.legend()
     return figure

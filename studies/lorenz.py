@@ -88,9 +88,7 @@ def plot(rows):
     for i, (n_units, group) in enumerate(rows.groupby("n_units")):
         times = np.sort(group["valid_time_lyapunov"])
         left = 1.0 - np.arange(1, times.size + 1) / times.size
-        survival.step(
-            np.append(0, times), np.append(1, left), where="post", color=COLOURS[i], label=f"{n_units} units"
-        )
+        survival.step(np.append(0, times), np.append(1, left), where="post", color=COLOURS[i], label=f"{n_units} units")
     survival.set(
         xlabel="free run (Lyapunov times)",
         ylabel="share of forecasts still valid",

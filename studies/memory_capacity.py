@@ -99,9 +99,7 @@ def plot(rows):
     largest = rows[rows["n_units"] == rows["n_units"].max()]
     for axes, kind in zip(all_axes, kinds, strict=True):
         here = largest[largest["activation"] == kind]
-        groups = {
-            t.replace("_", "\n"): g["capacity_per_unit"] for t, g in here.groupby("topology", sort=False)
-        }
+        groups = {t.replace("_", "\n"): g["capacity_per_unit"] for t, g in here.groupby("topology", sort=False)}
         strip(axes, groups, colours=dict.fromkeys(groups, COLOURS[0]))
         bar_line(axes, 1.0, "bound")
         axes.set(

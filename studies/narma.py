@@ -59,19 +59,17 @@ def run(settings: Settings) -> list[dict]:
 
 def plot(rows):
     """Test error against the number of units."""
-    from studies.figures import bar_line, log_axis, median_line, panels
+    from studies.figures import bar_line, log_axis, median_line, panels, size_axis
 
     table = rows.pivot_table(index="n_units", columns="seed", values="nrmse")
     figure, (axes,) = panels(1, width=5.6)
     median_line(axes, table.index, table, label="echo state network")
     bar_line(axes, PEER_NRMSE, "PyRCN 0.1.0, 500 units")
     axes.set(
-        xscale="log",
         xlabel="reservoir units",
         ylabel="NRMSE on the test part",
         title="NARMA-10",
     )
-    axes.set_xticks(table.index, [str(n) for n in table.index], minor=False)
+    size_axis(axes, table.index)
     log_axis(axes)
-    axes.minorticks_off()
     return figure

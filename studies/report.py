@@ -159,18 +159,14 @@ def _short(value: Any) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
-def _html_table(
-    lines: list[dict[str, str]], pending: dict[str, str] | None = None, pending_column: str = ""
-) -> str:
+def _html_table(lines: list[dict[str, str]], pending: dict[str, str] | None = None, pending_column: str = "") -> str:
     if not lines:
         return "<p>No rows.</p>"
     names = list(lines[0])
     numeric = {n for n in names if all(line.get(n, "")[:1].strip("-0123456789.in") == "" for line in lines)}
     head = "".join(f"<th{_css(n in numeric)}>{html.escape(n.replace('_', ' '))}</th>" for n in names)
     body = "".join(
-        "<tr>"
-        + "".join(f"<td{_css(n in numeric)}>{html.escape(line.get(n, ''))}</td>" for n in names)
-        + "</tr>"
+        "<tr>" + "".join(f"<td{_css(n in numeric)}>{html.escape(line.get(n, ''))}</td>" for n in names) + "</tr>"
         for line in lines
     )
     for name, reason in (pending or {}).items():

@@ -24,6 +24,7 @@ import pkgutil
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
@@ -37,6 +38,10 @@ PROFILES = ("quick", "default", "half-hour", "hour", "night")
 BUDGET_S = {"half-hour": 1_800.0, "hour": 3_600.0, "night": 8 * 3_600.0}
 MAX_SEEDS = 500
 PARTS = ("Settings", "GRID", "EXPECTED_S", "COLUMNS", "BY", "run", "plot")
+
+
+class WorkerDied(RuntimeError):
+    """A worker process ended without an answer, so the run could not go on."""
 
 
 @dataclass(frozen=True)
@@ -60,15 +65,11 @@ def load(name: str) -> ModuleType:
     """Import the study called `name`, or say which there are."""
     known = names()
     if name not in known:
-        raise ValueError(
-            f"NAME must be one of {', '.join(known)}; got {name!r}. See `python -m studies list`."
-        )
+        raise ValueError(f"NAME must be one of {', '.join(known)}; got {name!r}. See `python -m studies list`.")
     study = importlib.import_module(f"studies.{name}")
     missing = [part for part in PARTS if not hasattr(study, part)]
     if missing:
-        raise TypeError(
-            f"a study must define {', '.join(PARTS)}; {name} lacks {', '.join(missing)}. Add them."
-        )
+        raise TypeError(f"a study must define {', '.join(PARTS)}; {name} lacks {', '.join(missing)}. Add them.")
     return study
 
 
@@ -93,18 +94,12 @@ def cells(study: ModuleType, profile: str, *, n_seeds: int | None = None, device
     device : "cpu" or "gpu"
     """
     if profile not in PROFILES:
-        raise ValueError(
-            f"--profile must be one of {', '.join(PROFILES)}; got {profile!r}. Choose one of them."
-        )
+        raise ValueError(f"--profile must be one of {', '.join(PROFILES)}; got {profile!r}. Choose one of them.")
     if n_seeds is not None and n_seeds < 1:
-        raise ValueError(
-            f"--seeds must be a whole number >= 1, got {n_seeds}. Leave it out for the profile's own."
-        )
+        raise ValueError(f"--seeds must be a whole number >= 1, got {n_seeds}. Leave it out for the profile's own.")
     fields = {field.name for field in dataclasses.fields(study.Settings)}
     if device == "gpu" and "device" not in fields:
-        raise ValueError(
-            f"--device must be cpu for {study.__name__}, got gpu: this study has no GPU part. Use cpu."
-        )
+        raise ValueError(f"--device must be cpu for {study.__name__}, got gpu: this study has no GPU part. Use cpu.")
     common = {"device": "gpu"} if device == "gpu" else {}
     entries = study.GRID.get(profile, study.GRID["default"])
     growth = 1.0 if profile in study.GRID else BUDGET_S[profile] / study.EXPECTED_S["default"]
@@ -188,6 +183,11 @@ def _results(name: str, missing: list[Any], n_jobs: int) -> Iterator[tuple[Any, 
         try:
             for future in as_completed(pending):
                 yield pending[future], *future.result()
+        except BrokenProcessPool as error:
+            raise WorkerDied(
+                "a worker process was ended from outside, as happens when memory runs out. What was finished is "
+                "kept; run the same command again with fewer --jobs."
+            ) from error
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise

@@ -11,9 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numba import njit
 
-LORENZ_LYAPUNOV_EXPONENT = (
-    0.9056  # largest exponent at (10, 28, 8/3); Sprott 2003, Chaos and Time-Series Analysis
-)
+LORENZ_LYAPUNOV_EXPONENT = 0.9056  # largest exponent at (10, 28, 8/3); Sprott 2003, Chaos and Time-Series Analysis
 LORENZ_LYAPUNOV_TIME = 1.0 / LORENZ_LYAPUNOV_EXPONENT
 MACKEY_GLASS_METHODS = ("rk4", "euler")
 
@@ -145,8 +143,7 @@ def mackey_glass(
     n_lag = round(tau * n_substeps)
     if n_lag < 1 or abs(n_lag - tau * n_substeps) > 1e-9:
         raise ValueError(
-            f"tau must be a positive multiple of 1/n_substeps = {1 / n_substeps:g}, got {tau!r}. "
-            "Change n_substeps."
+            f"tau must be a positive multiple of 1/n_substeps = {1 / n_substeps:g}, got {tau!r}. Change n_substeps."
         )
     n_total = (n_discard + n_steps) * n_substeps
     x = np.empty(n_lag + n_total)

@@ -76,9 +76,7 @@ def run(settings: Settings) -> list[dict]:
         command = np.full((n_steps, 1), (frequency - LOW) * command_scale - 1.0)
         free = model.forecast(n_steps, exog=command)[settings.n_settle :, 0]
         amplitude_error, phase_drift = swing_errors(free, frequency)
-        rows.append(
-            {"frequency_per_step": frequency, "amplitude_error": amplitude_error, "phase_drift": phase_drift}
-        )
+        rows.append({"frequency_per_step": frequency, "amplitude_error": amplitude_error, "phase_drift": phase_drift})
     return rows
 
 

@@ -85,9 +85,7 @@ ESTIMATORS = {
     "forecaster": Contract(
         partial(ESNForecaster, **SMALL, washout=2), forecast, has_rows=False, takes_weights=False, target=None
     ),
-    "transformer": Contract(
-        partial(ReservoirTransformer, **SMALL), transform, takes_weights=False, target=None
-    ),
+    "transformer": Contract(partial(ReservoirTransformer, **SMALL), transform, takes_weights=False, target=None),
 }
 WITH_ROWS = {name: contract for name, contract in ESTIMATORS.items() if contract.has_rows}
 SUPERVISED = {name: contract for name, contract in ESTIMATORS.items() if contract.target is not None}
@@ -148,7 +146,5 @@ def kernels_in(folder: Path) -> Iterator[Kernel]:
 
 
 KERNELS = {
-    f"{kernel.file}::{kernel.node.name}": kernel
-    for folder in package_folders()
-    for kernel in kernels_in(folder)
+    f"{kernel.file}::{kernel.node.name}": kernel for folder in package_folders() for kernel in kernels_in(folder)
 }

@@ -126,9 +126,7 @@ def test_only_studies_print(path):
 
 @every(MODULES)
 def test_fast_math_is_a_named_set_of_flags(path):
-    keywords = [
-        node for node in ast.walk(tree(path)) if isinstance(node, ast.keyword) and node.arg == "fastmath"
-    ]
+    keywords = [node for node in ast.walk(tree(path)) if isinstance(node, ast.keyword) and node.arg == "fastmath"]
     assert not [node.lineno for node in keywords if ast.unparse(node.value) == "True"], "True deletes isnan"
 
 

@@ -63,9 +63,7 @@ def test_a_download_with_wrong_contents_is_an_error(known_file, monkeypatch):
 def test_without_pooch_the_message_still_names_both_ways(known_file, monkeypatch):
     known_file.unlink()
     monkeypatch.setitem(__import__("sys").modules, "pooch", None)
-    with pytest.raises(
-        data.DataUnavailable, match=r"pooch is not installed.*reservoir-hf.studies.*RESERVOIR_HF_DATA"
-    ):
+    with pytest.raises(data.DataUnavailable, match=r"pooch is not installed.*reservoir-hf.studies.*RESERVOIR_HF_DATA"):
         data.fetch("thing.bin")
 
 

@@ -260,9 +260,7 @@ def test_grid_search_sees_the_sequences(contract, table, n_jobs):
     y = contract.targets(X)
     grid = {"leak_rate": [0.5, 1.0]}
     scoring = "accuracy" if contract.target == "labels" else "neg_mean_squared_error"
-    search = GridSearchCV(
-        contract.make(sequence_column=0), grid, cv=folds, scoring=scoring, n_jobs=n_jobs
-    ).fit(X, y)
+    search = GridSearchCV(contract.make(sequence_column=0), grid, cv=folds, scoring=scoring, n_jobs=n_jobs).fit(X, y)
     for leak_rate, score in zip(grid["leak_rate"], search.cv_results_["mean_test_score"], strict=True):
         scores = []
         for train, test in folds:
@@ -402,9 +400,7 @@ def read_only(X):
 SAME_NUMBERS = {
     "read-only": read_only,
     "fortran": np.asfortranarray,
-    "strided": lambda X: (
-        np.repeat(np.repeat(X, 2, axis=0), 2, axis=-1)[::2, ::2] if X.ndim == 2 else X.repeat(2)[::2]
-    ),
+    "strided": lambda X: np.repeat(np.repeat(X, 2, axis=0), 2, axis=-1)[::2, ::2] if X.ndim == 2 else X.repeat(2)[::2],
     "reversed": lambda X: np.ascontiguousarray(X[::-1])[::-1],
     "memory-mapped": memory_mapped,
 }
@@ -413,9 +409,7 @@ SAME_NUMBERS = {
 @every(ESTIMATORS)
 @pytest.mark.parametrize("kind", SAME_NUMBERS.values(), ids=list(SAME_NUMBERS))
 def test_the_layout_of_an_array_does_not_matter(contract, kind):
-    arguments = [
-        array if array.dtype.kind == "U" else kind(array.copy()) for array in contract.arguments(rows())
-    ]
+    arguments = [array if array.dtype.kind == "U" else kind(array.copy()) for array in contract.arguments(rows())]
     model = contract.make().fit(*arguments)
     assert_array_equal(contract.answer(model, kind(rows())), contract.answer(fitted(contract), rows()))
 
@@ -486,9 +480,7 @@ def test_rows_that_cannot_be_meant_are_refused(contract, make, names):
 
 
 @every(WITH_ROWS)
-@pytest.mark.parametrize(
-    "name", ["nan", "infinity", "complex", "words", "one-dimension", "an-empty-sequence"]
-)
+@pytest.mark.parametrize("name", ["nan", "infinity", "complex", "words", "one-dimension", "an-empty-sequence"])
 def test_rows_that_cannot_be_meant_are_refused_after_fit_too(contract, name):
     make, names = BAD_ROWS[name]
     with pytest.raises((ValueError, TypeError), match=names):
@@ -639,13 +631,7 @@ def test_a_fit_that_fails_leaves_the_model_as_it_was(contract):
 # --------------------------------------------------------------------------------------------- piece by piece
 
 
-@every(
-    {
-        name: contract
-        for name, contract in SUPERVISED.items()
-        if contract.make().get_params()["solver"] != "qr"
-    }
-)
+@every({name: contract for name, contract in SUPERVISED.items() if contract.make().get_params()["solver"] != "qr"})
 @settings(max_examples=25)
 @given(order=st.permutations(range(4)), first=st.integers(1, 3))
 def test_partial_fit_in_any_order_is_one_fit(contract, order, first):

@@ -79,9 +79,7 @@ def test_valid_prediction_time_agrees_with_a_plain_loop(normaliser, threshold):
     else:
         scales = np.broadcast_to(normaliser, 3)
     n_valid = valid_steps(y_true, y_pred, threshold, scales)
-    got = valid_prediction_time(
-        y_true, y_pred, dt=0.02, threshold=threshold, lyapunov_time=1.1, normaliser=normaliser
-    )
+    got = valid_prediction_time(y_true, y_pred, dt=0.02, threshold=threshold, lyapunov_time=1.1, normaliser=normaliser)
     assert 0 < n_valid <= 60
     assert got == n_valid * 0.02 / 1.1
 

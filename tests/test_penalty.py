@@ -100,9 +100,7 @@ def test_gcv_of_noiseless_targets_does_not_cancel():
     data = features, features @ rng.standard_normal((4, 2)), np.ones(200)
     alphas = np.array([1e-6, 1e-4])
     factor = decompose(sums(TriangularFactor, make_tile(*data)))
-    expected = (
-        np.array([naive.squared_error(*naive.ridge(*data, a), *data) for a in alphas]) / (195 / 200) ** 2
-    )
+    expected = np.array([naive.squared_error(*naive.ridge(*data, a), *data) for a in alphas]) / (195 / 200) ** 2
     # The residual, 1e-8 of the targets at most, is known to eps of the targets; its square is summed here.
     np.testing.assert_allclose(gcv_errors(factor, alphas), expected, rtol=1e-3)
 

@@ -79,9 +79,7 @@ def test_another_seed_is_another_model(contract):
 @every(ESTIMATORS)
 def test_a_generator_is_a_seed_too(contract):
     X = np.random.default_rng(0).standard_normal((200, 3))
-    models = [
-        contract.make(random_state=np.random.RandomState(3)).fit(*contract.arguments(X)) for _ in range(2)
-    ]
+    models = [contract.make(random_state=np.random.RandomState(3)).fit(*contract.arguments(X)) for _ in range(2)]
     assert_array_equal(contract.answer(models[0], X), contract.answer(models[1], X))
 
 
@@ -154,11 +152,7 @@ LONG_FITS = {
 @every(LONG_FITS)
 @pytest.mark.parametrize("fitted_before", [False, True])
 def test_ctrl_c_is_answered_and_leaves_no_half_fitted_model(make, fitted_before):
-    script = (
-        CTRL_C.replace("MAKE", make)
-        .replace("FITTED_BEFORE", str(fitted_before))
-        .replace("LARGE", "4_000_000")
-    )
+    script = CTRL_C.replace("MAKE", make).replace("FITTED_BEFORE", str(fitted_before)).replace("LARGE", "4_000_000")
     found = run_fresh(script)
     assert found["waited"] is not None, "the fit ended before the signal came: make it longer"
     assert found["waited"] < ANSWER_TO_CTRL_C_S

@@ -38,9 +38,7 @@ class Data:
     def tile(self, shift=None):
         rows = np.hstack([self.features, self.targets])
         rows = rows if shift is None else rows - shift
-        return np.ascontiguousarray(
-            np.insert(rows, self.features.shape[1], 1.0, axis=1).T * np.sqrt(self.weights)
-        )
+        return np.ascontiguousarray(np.insert(rows, self.features.shape[1], 1.0, axis=1).T * np.sqrt(self.weights))
 
     def moments(self, kind, shift=None):
         moments = kind(self.features.shape[1], 2, shift)

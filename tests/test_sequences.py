@@ -103,9 +103,7 @@ def test_one_target_weight_or_label_a_sequence_is_repeated_on_its_rows(case):
     members, form, one = case["members"], case["form"], case["one"]
     lengths = [len(member) for member in members]
     # One a sequence must be tellable from one a row.
-    assume(
-        form != "column" and len(members) != sum(lengths) and not (lengths == [one.shape[1]] * len(lengths))
-    )
+    assume(form != "column" and len(members) != sum(lengths) and not (lengths == [one.shape[1]] * len(lengths)))
     arguments = in_form(form, members, case["ids"])
     on_rows = [[entry] * len(member) for entry, member in zip(one, members, strict=True)]
     got = read(y=one, sample_weight=abs(one[:, 0]), target="rows", **arguments)
@@ -204,9 +202,7 @@ def test_read_beside_takes_numbers_like_x():
     got = read([np.zeros((2, 1)), np.zeros((3, 1))])
     beside = read_beside(got, [np.ones((2, 4)), np.zeros((3, 4))], "exog")
     assert beside.shape == (5, 4) and beside.sum() == 8 and not beside.flags.writeable
-    with pytest.raises(
-        ValueError, match=r"exog\[1\] must have the 3 rows of X\[1\].*got shape \(2, 4\); give"
-    ):
+    with pytest.raises(ValueError, match=r"exog\[1\] must have the 3 rows of X\[1\].*got shape \(2, 4\); give"):
         read_beside(got, [np.ones((2, 4)), np.zeros((2, 4))], "exog")
 
 
@@ -625,9 +621,7 @@ def test_splits_that_shuffle_rows_are_refused(many):
         )
 
 
-@pytest.mark.parametrize(
-    "estimator", [LeakyRegressor(sequence_column=0), LeakyTransformer(sequence_column=0)]
-)
+@pytest.mark.parametrize("estimator", [LeakyRegressor(sequence_column=0), LeakyTransformer(sequence_column=0)])
 def test_rows_that_are_sequences_of_their_own_may_be_shuffled_and_cut(estimator):
     rng = np.random.default_rng(1)
     X = np.column_stack([np.arange(20.0), rng.normal(size=(20, 2))])

@@ -65,9 +65,7 @@ def test_lorenz_agrees_with_a_high_order_integrator():
     x = signals.lorenz63(100, rng=rng(), n_discard=0, n_substeps=20)
     start = np.array([1.0, 1.0, 20.0]) + np.random.default_rng(7).uniform(-1.0, 1.0, 3)
     times = 0.02 * np.arange(100)
-    truth = solve_ivp(
-        naive.lorenz63_slope, (0, times[-1]), start, "DOP853", t_eval=times, rtol=1e-12, atol=1e-12
-    )
+    truth = solve_ivp(naive.lorenz63_slope, (0, times[-1]), start, "DOP853", t_eval=times, rtol=1e-12, atol=1e-12)
     # fourth order at a step of 0.001, errors stretched by about e^2 over the two units of time
     np.testing.assert_allclose(x, truth.y.T, atol=1e-7)
 
@@ -80,9 +78,7 @@ def test_lorenz_errors_grow_with_the_stated_exponent():
     distance = np.log(np.linalg.norm(x - y, axis=1))
     grown = np.flatnonzero(distance > np.log(1e-2))[0]
     exponent = (distance[grown] - distance[100]) / (0.02 * (grown - 100))
-    assert exponent == pytest.approx(
-        signals.LORENZ_LYAPUNOV_EXPONENT, rel=0.35
-    )  # one finite stretch of the orbit
+    assert exponent == pytest.approx(signals.LORENZ_LYAPUNOV_EXPONENT, rel=0.35)  # one finite stretch of the orbit
 
 
 def test_commanded_sine_agrees_with_its_twin():

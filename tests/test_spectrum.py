@@ -147,10 +147,7 @@ def test_perron_root_of_a_ring_with_jumps_equals_dense_eigenvalues():
 
 
 def test_radius_of_a_low_rank_matrix_where_the_krylov_space_ends_early():
-    u, v = (
-        generator(seed).standard_normal((1000, 1)) * (generator(2).random((1000, 1)) < 0.02)
-        for seed in (0, 1)
-    )
+    u, v = (generator(seed).standard_normal((1000, 1)) * (generator(2).random((1000, 1)) < 0.02) for seed in (0, 1))
     W = sp.csr_array(u @ v.T) + sp.csr_array(sp.eye_array(1000)) * 0.01
     assert spectral_radius(W).value == pytest.approx(abs(float((u.T @ v).item()) + 0.01), rel=EXACT)
 
@@ -196,9 +193,7 @@ def test_without_convergence_small_matrices_fall_back_to_dense_eigenvalues(monke
 
 
 def test_arnoldi_runs_that_disagree_fall_back_to_dense_eigenvalues(monkeypatch):
-    answers = iter(
-        [spectrum.SpectralRadius(1.0, 1e-15, "arnoldi"), spectrum.SpectralRadius(1.1, 1e-15, "arnoldi")]
-    )
+    answers = iter([spectrum.SpectralRadius(1.0, 1e-15, "arnoldi"), spectrum.SpectralRadius(1.1, 1e-15, "arnoldi")])
     monkeypatch.setattr(spectrum, "_arnoldi", lambda *args, **kwargs: next(answers))
     W = topology.sparse(300, in_degree=5, rng=generator())
     assert spectral_radius(W).value == pytest.approx(naive_radius(W.toarray()), rel=1e-12)

@@ -17,9 +17,7 @@ from studies.rows import RowFile, key_of
 pytest.importorskip("matplotlib")
 pd = pytest.importorskip("pandas")
 
-OURS = [
-    name for name in runner.names() if name != "speed_drive"
-]  # which measures time, and has tests of its own
+OURS = [name for name in runner.names() if name != "speed_drive"]  # which measures time, and has tests of its own
 
 
 def test_the_headline_is_a_study():
@@ -68,10 +66,7 @@ def test_the_quick_profile_runs_and_is_drawn(name, tmp_path, capsys):
 def test_rows_do_not_depend_on_the_number_of_processes(tmp_path):
     for jobs in ("1", "2"):
         out = str(tmp_path / jobs)
-        assert (
-            command_line.main(["narma", "--profile", "quick", "--seeds", "2", "--jobs", jobs, "--out", out])
-            == 0
-        )
+        assert command_line.main(["narma", "--profile", "quick", "--seeds", "2", "--jobs", jobs, "--out", out]) == 0
     one, two = ({row["key"]: row["nrmse"] for row in RowFile(tmp_path / jobs).read()} for jobs in ("1", "2"))
     assert one == two
 
@@ -119,8 +114,7 @@ def test_list_names_every_study_and_its_question(capsys):
 def test_a_longer_profile_is_the_default_with_more_seeds():
     study = runner.load("narma")
     default, hour = (
-        {key_of("narma", settings) for settings in runner.cells(study, profile)}
-        for profile in ("default", "hour")
+        {key_of("narma", settings) for settings in runner.cells(study, profile)} for profile in ("default", "hour")
     )
     assert default < hour
     assert len(hour) <= len(default) * runner.BUDGET_S["hour"] / study.EXPECTED_S["default"]
@@ -137,10 +131,7 @@ def test_failed_cells_are_reported_and_give_a_status(tmp_path, monkeypatch, caps
     assert command_line.main(arguments) == 1
     assert "no luck today" in capsys.readouterr().out
     assert "no luck today" in (tmp_path / "report.html").read_text()
-    assert (
-        json.loads((tmp_path / "rows.jsonl").read_text().splitlines()[0])["error"]
-        == "RuntimeError: no luck today"
-    )
+    assert json.loads((tmp_path / "rows.jsonl").read_text().splitlines()[0])["error"] == "RuntimeError: no luck today"
 
 
 def test_the_ways_to_come_are_named_and_have_no_figures():
@@ -197,16 +188,12 @@ def test_the_forecaster_has_the_defaults_that_the_study_chose():
     from reservoir import ESNForecaster
 
     defaults = inspect.signature(ESNForecaster).parameters
-    assert {
-        name: defaults[name].default for name in forecaster_defaults.DEFAULTS
-    } == forecaster_defaults.DEFAULTS
+    assert {name: defaults[name].default for name in forecaster_defaults.DEFAULTS} == forecaster_defaults.DEFAULTS
 
 
 def test_windows_hold_the_newest_step_first():
     X = np.arange(8.0).reshape(4, 2)
-    np.testing.assert_array_equal(
-        baselines.windows(X, 2), [[0, 1, 0, 0], [2, 3, 0, 1], [4, 5, 2, 3], [6, 7, 4, 5]]
-    )
+    np.testing.assert_array_equal(baselines.windows(X, 2), [[0, 1, 0, 0], [2, 3, 0, 1], [4, 5, 2, 3], [6, 7, 4, 5]])
 
 
 def test_products_are_those_of_every_pair():

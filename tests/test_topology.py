@@ -38,9 +38,7 @@ def test_is_square_csr_with_int32_indices_and_no_zero_or_repeated_entry(make, N)
 
 
 @every(WITH_IN_DEGREE)
-@pytest.mark.parametrize(
-    ("N", "in_degree"), [(1, 1), (1, 9), (2, 2), (9, 8), (9, 9), (9, 50), (60, 10), (40, 30)]
-)
+@pytest.mark.parametrize(("N", "in_degree"), [(1, 1), (1, 9), (2, 2), (9, 8), (9, 9), (9, 50), (60, 10), (40, 30)])
 def test_every_unit_has_the_asked_in_degree_clipped_to_the_units(make, N, in_degree):
     W = csr(make(N, in_degree=in_degree, rng=generator()))
     np.testing.assert_array_equal(np.diff(W.indptr), min(N, in_degree))
@@ -74,9 +72,7 @@ def test_build_by_name_is_the_function(make):
 
 
 @every(TOPOLOGIES)
-@pytest.mark.parametrize(
-    ("wrong", "error"), [(0, ValueError), (-3, ValueError), (2.5, TypeError), (True, TypeError)]
-)
+@pytest.mark.parametrize(("wrong", "error"), [(0, ValueError), (-3, ValueError), (2.5, TypeError), (True, TypeError)])
 def test_sizes_that_are_no_positive_integers_are_errors(make, wrong, error):
     with pytest.raises(error, match="n_units"):
         make(wrong, in_degree=2, rng=generator())
@@ -135,9 +131,7 @@ def test_delay_line_passes_each_state_on_and_the_last_out():
     np.testing.assert_array_equal(topology.delay_line(4) @ np.arange(1.0, 5.0), [0, 1, 2, 3])
 
 
-@pytest.mark.parametrize(
-    ("N", "length"), [(1, 2), (2, 2), (3, 2), (4, 2), (9, 3), (10, 3), (15, 7), (15, 40)]
-)
+@pytest.mark.parametrize(("N", "length"), [(1, 2), (2, 2), (3, 2), (4, 2), (9, 3), (10, 3), (15, 7), (15, 40)])
 def test_ring_jumps_equals_the_definition(N, length):
     W = topology.ring_jumps(N, jump_length=length, jump_weight=0.3)
     np.testing.assert_array_equal(W.toarray(), ring_with_jumps(N, length, 0.3))
@@ -188,9 +182,7 @@ FORMS = {
     "list": DENSE.tolist(),
     "fortran": np.asfortranarray(DENSE),
     "float32": DENSE.astype(np.float32),
-    **{
-        kind: sp.coo_array(DENSE).asformat(kind) for kind in ("coo", "csr", "csc", "lil", "dok", "bsr", "dia")
-    },
+    **{kind: sp.coo_array(DENSE).asformat(kind) for kind in ("coo", "csr", "csc", "lil", "dok", "bsr", "dia")},
     "matrix": sp.csr_matrix(DENSE),
 }
 
