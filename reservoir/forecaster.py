@@ -25,10 +25,11 @@ class ESNForecaster(ReservoirEstimator):
 
     Parameters
     ----------
-    n_units, spectral_radius, leak_rate, input_scaling, bias_scaling, in_degree, topology, activation, state_noise,
-    washout, include_input, fit_intercept, alpha, alpha_selection, solver, sequence_column, warm_start, dtype, device,
-    n_jobs, random_state, verbose
-        As in :class:`reservoir.ESNRegressor`.
+    n_units, spectral_radius, leak_rate, input_scaling, bias_scaling, in_degree, topology, activation
+        The reservoir; as in :class:`reservoir.ESNRegressor`, and so are the others.
+    state_noise, washout, include_input, fit_intercept, alpha, alpha_selection, solver
+        How the readout is learnt.
+    sequence_column, warm_start, dtype, device, n_jobs, random_state, verbose
 
     Attributes
     ----------

@@ -18,9 +18,9 @@ class ReservoirTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Re
 
     Parameters
     ----------
-    n_units, spectral_radius, leak_rate, input_scaling, bias_scaling, in_degree, topology, activation,
+    n_units, spectral_radius, leak_rate, input_scaling, bias_scaling, in_degree, topology, activation
+        The reservoir; as in :class:`reservoir.ESNRegressor`, and so are the others.
     sequence_column, warm_start, dtype, device, n_jobs, random_state
-        As in :class:`reservoir.ESNRegressor`.
 
     Attributes
     ----------
