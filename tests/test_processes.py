@@ -133,7 +133,8 @@ try:
 except KeyboardInterrupt:
     waited = time.perf_counter() - sent[0]
 try:
-    state = "as before" if FITTED_BEFORE and np.array_equal(answer(model), before) else "half"
+    now = answer(model)
+    state = "as before" if FITTED_BEFORE and np.array_equal(now, before) else "half"
 except NotFittedError:
     state = "unfitted"
 clean = state != "half" and (state == "as before" or not [name for name in vars(model) if name.endswith("_")])
@@ -168,6 +169,7 @@ from reservoir import ESNRegressor
 
 X = np.random.default_rng(0).standard_normal((300, 2))
 y = X[:, 0]
+large = np.random.default_rng(1).standard_normal((40_000, 2))
 small = dict(n_units=30, topology="ring", random_state=0)
 model = ESNRegressor(**small).fit(X, y)
 before = model.predict(X)
@@ -177,12 +179,12 @@ limits = resource.getrlimit(resource.RLIMIT_AS)
 resource.setrlimit(resource.RLIMIT_AS, (used + 2**30, limits[1]))
 outcome, fresh = "fitted", ESNRegressor(n_units=30_000, topology="ring", solver="gram", random_state=0)
 try:
-    fresh.fit(X, y)
-except MemoryError as error:
+    fresh.fit(large, large[:, 0])
+except MemoryError:
     outcome = "MemoryError"
 model.set_params(n_units=30_000, solver="gram")
 try:
-    model.fit(X, y)
+    model.fit(large, large[:, 0])
 except MemoryError:
     pass
 resource.setrlimit(resource.RLIMIT_AS, limits)
