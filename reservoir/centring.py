@@ -97,7 +97,7 @@ def normal_equations(gram: Gram, *, fit_intercept: bool = True) -> NormalEquatio
         centre, target_centre = xp.asarray(-gram.shift[:K]), xp.asarray(-gram.shift[K:])
         return NormalEquations(features, cross, energy, centre, target_centre, 0.0, rounding)
     centre, target_centre = matrix[:K, K] / total, matrix[K + 1 :, K] / total
-    features = features - total * centre[:, None] * centre[None, :]
+    features -= (total * centre)[:, None] * centre[None, :]  # in place: the matrix is our own
     cross = cross - total * centre[:, None] * target_centre[None, :]
     energy = energy - total * target_centre**2
     energy = xp.where(energy > 0.0, energy, xp.zeros_like(energy))

@@ -51,20 +51,25 @@ class Group:
         """Steps of the longest lane."""
         return len(self.plan.row)
 
-    def advance(self, begin: int, end: int, sinks: Sinks, column: int) -> None:
-        """Steps ``begin`` .. ``end`` of the plan.
+    def cut_points(self, n_counted: int, n_calls: int) -> np.ndarray:
+        """(n_calls + 1,) steps at which calls begin, so that ``n_counted`` steps of each count for some lane."""
+        counted = np.cumsum(self.plan.kept.any(axis=1))
+        inner = np.searchsorted(counted, n_counted * np.arange(1, n_calls)) + 1
+        return np.concatenate([[0], np.minimum(inner, self.n_steps), [self.n_steps]])
 
-        Those that count for some lane fill the tile from ``column`` on; what they leave of the columns of
-        ``end - begin`` steps is set to zero.
+    def advance(self, begin: int, end: int, sinks: Sinks, column: int, width: int) -> None:
+        """Steps ``begin`` .. ``end`` of the plan; those that count for some lane go to ``width`` columns of the tile.
+
+        The columns begin at ``column``; what is left of them is set to zero.
         """
-        part = slice(begin, max(begin, min(end, self.n_steps)))
+        part = slice(begin, end)
         row, start, record, kept = (field[part] for field in self.plan[:4])
         columns, B = np.full(len(row), -1), kept.shape[1]
         if sinks.tile.size > 0:
             counts = kept.any(axis=1)
             n_used = B * int(np.count_nonzero(counts))
             columns[counts] = column + np.arange(0, n_used, B)
-            sinks.tile[:, column + n_used : column + B * (end - begin)] = 0.0
+            sinks.tile[:, column + n_used : column + width] = 0.0
         if len(row) == 0:
             return
         r, noise = self.reservoir, np.empty((0, 0, 0), self.reservoir.dtype)
@@ -113,29 +118,33 @@ def run_lanes(
         dealt = deal(stretches.n_rows, members, lanes)
         plans = [lay_out(queues, stretches, initial, warm_slot, end_slot) for queues in dealt]
         groups = [Group(reservoir, task, lanes, readout, data, plan) for plan in plans]
-        block = _steps_a_call(reservoir, task, lanes, sinks, len(groups))
-        for begin in range(0, max(group.n_steps for group in groups), block):
-            width = block * lanes.n_lanes
-            calls = [(group, begin, begin + block, sinks, k * width) for k, group in enumerate(groups)]
-            run_all(Group.advance, calls, task.n_threads)
-            done += width * len(groups)
+        n_calls, block = _calls(reservoir, task, lanes, sinks, groups)
+        points = [group.cut_points(block, n_calls) for group in groups]
+        width = block * lanes.n_lanes
+        for call in range(n_calls):
+            run_all(
+                Group.advance,
+                [(g, p[call], p[call + 1], sinks, k * width, width) for k, (g, p) in enumerate(zip(groups, points))],
+                task.n_threads,
+            )
+            done += sum(int(p[call + 1] - p[call]) for p in points) * lanes.n_lanes
             task.tell(done / total)
             if sinks.tile.size > 0:
-                yield (
-                    fold,
-                    sinks.tile[:, : width * len(groups)] if len(groups) < lanes.n_groups else sinks.tile,
-                )
+                yield fold, sinks.tile[:, : width * len(groups)]
     for k in np.flatnonzero(continued):
         _check_seam(records[warm_slot[k]], records[end_slot[k - 1]], SEAM_TOLERANCE[reservoir.dtype])
     if final is not None:
         final[:] = records[end_slot[ends_sequence]]
 
 
-def _steps_a_call(reservoir: Reservoir, task: Task, lanes: Lanes, sinks: Sinks, n_groups: int) -> int:
+def _calls(reservoir: Reservoir, task: Task, lanes: Lanes, sinks: Sinks, groups: list[Group]) -> tuple[int, int]:
+    """Number of calls, and steps that count in each: what a tile holds, or about 50 ms of work."""
+    n_counted = max(int(np.count_nonzero(group.plan.kept.any(axis=1))) for group in groups)
+    most = max(1, (UNIT_STEPS_A_CALL if task.noise == 0 else NOISE_A_CALL) // (reservoir.n_units * lanes.n_lanes))
     if sinks.tile.size > 0:
-        return sinks.tile.shape[1] // lanes.total
-    per_step = reservoir.n_units * lanes.n_lanes
-    return max(1, (UNIT_STEPS_A_CALL if task.noise == 0 else NOISE_A_CALL) // per_step)
+        most = min(most, sinks.tile.shape[1] // (lanes.n_lanes * len(groups)))
+    n_calls = -(-n_counted // most)
+    return n_calls, -(-n_counted // n_calls)
 
 
 def _check_seam(warm: np.ndarray, end: np.ndarray, tolerance: float) -> None:
@@ -178,7 +187,7 @@ def forgetting_time(reservoir: Reservoir, task: Task) -> int | None:
     plan = Plan(row, start, nothing, np.zeros(row.shape, bool), np.full(limit, -1))
     group = Group(reservoir, task, Lanes(ONE_PACK, B, 1), readout_of(reservoir, None, None, -1), data, plan)
     for done in range(0, limit, PILOT_BLOCK):
-        group.advance(done, done + PILOT_BLOCK, no_sinks(reservoir), 0)
+        group.advance(done, done + PILOT_BLOCK, no_sinks(reservoir), 0, 0)
         x = group.work.state[0]
         if agree(x[:, from_rest], x[:, ~from_rest], 0.1 * SEAM_TOLERANCE[dtype]):
             return (done + PILOT_BLOCK) * 5 // 4

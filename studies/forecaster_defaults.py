@@ -7,6 +7,11 @@ with Gaussian noise of a thousandth of the spread on every observation, because 
 data alone would be chosen too small. The goals: Lorenz at least 9 Lyapunov times, Mackey-Glass below 1e-3,
 both as medians of ten seeds, and no seed that diverges.
 
+Found (medians of ten seeds). The first guess, input scaling 0.1, leak 1 and penalty 1e-10, gave 11.1 Lyapunov
+times but 3e-2 on Mackey-Glass. A leak of 0.7, twice the input scaling and a penalty of 1e-11 give 12.7
+Lyapunov times and 3.4e-4, and 6.2 against 5.9 Lyapunov times under noise. Smaller penalties still gain on
+noiseless data and lose nothing under noise, but make reservoirs of 100 units fragile.
+
 Sources. The systems as in `lorenz` and `mackey_glass`.
 
 Expected run time: about three minutes by default on two cores.
@@ -149,15 +154,16 @@ def plot(rows):
     figure, all_axes = panels(len(names), len(tasks), width=3.1, height=2.7)
     for axes, (task, name) in zip(all_axes, [(t, n) for t in tasks for n in names], strict=True):
         here = rows[(rows["task"] == task) & rows["varied"].isin([name, "nothing"])]
-        groups = {f"{value:g}": group["value"] for value, group in here.groupby(name)}
-        default = f"{DEFAULTS[name]:g}"
+        shown = (lambda value: f"{np.log10(value):.0f}") if name == "alpha" else "{:g}".format
+        groups = {shown(value): group["value"] for value, group in here.groupby(name)}
+        default = shown(DEFAULTS[name])
         strip(axes, groups, colours={value: COLOURS[1 if value == default else 0] for value in groups})
         if task == "mackey_glass":
             bar_line(axes, 1e-3, "goal")
             log_axis(axes)
         elif task == "lorenz":
             bar_line(axes, 9.0, "goal")
-        axes.set_xlabel(name.replace("_", " "))
+        axes.set_xlabel("log10 of alpha" if name == "alpha" else name.replace("_", " "))
         if name == names[0]:
             axes.set(ylabel=MEASURES[task], title=task.replace("_", " "))
     return figure

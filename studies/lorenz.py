@@ -14,7 +14,7 @@ there.
 
 Sources. Lorenz 1963; Pathak et al. 2017, Chaos 27, 121102 (short forecasts of about 5 Lyapunov times).
 
-Expected run time: about a minute by default on two cores.
+Expected run time: about twenty seconds by default on two cores.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ GRID = {
     "quick": [{**TUNED, "n_units": 150, "n_train": 2000, "n_free": 800, "n_starts": 5, "seed": range(3)}],
     "default": [{**TUNED, "n_units": [300, 500, 1000], "seed": range(10)}],
 }
-EXPECTED_S = {"quick": 3, "default": 60}
+EXPECTED_S = {"quick": 3, "default": 20}
 COLUMNS = ("valid_time_lyapunov",)
 BY = ("n_units",)
 

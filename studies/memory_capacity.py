@@ -12,7 +12,7 @@ above rounding.
 Sources. Jaeger 2001, GMD report 152 (definition and bound); White, Lee and Sompolinsky 2004, PRL 92
 (orthogonal); Rodan and Tino 2011, IEEE TNN 22 (ring).
 
-Expected run time: about a minute by default on two cores.
+Expected run time: under a minute by default on two cores.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ GRID = {
         )
     ],
 }
-EXPECTED_S = {"quick": 3, "default": 60}
+EXPECTED_S = {"quick": 3, "default": 40}
 COLUMNS = ("memory_capacity", "capacity_per_unit")
 BY = ("activation", "topology", "n_units")
 

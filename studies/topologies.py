@@ -9,7 +9,7 @@ differences with a bootstrap interval, and Wilcoxon's signed-rank test. The valu
 Sources. Rodan and Tino 2011, IEEE TNN 22 (ring), 2012, Neural Computation 24 (jumps); Wilcoxon 1945; Efron
 1979.
 
-Expected run time: about three minutes by default on two cores.
+Expected run time: about a minute by default on two cores.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ GRID = {
         {"task": "lorenz", **lorenz.TUNED, "topology": ALL, "n_units": 300, "seed": range(20)},
     ],
 }  # fmt: skip
-EXPECTED_S = {"quick": 3, "default": 180}
+EXPECTED_S = {"quick": 3, "default": 60}
 COLUMNS = ("value", "measure")
 BY = ("task", "topology")
 

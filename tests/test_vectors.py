@@ -123,7 +123,7 @@ def meanings(packs, dtype):
             "gather": a[2 + indices[1:]],
             "magnitude": np.abs(x),
             "with_sign": np.copysign(x, y),
-            "at_least": np.where(np.isnan(x), x, np.maximum(x, y)),
+            "at_least": np.where(x < y, y, x),
             "where_negative": np.where(x < 0, y, z),
             "times_or_zero": np.where(y == 0, 0, x * y),
             "+": x + y,

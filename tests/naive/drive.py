@@ -34,7 +34,7 @@ def echo_states(
     last_output=None,
     scales=(1.0, 1.0, 1.0, 1.0),
 ):
-    """States (T, N) and outputs (T, O), or None without ``coef``, of one sequence.
+    """States (T, N) and outputs (T, O) of one sequence; O = 0 without ``coef``.
 
     ``rows`` (T, I). ``teacher`` (T, O) is what stands in the feedback columns; without it, where there are feedback
     weights, the outputs of the step before stand there. ``coef`` (O, N + I) reads states and inputs. ``scales``:
@@ -63,7 +63,7 @@ def echo_states(
         if coef is not None:
             y = np.array(offset, float) + np.array(coef, float) @ np.concatenate([x, rows[t]])
             outputs[t] = y
-    return states, None if coef is None else outputs
+    return states, outputs
 
 
 def tile_column(state, inputs, targets, shift, weight):
