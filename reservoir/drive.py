@@ -66,6 +66,7 @@ class Units(NamedTuple):
     input_weights: np.ndarray  # (I, N_padded)
     bias: np.ndarray  # (N_padded,)
     leak: np.ndarray  # (N_padded,), padded with 1
+    is_leaky: bool  # False promises that every leak, times every lane's factor, is 1
 
 
 class Readout(NamedTuple):
@@ -120,7 +121,7 @@ class Work(NamedTuple):
 
 # Units whose sums are formed before their activations are: two short chains of dependent instructions beside many
 # others, where sum and activation in one would be a chain longer than the processor can look ahead.
-BLOCK = 32
+BLOCK = 64
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -164,8 +165,10 @@ def drive_lanes(packs, graph, units, scales, activation, data, plan, readout, no
                 z = load(work.block, packs, (i - first) * B)
                 if noise.size > 0:
                     z = z + load(noise, packs, (s * N + i) * B)
-                a = scale_leak * spread(units.leak, packs, i)
-                x = fma(a, activate(activation, z), (like(a, 1.0) - a) * load(state, packs, old + i * B))
+                x = activate(activation, z)
+                if units.is_leaky:
+                    a = scale_leak * spread(units.leak, packs, i)
+                    x = fma(a, x, (like(a, 1.0) - a) * load(state, packs, old + i * B))
                 store(state, new + i * B, x)
                 if column >= 0:
                     store(sinks.tile, i * n_columns + column, times_or_zero(x, root))
@@ -277,8 +280,8 @@ def drive_sequence(N, graph, units, scales, activation, data, first_row, n_steps
     O = readout.offset.size
     n_read = readout.input_coef.shape[1]
     n_shifts = graph.shifts.size
-    radius, scale = spread(scales, packs, 0), spread(scales, packs, 1)
-    scale_bias = spread(scales, packs, 2)
+    radius, scale = spread(scales, TWO_PACKS, 0), spread(scales, TWO_PACKS, 1)
+    scale_bias, scale_leak = spread(scales, TWO_PACKS, 2), spread(scales, TWO_PACKS, 3)
     for s in range(n_steps):
         row = first_row + s
         old, new = (s % 2) * stride, (1 - s % 2) * stride
@@ -291,39 +294,42 @@ def drive_sequence(N, graph, units, scales, activation, data, first_row, n_steps
             store(work.partial, o * P, full(state, packs, 0.0))
         for first in range(0, N, BLOCK * P):
             last = min(first + BLOCK * P, N)
-            for i in range(first, last, P):
-                driven = full(state, packs, 0.0)
-                for j in range(I):
-                    driven = fma(
-                        load(units.input_weights, packs, j * padded + i),
-                        spread(work.inputs, packs, j),
-                        driven,
-                    )
-                recurrent = full(state, packs, 0.0)
-                if n_shifts > 0:
+            if n_shifts > 0:
+                for i in range(first, last, 2 * P):
+                    recurrent = full(state, TWO_PACKS, 0.0)
                     for k in range(n_shifts):
-                        window = load(state, packs, old + at(graph.shifts, k) + i)
-                        recurrent = fma(load(graph.weights, packs, k * padded + i), window, recurrent)
-                else:
+                        window = load(state, TWO_PACKS, old + at(graph.shifts, k) + i)
+                        recurrent = fma(load(graph.weights, TWO_PACKS, k * padded + i), window, recurrent)
+                    store(work.block, i - first, recurrent)
+            else:
+                for i in range(first, last, P):
+                    recurrent = full(state, packs, 0.0)
                     for k in range(at(graph.pointers, i // P), at(graph.pointers, i // P + 1), P):
                         sources = gather(state, packs, old, graph.indices, k)
                         recurrent = fma(load(graph.weights, packs, k), sources, recurrent)
-                z = fma(radius, recurrent, fma(scale, driven, scale_bias * load(units.bias, packs, i)))
-                store(work.block, i - first, z)
+                    store(work.block, i - first, recurrent)
             for i in range(first, last, 2 * P):
-                z = load(work.block, TWO_PACKS, i - first)
+                driven = full(state, TWO_PACKS, 0.0)
+                for j in range(I):
+                    weight = load(units.input_weights, TWO_PACKS, j * padded + i)
+                    driven = fma(weight, spread(work.inputs, TWO_PACKS, j), driven)
+                z = fma(scale, driven, scale_bias * load(units.bias, TWO_PACKS, i))
+                z = fma(radius, load(work.block, TWO_PACKS, i - first), z)
                 if noise.size > 0:
                     z = z + load(noise, TWO_PACKS, s * padded + i)
-                a = spread(scales, TWO_PACKS, 3) * load(units.leak, TWO_PACKS, i)
-                x = fma(a, activate(activation, z), (like(a, 1.0) - a) * load(state, TWO_PACKS, old + i))
+                x = activate(activation, z)
+                if units.is_leaky:
+                    a = scale_leak * load(units.leak, TWO_PACKS, i)
+                    x = fma(a, x, (like(a, 1.0) - a) * load(state, TWO_PACKS, old + i))
                 store(state, new + i, x)
             for o in range(O):
                 part = load(work.partial, packs, o * P)
                 for i in range(first, last, P):
                     part = fma(load(readout.coef, packs, o * padded + i), load(state, packs, new + i), part)
                 store(work.partial, o * P, part)
-        for j in range(N * (n_shifts > 0)):
-            put(state, new + N + j, at(state, new + j))
+        if n_shifts > 0:
+            for j in range(0, N, P):
+                store(state, new + N + j, load(state, packs, new + j))
         for o in range(O):
             y = at(readout.offset, o)
             for j in range(n_read):

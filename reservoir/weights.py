@@ -81,7 +81,7 @@ class Reservoir:
         weights[:, :N] = np.concatenate([self.input_weights, self.feedback_weights], axis=1).T
         bias, leak = aligned(padded, self.dtype), aligned(padded, self.dtype)
         bias[:N], leak[:N], leak[N:] = self.bias, self.leak, 1
-        return Units(weights, bias, leak)
+        return Units(weights, bias, leak, bool((self.leak < 1).any()))
 
     @functools.cached_property
     def lane_graph(self) -> Graph:

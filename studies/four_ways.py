@@ -68,8 +68,8 @@ TUNED = {
         "MLP on windows": {"n_lags": 41, "alpha": 0.067, "n_hidden": 90},
     },
     "mackey_glass": {
-        ECHO_STATE: {"spectral_radius": 0.98, "leak_rate": 0.59, "input_scaling": 0.185, "bias_scaling": 0.453,
-                     "alpha": 3.4e-14, "solver": "qr"},
+        ECHO_STATE: {"topology": "shifts", "spectral_radius": 1.01, "leak_rate": 0.62, "input_scaling": 0.205,
+                     "bias_scaling": 0.355, "alpha": 5e-13, "solver": "qr"},
         "lagged ridge": {"n_lags": 60, "alpha": 3.5e-11},
         "lagged quadratic ridge": {"n_lags": 21, "alpha": 34.0},
         "MLP on windows": {"n_lags": 39, "alpha": 8.6e-4, "n_hidden": 54},

@@ -384,9 +384,7 @@ def fill_in_lanes(reservoir, task, bad):
     start[0] = 1
     plan = Plan(row, start, np.full((10, B), -1, np.int32), np.ones((10, B), bool), B * np.arange(10))
     data = data_of(reservoir, task, 0, np.vstack([np.zeros(reservoir.n_units), np.full(reservoir.n_units, bad)]))
-    sinks = no_sinks(reservoir)._replace(
-        tile=np.full((reservoir.n_units + 5, 10 * B), 7.0), shift=task.shift
-    )
+    sinks = no_sinks(reservoir)._replace(tile=np.full((reservoir.n_units + 5, 10 * B), 7.0), shift=task.shift)
     group = Group(reservoir, task, Lanes(ONE_PACK, B, 1), readout_of(reservoir, None, None, -1), data, plan)
     drive(group, plan, sinks)
     return sinks.tile[:, ::B]

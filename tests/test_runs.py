@@ -248,6 +248,7 @@ def test_a_warm_up_too_short_is_doubled_until_the_seams_close(monkeypatch, ways)
     assert_allclose(grams[0], expected[0], **GRAM)
 
 
+@pytest.mark.compiled  # what NumPy says about infinities when it stands in for a kernel is another matter
 @pytest.mark.parametrize("dtype", SEAM)
 def test_a_reservoir_that_diverges_is_driven_without_a_word(monkeypatch, dtype):
     reservoir = build_reservoir(
@@ -255,8 +256,7 @@ def test_a_reservoir_that_diverges_is_driven_without_a_word(monkeypatch, dtype):
         rng=np.random.default_rng(0),
     )  # fmt: skip
     task = task_for(reservoir)
-    with np.errstate(over="ignore", invalid="ignore"):
-        whole = one_by_one(monkeypatch, reservoir, task, wants_states=True)
+    whole = one_by_one(monkeypatch, reservoir, task, wants_states=True)
     run = drive(reservoir, task, wants_states=True)
     assert not np.isfinite(run.states).all()
     assert_array_equal(run.states, whole.states)
@@ -288,7 +288,7 @@ def test_forgetting_takes_as_long_as_two_runs_need_to_meet():
 
 @pytest.mark.parametrize("dtype", SEAM)
 @pytest.mark.parametrize(
-    "lengths", [(5, 1, 17, 8, 3), tuple(range(1, 30)), (150,) * 22], ids=["few", "ragged", "long together"]
+    "lengths", [(5, 1, 17, 8, 3, 9, 2, 4), tuple(range(1, 30)), (150,) * 22], ids=["few", "ragged", "long together"]
 )
 def test_a_batch_is_a_loop_over_its_members_to_the_bit(ways, lengths, dtype):
     reservoir = forgetful(dtype=dtype)
@@ -448,9 +448,7 @@ def test_progress_rises_to_one(monkeypatch, lengths):
 def test_a_delay_line_hands_its_input_on():
     N = 6
     W = sp.csr_array(np.eye(N, k=-1))
-    reservoir = Reservoir(
-        W, np.eye(N, 1), np.zeros((N, 0)), np.zeros(N), np.ones(N), activation="identity"
-    )
+    reservoir = Reservoir(W, np.eye(N, 1), np.zeros((N, 0)), np.zeros(N), np.ones(N), activation="identity")
     u = np.arange(1.0, 11.0)[:, None]
     states = drive(reservoir, Task(u, np.array([0, 10])), wants_states=True).states
     for delay in range(N):
@@ -464,7 +462,7 @@ def test_without_recurrence_and_leak_a_state_is_the_activation_of_its_input():
     )
     u = np.array([[-2.0], [0.5], [3.0]])
     states = drive(reservoir, Task(u, np.array([0, 3])), wants_states=True).states
-    assert_array_equal(states, np.maximum(u + [[0.0, 1.0, -1.0]], 0))
+    assert_array_equal(states, np.maximum(u + np.array([[0.0, 1.0, -1.0]]), 0))
 
 
 def test_a_constant_input_leads_to_its_fixed_point():

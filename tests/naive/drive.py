@@ -1,8 +1,8 @@
 """Leaky echo states from the equations: dense matrices, one unit after the other, one step after the other.
 
-    z_i  = radius (W x)_i + scale (W_in u)_i + bias_scale b_i + noise_i,    u the inputs, then the fed-back outputs
-    x_i <- (1 - leak a_i) x_i + leak a_i f(z_i)
-    y    = offset + C [x; inputs]
+z_i  = radius (W x)_i + scale (W_in u)_i + bias_scale b_i + noise_i,    u the inputs, then the fed-back outputs
+x_i <- (1 - leak a_i) x_i + leak a_i f(z_i)
+y    = offset + C [x; inputs]
 """
 
 import math

@@ -1,0 +1,197 @@
+"""Threads: how many, work in order, exceptions, and BLAS on one thread while anybody asks for it."""
+
+import os
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+from threadpoolctl import threadpool_info
+
+import optim
+from optim.threads import n_threads, run_all, single_blas_thread
+
+SOURCES = Path(next(iter(optim.__path__))).parent
+
+
+def cores():
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+
+
+@pytest.fixture
+def no_limits(monkeypatch):
+    for name in ("NUMBA_NUM_THREADS", "OMP_NUM_THREADS"):
+        monkeypatch.delenv(name, raising=False)
+    return monkeypatch
+
+
+def test_a_positive_number_is_taken_as_it_is():
+    assert [n_threads(n) for n in (1, 2, 100)] == [1, 2, 100]
+
+
+def test_negative_numbers_count_from_all_cores(no_limits):
+    assert n_threads(None) == n_threads(-1) == cores()
+    assert n_threads(-2) == max(1, cores() - 1)
+    assert n_threads(-10_000) == 1
+
+
+@pytest.mark.parametrize("name", ["NUMBA_NUM_THREADS", "OMP_NUM_THREADS"])
+def test_none_keeps_to_the_limits_of_the_environment(no_limits, name):
+    no_limits.setenv(name, "1")
+    assert n_threads(None) == 1
+    no_limits.setenv(name, "1000000")
+    assert n_threads(None) == cores()
+    no_limits.setenv(name, "many")
+    assert n_threads(None) == cores()
+    no_limits.setenv(name, "0")
+    assert n_threads(None) == 1
+
+
+@pytest.mark.parametrize("n_jobs", [0, True, False, 1.5, "2", np.float64(2)])
+def test_what_is_no_number_of_threads_is_refused(n_jobs):
+    with pytest.raises(ValueError, match="n_jobs must be None or an integer other than 0, got"):
+        n_threads(n_jobs)
+
+
+@pytest.mark.parametrize("threads", [1, 2, 3, 8])
+@pytest.mark.parametrize("n", [0, 1, 2, 7, 100])
+def test_results_come_in_the_order_of_the_arguments(n, threads):
+    arguments = [(i, 10 * i) for i in range(n)]
+    assert run_all(lambda i, j: (i, j), arguments, threads) == arguments
+
+
+def test_work_is_spread_over_the_threads():
+    meeting = threading.Barrier(3, timeout=30)  # broken unless three calls run at once
+    numbers = run_all(lambda _: (meeting.wait(), threading.get_ident())[1], [(0,), (1,), (2,)], 3)
+    assert len(set(numbers)) == 3
+
+
+def test_one_thread_is_the_calling_one():
+    assert set(run_all(threading.get_ident, [()] * 5, 1)) == {threading.get_ident()}
+
+
+@pytest.mark.parametrize("threads", [1, 2, 3])
+@pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt])
+def test_an_exception_comes_through_and_stops_the_rest(threads, error):
+    done = []
+    lock = threading.Lock()
+
+    def work(i):
+        if i == 3:
+            raise error(f"number {i}")
+        with lock:
+            done.append(i)
+
+    with pytest.raises(error, match="number 3"):
+        run_all(work, [(i,) for i in range(100_000)], threads)
+    assert len(done) < 100_000 - 1
+    assert run_all(abs, [(-1,), (-2,)], threads) == [1, 2]
+
+
+def test_running_calls_have_returned_when_the_exception_is_raised():
+    started, release = threading.Event(), threading.Event()
+    finished = []
+
+    def work(i):
+        if i == 0:
+            started.wait(30)
+            release.set()
+            raise ValueError("first")
+        started.set()
+        release.wait(30)
+        finished.append(i)
+
+    with pytest.raises(ValueError, match="first"):
+        run_all(work, [(0,), (1,)], 2)
+    assert finished == [1]
+
+
+NESTED = """
+from optim.threads import run_all
+outer = lambda i: sum(run_all(pow, [(i, 2), (i, 1), (i, 0)], 2))
+assert run_all(outer, [(i,) for i in range(20)], 2) == [i * i + i + 1 for i in range(20)]
+"""
+
+
+def test_work_may_ask_for_threads_itself():
+    # In a process of its own: threads that wait for each other could not be ended here.
+    subprocess.run([sys.executable, "-c", NESTED], check=True, timeout=30, cwd=SOURCES)
+
+
+def test_many_callers_share_the_threads():
+    results = {}
+
+    def call(number):
+        results[number] = run_all(pow, [(number, k) for k in range(50)], 3)
+
+    callers = [threading.Thread(target=call, args=(number,)) for number in range(8)]
+    for caller in callers:
+        caller.start()
+    for caller in callers:
+        caller.join()
+    assert results == {number: [number**k for k in range(50)] for number in range(8)}
+
+
+# -------------------------------------------------------------------------------------------------- BLAS
+
+
+def blas_threads():
+    return [library["num_threads"] for library in threadpool_info() if library["user_api"] == "blas"]
+
+
+def test_blas_has_one_thread_inside_and_what_it_had_outside():
+    import scipy.linalg  # noqa: F401  brings its own BLAS
+
+    before = blas_threads()
+    assert before
+    with single_blas_thread():
+        assert set(blas_threads()) == {1}
+        with single_blas_thread():
+            assert set(blas_threads()) == {1}
+        assert set(blas_threads()) == {1}
+    assert blas_threads() == before
+
+
+def test_blas_gets_its_threads_back_after_an_exception():
+    before = blas_threads()
+    with pytest.raises(ValueError, match="inside"), single_blas_thread():
+        raise ValueError("inside")
+    assert blas_threads() == before
+
+
+def test_the_last_thread_to_leave_gives_blas_its_threads_back():
+    before = blas_threads()
+    is_inside, may_leave = threading.Event(), threading.Event()
+
+    def other():
+        with single_blas_thread():
+            is_inside.set()
+            may_leave.wait(30)
+
+    thread = threading.Thread(target=other)
+    with single_blas_thread():
+        thread.start()
+        assert is_inside.wait(30)
+    assert set(blas_threads()) == {1}
+    may_leave.set()
+    thread.join()
+    assert blas_threads() == before
+
+
+def test_any_thread_may_ask_for_one_blas_thread():
+    before = blas_threads()
+    with single_blas_thread():
+        pass  # whoever was first must not keep BLAS to itself
+    seen = []
+
+    def other():
+        with single_blas_thread():
+            seen.extend(blas_threads())
+        seen.append(blas_threads() == before)
+
+    thread = threading.Thread(target=other)
+    thread.start()
+    thread.join()
+    assert seen == [1] * len(before) + [True]
