@@ -70,35 +70,33 @@ def run_all(function: Callable[..., Any], arguments: Sequence[tuple], n_threads:
     """
     if n_threads == 1 or len(arguments) < 2:
         return [function(*args) for args in arguments]
-    pool = _pool(min(n_threads, len(arguments)) - 1)
-    pending = iter(arguments)
-    lock = threading.Lock()
     results: list = [None] * len(arguments)
-    numbered = iter(enumerate(pending))
-    stop = threading.Event()
+    waiting = iter(enumerate(arguments))
+    lock, stop = threading.Lock(), threading.Event()
 
     def work() -> None:
         while not stop.is_set():
             with lock:
-                item = next(numbered, None)
+                item = next(waiting, None)
             if item is None:
                 return
             position, args = item
             results[position] = function(*args)
 
-    helpers = [pool.submit(work) for _ in range(min(n_threads, len(arguments)) - 1)]
+    n_helpers = min(n_threads, len(arguments)) - 1
+    helpers = [_pool(n_helpers).submit(work) for _ in range(n_helpers)]
     try:
         work()
-        for helper in helpers:
-            helper.result()
     except BaseException:
         stop.set()
-        for helper in helpers:
-            helper.cancel()
-        for helper in helpers:
-            if not helper.cancelled():
-                helper.exception()
         raise
+    finally:
+        # A helper that has not begun by now is not needed, and may wait for a thread that waits for us.
+        running = [helper for helper in helpers if not helper.cancel()]
+        failures = [helper.exception() for helper in running]
+    for failure in failures:
+        if failure is not None:
+            raise failure
     return results
 
 
@@ -134,6 +132,7 @@ class _BlasThreads:
     def enter(self) -> None:
         with self.lock:
             if self.inside == 0:
+                _take_control()
                 self.limiter = _controller().limit(limits=1, user_api="blas")
             self.inside += 1
 
@@ -141,6 +140,7 @@ class _BlasThreads:
         with self.lock:
             self.inside -= 1
             if self.inside == 0:
+                _take_control()
                 self.limiter.restore_original_limits()
                 self.limiter = None
 
@@ -154,6 +154,14 @@ def _controller() -> Any:
     from threadpoolctl import ThreadpoolController
 
     return ThreadpoolController()
+
+
+def _take_control() -> None:
+    """Let this thread set BLAS's threads: threadpoolctl listens to the one that did so first, while it lives."""
+    for library in _controller().lib_controllers:
+        release = getattr(library, "clear_controlling_thread", None)
+        if release is not None:
+            release(force=True)
 
 
 @functools.cache

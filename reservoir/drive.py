@@ -346,8 +346,10 @@ def drive_sequence(N, graph, units, scales, activation, data, first_row, n_steps
                 root = root * at(data.roots, row)
             _append(N, 0, 1, row, root, column + s, data, work, sinks)
             for i in range(N):
-                x_i = at(state, new + i)
-                put(work.recent, s % P * padded + i, x_i * root if root > 0.0 else x_i * 0.0)
+                if root > 0.0:
+                    put(work.recent, s % P * padded + i, at(state, new + i) * root)
+                else:
+                    put(work.recent, s % P * padded + i, 0.0)
             if s % P == P - 1 or s == n_steps - 1:
                 _transpose(N, padded, s % P + 1, column + s - s % P, work.recent, sinks.tile)
     if n_steps % 2:

@@ -124,7 +124,10 @@ def run_lanes(
         for call in range(n_calls):
             run_all(
                 Group.advance,
-                [(g, p[call], p[call + 1], sinks, k * width, width) for k, (g, p) in enumerate(zip(groups, points))],
+                [
+                    (g, p[call], p[call + 1], sinks, k * width, width)
+                    for k, (g, p) in enumerate(zip(groups, points, strict=True))
+                ],
                 task.n_threads,
             )
             done += sum(int(p[call + 1] - p[call]) for p in points) * lanes.n_lanes

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import heapq
 from dataclasses import dataclass
-from itertools import pairwise
 
 import numpy as np
 
@@ -106,19 +105,17 @@ def cut(offsets: np.ndarray, longest: int, n_warm: int, breaks: np.ndarray) -> S
     breaks : (n_folds + 1,) int64
         Row from which on each fold begins, and the number of rows.
     """
-    columns = []
-    for sequence, (begin, end) in enumerate(pairwise(offsets)):
-        inner = breaks[(breaks > begin) & (breaks < end)]
-        edges = [begin, *inner, end]
-        for left, right in pairwise(edges):
-            n_parts = max(1, round((right - left) / longest))
-            seams = left + (right - left) * np.arange(n_parts + 1) // n_parts
-            fold = np.searchsorted(breaks, left, side="right") - 1
-            for start, stop in pairwise(seams):
-                first = max(begin, start - n_warm)
-                # A warm-up that reaches the beginning of its sequence starts from the true state: nothing to verify.
-                columns.append((first, start - first, stop - first, sequence, fold))
-    return Stretches(*(np.array(column, np.int64) for column in zip(*columns, strict=True)))
+    edges = np.union1d(offsets, breaks)
+    left, length = edges[:-1], np.diff(edges)
+    n_parts = np.maximum(1, np.rint(length / longest)).astype(np.int64)
+    piece = np.repeat(np.arange(len(left)), n_parts)
+    part = np.arange(len(piece)) - np.repeat(np.cumsum(n_parts) - n_parts, n_parts)
+    start = left[piece] + length[piece] * part // n_parts[piece]
+    stop = left[piece] + length[piece] * (part + 1) // n_parts[piece]
+    sequence = np.searchsorted(offsets, start, side="right") - 1
+    # A warm-up that reaches the beginning of its sequence starts from the true state: its seam is exact.
+    first = np.maximum(offsets[sequence], start - n_warm)
+    return Stretches(first, start - first, stop - first, sequence, np.searchsorted(breaks, start, side="right") - 1)
 
 
 def deal(n_rows: np.ndarray, members: np.ndarray, lanes: Lanes) -> list[list[list[int]]]:

@@ -298,6 +298,9 @@ def _gather(context, builder, sig, args):
     fields = context.make_array(sig.args[0])(context, builder, args[0])
     mask = ir.Constant(ir.VectorType(ir.IntType(1), vector.count), [1] * vector.count)
     base = context.cast(builder, args[2], sig.args[2], types.intp)
+    for k in range(vector.count if config.BOUNDSCHECK else 0):
+        index = builder.sext(builder.extract_element(indices, ir.IntType(32)(k)), base.type)
+        _address(context, builder, sig.args[0], args[0], builder.add(base, index), 1)
     pointers = _Addresses(builder.block, builder.gep(fields.data, [base]), indices)
     builder._insert(pointers)
     kind = f"v{vector.count}f{sig.return_type.dtype.bitwidth}"

@@ -40,6 +40,7 @@ class Case:
     is_fed: bool = False
     noise: float = 0.0
     has_initial: bool = False
+    is_leaky: bool = True
 
 
 def lanes_of(packs, dtype):
@@ -74,7 +75,7 @@ def build(case, seed=0):
         input_weights=rng.uniform(-1, 1, (N, I)).astype(case.dtype),
         feedback_weights=rng.uniform(-0.3, 0.3, (N, n_feedback)).astype(case.dtype),
         bias=rng.uniform(-0.5, 0.5, N).astype(case.dtype),
-        leak=rng.uniform(0.2, 1.0, N).astype(case.dtype),
+        leak=(rng.uniform(0.2, 1.0, N) if case.is_leaky else np.ones(N)).astype(case.dtype),
         activation=case.activation,
     )
     offsets = np.concatenate([[0], np.cumsum(case.lengths)]).astype(np.int64)
@@ -178,6 +179,9 @@ QUICK = {
     "noise": Case(noise=0.1, n_outputs=1, n_units=33),
     "noise, shifts": Case(noise=0.1, n_units=9, kind="shifts"),
     "start": Case(has_initial=True),
+    "no leak": Case(n_units=33, has_initial=True, n_outputs=1, is_leaky=False),
+    "no leak, shifts": Case(n_units=33, has_initial=True, n_outputs=1, is_leaky=False, kind="shifts"),
+    "no leak, float32": Case(n_units=33, has_initial=True, is_leaky=False, dtype=np.float32),
     "more sequences than lanes": Case(lengths=tuple(range(1, 20))),
     "float32": Case(dtype=np.float32, n_units=33, n_inputs=2, n_outputs=2, has_initial=True),
     "float32, shifts": Case(dtype=np.float32, n_units=33, n_outputs=1, kind="shifts", noise=0.1),
@@ -228,7 +232,7 @@ def test_no_steps_change_nothing(kind):
     group = Group(reservoir, task, Lanes(ONE_PACK, B, 1), readout, data_of(reservoir, task, 1), plan)
     group.work.state[0] = 0.5
     sinks = no_sinks(reservoir, 1)._replace(tile=np.ones((20, 4 * B)))
-    group.advance(0, 2, sinks, B)
+    group.advance(0, 2, sinks, B, 2 * B)
     assert (group.work.state[0] == 0.5).all()
     assert_array_equal(sinks.tile, np.repeat([[1.0, 0.0, 0.0, 1.0]], B, axis=1) * np.ones((20, 1)))
 
@@ -259,7 +263,7 @@ def test_each_lane_has_its_own_scales(dtype):
     group = Group(reservoir, task, Lanes(ONE_PACK, B, 1), readout, data_of(reservoir, task, 1), plan)
     group.scales[:] = np.random.default_rng(0).uniform(0.1, 1.0, (4, B))
     sinks = no_sinks(reservoir, 1)._replace(records=np.zeros((B, reservoir.n_units + 1), dtype))
-    group.advance(0, S, sinks, 0)
+    group.advance(0, S, sinks, 0, 0)
     wide = np.concatenate([coef, np.zeros((1, reservoir.n_inputs - task.n_read))], axis=1)
     for lane in range(B):
         states, outputs = naive.echo_states(

@@ -199,7 +199,7 @@ def lasting(kind):
         )  # fmt: skip
     if kind == "chaotic":
         return build_reservoir(
-            n_units=40, n_inputs=1, spectral_radius=1.6, input_scaling=0.01, bias_scaling=0.0, in_degree=10,
+            n_units=20, n_inputs=1, spectral_radius=1.8, input_scaling=0.01, bias_scaling=0.0, in_degree=10,
             rng=np.random.default_rng(0),
         )  # fmt: skip
     return build_reservoir(n_units=N_UNITS, n_inputs=1, spectral_radius=0.99, leak_rate=0.01, in_degree=4,
