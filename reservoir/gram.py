@@ -60,7 +60,7 @@ class Gram:
         self.n_outputs = n_outputs
         self.shift = as_shift(shift, n_features, n_outputs)
         self.n_rows = 0
-        self._sums = None
+        self._sums: list = []  # lower triangles, summed at the end; one full matrix if not NumPy
 
     @property
     def size(self) -> int:
@@ -70,10 +70,10 @@ class Gram:
     @property
     def matrix(self):
         """(D, D) float64, symmetric: the sum of Z Zᵀ; a fresh array."""
-        if self._sums is None:
+        if not self._sums:
             return np.zeros((self.size, self.size))
-        if namespace(self._sums) is not np:
-            return self._sums + 0.0
+        if namespace(*self._sums) is not np:
+            return self._sums[0] + 0.0
         lower = self._sums[0].copy()
         for piece in self._sums[1:]:
             lower += piece
@@ -105,17 +105,17 @@ class Gram:
             self._add_on_threads(tile, n_threads)
         else:
             product = tile @ tile.T
-            self._sums = product if self._sums is None else self._sums + product
+            self._sums = [product if not self._sums else self._sums[0] + product]
         self.n_rows += count_rows(tile, self.n_features)
 
     def merge(self, other: Gram) -> None:
         """Add what ``other`` has seen; ``other`` is unchanged. Shifts may differ: this one's is kept."""
         check_same_kind(self, other)
-        if other._sums is None:
+        if not other._sums:
             return
         theirs = other.recentred(self.shift).matrix
         if namespace(theirs) is not np:
-            self._sums = theirs if self._sums is None else self._sums + theirs
+            self._sums = [theirs if not self._sums else self._sums[0] + theirs]
         else:
             self._allocate()
             self._sums[0] += np.tril(theirs)
@@ -146,19 +146,13 @@ class Gram:
     def _like(self, matrix, n_rows: int) -> Gram:
         result = Gram(self.n_features, self.n_outputs, self.shift)
         result.n_rows = n_rows
-        if namespace(matrix) is np:
-            result._sums = np.tril(matrix)[None]
-        else:
-            result._sums = matrix
+        result._sums = [np.tril(matrix) if namespace(matrix) is np else matrix]
         return result
 
     def _allocate(self) -> None:
         n_sums = 1 if self.size > _ONE_SUM_FROM else _N_PIECES
-        if self._sums is None:
-            self._sums = np.zeros((n_sums, self.size, self.size))
-        elif len(self._sums) < n_sums:
-            missing = np.zeros((n_sums - len(self._sums), self.size, self.size))
-            self._sums = np.concatenate([self._sums, missing])
+        while len(self._sums) < n_sums:
+            self._sums.append(touched_zeros(self.size, self.size))
 
     def _add_on_threads(self, tile: np.ndarray, n_threads: int) -> None:
         self._allocate()
@@ -241,3 +235,10 @@ def count_rows(tile, n_features: int) -> int:
     """Columns of ``tile`` whose weight is not zero; a weight of zero is an exact sentinel."""
     xp = namespace(tile)
     return int(xp.count_nonzero(tile[n_features, :]))
+
+
+def touched_zeros(*shape: int) -> np.ndarray:
+    """Zeros written at once: pages that ``np.zeros`` leaves to be touched one by one cost many times as much."""
+    array = np.empty(shape)
+    array.fill(0.0)
+    return array

@@ -157,10 +157,11 @@ def lay_out(
         if not queue:
             continue
         n_rows, n_warm = stretches.n_rows[queue], stretches.n_warm[queue]
-        begin = np.cumsum(n_rows) - n_rows
-        step = np.arange(load[lane])
-        row[lane, : load[lane]] = step + np.repeat(stretches.first[queue] - begin, n_rows)
-        kept[lane, : load[lane]] = step >= np.repeat(begin + n_warm, n_rows)
+        # Lanes end together: what idles then idles beside the others' warm-ups, and steps that count coincide.
+        begin = S - load[lane] + np.cumsum(n_rows) - n_rows
+        step = np.arange(S - load[lane], S)
+        row[lane, S - load[lane] :] = step + np.repeat(stretches.first[queue] - begin, n_rows)
+        kept[lane, S - load[lane] :] = step >= np.repeat(begin + n_warm, n_rows)
         start[begin, lane] = initial[queue]
         is_warmed = n_warm > 0
         record[(begin + n_warm - 1)[is_warmed], lane] = warm_slot[queue][is_warmed]

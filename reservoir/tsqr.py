@@ -7,7 +7,7 @@ from scipy.linalg import qr
 
 from optim.threads import run_all, single_blas_thread
 from reservoir.blas import fold_in
-from reservoir.gram import as_shift, check_same_kind, check_tile, count_rows, cut_columns
+from reservoir.gram import as_shift, check_same_kind, check_tile, count_rows, cut_columns, touched_zeros
 
 # Independent factors, as in gram.py; half as many where one of them is large.
 _N_PIECES = 4
@@ -55,7 +55,7 @@ class TriangularFactor:
         self.n_rows = 0
         n_pieces = _N_PIECES if self.size <= _FEWER_FROM else _N_PIECES // 2
         # Kept transposed, lower triangular: LAPACK reads them by columns.
-        self._lower = np.zeros((n_pieces, self.size, self.size))
+        self._lower = touched_zeros(n_pieces, self.size, self.size)
         self._is_used = [False] * n_pieces
 
     @property

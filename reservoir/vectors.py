@@ -29,7 +29,8 @@ TWO_PACKS = (0, 0)
 def aligned(shape, dtype):
     """Zeros that begin on a pack boundary: a vector load that straddles two cache lines costs twice as much."""
     n_bytes = int(np.prod(shape)) * np.dtype(dtype).itemsize
-    memory = np.zeros(n_bytes + PACK_BYTES, np.uint8)
+    memory = np.empty(n_bytes + PACK_BYTES, np.uint8)
+    memory.fill(0)  # writes the pages at once, which is several times cheaper than a kernel's touching them
     start = -memory.ctypes.data % PACK_BYTES
     return memory[start : start + n_bytes].view(dtype).reshape(shape)
 

@@ -24,6 +24,7 @@ from dataclasses import dataclass
 import numpy as np
 
 NAN = float("nan")
+PAUSE_S = 0.05
 
 
 @dataclass(frozen=True)
@@ -154,12 +155,16 @@ def _call(function, *args):
 
 
 def _in_turn(contestants: dict, n_repeats: int) -> dict[str, float]:
-    """Median seconds of each contestant; one repeat of each after the other, so that all meet the same machine."""
+    """Median seconds of each contestant, one repeat of each in turn, so that all meet the same machine.
+
+    The pause before each lets the threads of the one before, which some libraries keep spinning, come to rest.
+    """
     times: dict[str, list[float]] = {name: [] for name in contestants}
     for contestant in contestants.values():
         contestant()
     for _ in range(n_repeats):
         for name, contestant in contestants.items():
+            time.sleep(PAUSE_S)
             start = time.perf_counter()
             contestant()
             times[name].append(time.perf_counter() - start)
