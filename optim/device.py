@@ -95,7 +95,7 @@ def check_device(device: str | None) -> None:
         raise NotImplementedError(
             "device must be None or 'cpu' in this version, got 'gpu'; GPU kernels come with a later one."
         )
-    raise ValueError(f"device must be None, 'cpu' or 'gpu', got {device!r}.")
+    raise ValueError(f"device must be None, 'cpu' or 'gpu', got {device!r}; None computes on the CPU.")
 
 
 def _cupy() -> ModuleType:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import numbers
 import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -39,9 +40,9 @@ def n_threads(n_jobs: int | None = None) -> int:
     if n_jobs is None:
         limits = [int(os.environ[name]) for name in _LIMITS if os.environ.get(name, "").isdigit()]
         return max(1, min([cores, *limits]))
-    if isinstance(n_jobs, bool) or not isinstance(n_jobs, int) or n_jobs == 0:
-        raise ValueError(f"n_jobs must be None or an integer other than 0, got {n_jobs!r}.")
-    return n_jobs if n_jobs > 0 else max(1, cores + 1 + n_jobs)
+    if isinstance(n_jobs, bool) or not isinstance(n_jobs, numbers.Integral) or n_jobs == 0:
+        raise ValueError(f"n_jobs must be None or an integer other than 0, got {n_jobs!r}; None takes all cores.")
+    return int(n_jobs) if n_jobs > 0 else max(1, cores + 1 + n_jobs)
 
 
 def run_all(function: Callable[..., Any], arguments: Sequence[tuple], n_threads: int) -> list:
@@ -81,16 +82,18 @@ def run_all(function: Callable[..., Any], arguments: Sequence[tuple], n_threads:
             if item is None:
                 return
             position, args = item
-            results[position] = function(*args)
+            try:
+                results[position] = function(*args)
+            except BaseException:
+                stop.set()
+                raise
 
     n_helpers = min(n_threads, len(arguments)) - 1
     helpers = [_pool(n_helpers).submit(work) for _ in range(n_helpers)]
     try:
         work()
-    except BaseException:
-        stop.set()
-        raise
     finally:
+        stop.set()
         # A helper that has not begun by now is not needed, and may wait for a thread that waits for us.
         running = [helper for helper in helpers if not helper.cancel()]
         failures = [helper.exception() for helper in running]

@@ -270,7 +270,7 @@ def drive_sequence(N, graph, units, scales, activation, data, first_row, n_steps
 
     ``scales`` (4,), ``noise`` (n_steps, N_padded) or of size 0. ``column`` >= 0: the tile takes
     the steps from that column on.
-    ``work.state`` (2, stride): stride is N_padded + pack_size, the last pack zero, or 2 N + 2 pack_size with shifts.
+    ``work.state`` (2, stride): stride is N_padded + 2 pack_size, the last packs zero, or 2 N + 4 pack_size with shifts.
     """
     packs = ONE_PACK
     state = work.state

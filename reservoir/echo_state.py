@@ -88,28 +88,30 @@ class EchoStateNetwork(ReservoirEstimator):
         check_washout(sequences, self.washout)
         return sequences
 
-    def _fitting_task(self, sequences: Sequences, targets: np.ndarray, shift: np.ndarray | None = None) -> Task:
-        """The task of a fit: teacher forcing, noise, and weights that leave out the washout."""
+    def _fitting_task(
+        self, sequences: Sequences, targets: np.ndarray, shift: np.ndarray | None = None, n_seen: int = 0
+    ) -> Task:
+        """The task of a fit: teacher forcing, noise new after ``n_seen`` rows, weights without the washout."""
         rows, n_read = sequences.rows, sequences.rows.shape[1] if self.include_input else 0
         if self.reservoir_.n_feedback > 0:
-            rows = np.concatenate([rows, self._teacher(sequences, targets)], axis=1)
+            rows = np.concatenate([rows, self._teacher(sequences, targets, n_seen)], axis=1)
         if shift is None:
             shift = np.concatenate(
                 [sequences.rows.mean(axis=0, dtype=float)[:n_read], targets.mean(axis=0, dtype=float)]
             )
         task = self._task(
             sequences, rows, targets=targets, weights=_weights(sequences, self.washout), shift=shift,
-            noise=check_number("state_noise", self.state_noise), noise_seed=self.noise_seed_,
+            noise=check_number("state_noise", self.state_noise), noise_seed=self.noise_seed_ + n_seen,
         )  # fmt: skip
         return replace(task, watch=progress(type(self).__name__, self.verbose))
 
-    def _teacher(self, sequences: Sequences, targets: np.ndarray) -> np.ndarray:
+    def _teacher(self, sequences: Sequences, targets: np.ndarray, n_seen: int) -> np.ndarray:
         """(n, O) targets of the step before, 0 at the start of a sequence, with noise if wanted."""
         level = check_number("feedback_noise", self.feedback_noise)
         before = np.zeros_like(targets)
         before[1:] = targets[:-1]
         if level > 0:
-            rng = np.random.default_rng([self.noise_seed_, 1])
+            rng = np.random.default_rng([self.noise_seed_, 1, n_seen])
             before += level * rng.standard_normal(before.shape).astype(before.dtype)
         before[sequences.offsets[:-1]] = 0
         return before
@@ -136,7 +138,7 @@ class EchoStateNetwork(ReservoirEstimator):
             self._draw(sequences.rows.shape[1], targets.shape[1], sequences.rows.dtype)
         n_units = self.reservoir_.n_units
         shift = None if is_first else self.sums_.shift[n_units:]
-        task = self._fitting_task(sequences, targets, shift)
+        task = self._fitting_task(sequences, targets, shift, 0 if is_first else self.sums_.n_rows)
         (sums,) = take_sums(self.reservoir_, task, TriangularFactor if self.solver == "qr" else Gram)
         if not is_first:
             # Into a new object: an interrupted call leaves the old one untouched.
@@ -147,25 +149,26 @@ class EchoStateNetwork(ReservoirEstimator):
         self.sums_ = sums
 
     def _keep(self, readout: Readout) -> None:
-        self._coef, self._intercept = readout.coef, readout.intercept
+        self.coef_, self.intercept_ = readout.coef, readout.intercept
         self.alpha_ = readout.alpha
         self.condition_ = readout.condition
 
+    def _loop(self) -> dict:
+        if self.reservoir_.n_feedback == 0:
+            return {}
+        return {**self._readout(), "fed": self.reservoir_.n_inputs}
+
+    def _readout(self) -> dict:
+        return {"coef": np.atleast_2d(self.coef_), "intercept": np.atleast_1d(self.intercept_)}
+
     def _outputs(self, sequences: Sequences, initial_state: Any = None, wants_final: bool = False):
-        fed = self.reservoir_.n_inputs if self.reservoir_.n_feedback > 0 else -1
+        readout = self._readout()
         initial = self._starts(initial_state, sequences)
-        if initial is not None and fed < 0:
-            rest = np.zeros((sequences.n_sequences, len(self._intercept)))
+        if initial is not None and self.reservoir_.n_feedback == 0:
+            rest = np.zeros((sequences.n_sequences, len(readout["intercept"])))
             initial = np.concatenate([initial, rest], axis=1)
         task = self._task(sequences, self._driving_rows(sequences), initial=initial)
-        run = drive(
-            self.reservoir_,
-            task,
-            coef=self._coef,
-            intercept=self._intercept,
-            fed=fed,
-            wants_final=wants_final,
-        )
+        run = drive(self.reservoir_, task, **(readout | self._loop()), wants_final=wants_final)
         width = self.reservoir_.n_units + self.reservoir_.n_feedback
         return run.outputs, None if run.final is None else run.final[:, :width]
 
@@ -219,7 +222,8 @@ PARAMETERS = """    n_units : int >= 1
     sequence_column : int or str, optional
         Column of X that holds a sequence's id: a new sequence starts where it changes.
     warm_start : bool
-        Keep the reservoir of an earlier fit and learn the readout only.
+        Keep the reservoir of an earlier fit and learn the readout only; parameters of the reservoir changed since then
+        do not act, except ``n_units``.
     dtype : None, float64 or float32
         Precision of the reservoir; None: float32 for float32 data, else float64. Sums and solves are float64.
     device : None or "cpu"

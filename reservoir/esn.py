@@ -105,9 +105,9 @@ class ESNRegressor(MultiOutputMixin, RegressorMixin, EchoStateNetwork):
         """
         is_first = not hasattr(self, "sums_")
         sequences = self._read_for_fit(X, y, sample_weight, groups, lengths, reset=is_first, target="rows")
-        if not is_first and sequences.targets.shape[1] != len(self._intercept):
+        if not is_first and sequences.targets.shape[1] != np.size(self.intercept_):
             raise ValueError(
-                f"y must have {len(self._intercept)} outputs as before, got {sequences.targets.shape[1]}; "
+                f"y must have {np.size(self.intercept_)} outputs as before, got {sequences.targets.shape[1]}; "
                 "fit a new model."
             )
         self._add_to_sums(sequences, sequences.targets, is_first)
@@ -115,8 +115,8 @@ class ESNRegressor(MultiOutputMixin, RegressorMixin, EchoStateNetwork):
 
     def _shape_like(self, sequences: Sequences):
         self._is_1d = sequences.targets_1d
-        self.coef_ = self._coef[0] if self._is_1d else self._coef
-        self.intercept_ = float(self._intercept[0]) if self._is_1d else self._intercept
+        if self._is_1d:
+            self.coef_, self.intercept_ = self.coef_[0], float(self.intercept_[0])
         return self
 
     def predict(self, X, *, groups=None, lengths=None, initial_state=None, return_state=False):
@@ -256,7 +256,6 @@ class ESNClassifier(ClassifierMixin, EchoStateNetwork):
         self.classes_ = np.unique(sequences.labels)
         self._check_decision(sequences)
         self._fit_readout(self._decisive(sequences), self._one_hot(sequences))
-        self.coef_, self.intercept_ = self._coef, self._intercept
         return self
 
     @all_or_nothing
@@ -277,13 +276,17 @@ class ESNClassifier(ClassifierMixin, EchoStateNetwork):
         if is_first:
             self.classes_ = np.unique(sequences.labels if classes is None else classes)
             self._check_decision(sequences)
+        elif classes is not None and not np.array_equal(np.unique(classes), self.classes_):
+            raise ValueError(
+                f"classes must be {self.classes_.tolist()} as at the first call, got {np.unique(classes).tolist()}; "
+                "fit a new model."
+            )
         unknown = np.setdiff1d(sequences.labels, self.classes_)
         if len(unknown) > 0:
             raise ValueError(
                 f"y must hold labels out of classes={self.classes_.tolist()}, got {unknown.tolist()}; name them all."
             )
         self._add_to_sums(self._decisive(sequences), self._one_hot(sequences), is_first)
-        self.coef_, self.intercept_ = self._coef, self._intercept
         return self
 
     def _check_decision(self, sequences: Sequences) -> None:
@@ -387,6 +390,11 @@ class ESNClassifier(ClassifierMixin, EchoStateNetwork):
             self, X, y, sample_weight=sample_weight, groups=groups, lengths=lengths,
             sequence_column=self.sequence_column, dtype=self.reservoir_.dtype, reset=False, target="labels",
         )  # fmt: skip
+        if self.decides_sequences_ and not sequences.labels_are_constant:
+            raise ValueError(
+                "y must hold one label a sequence, as in fit, got several in one sequence; score rows of a model "
+                "that was fitted with one label a row."
+            )
         labels = self.classes_[self._scores(sequences).argmax(axis=1)]
         first = sequences.offsets[:-1] if self.decides_sequences_ else slice(None)
         weights = None if sequences.weights is None else sequences.weights[first]

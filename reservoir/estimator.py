@@ -46,7 +46,7 @@ class ReservoirEstimator(BaseEstimator):
         X : (n_steps, n_features), or any form of several sequences
         groups, lengths : see ``fit``
         initial_state : (n_units,) or (n_sequences, n_units), optional
-            Start from here instead of from rest (zero).
+            Start from here instead of from rest (zero); with feedback the last outputs follow the states.
 
         Returns
         -------
@@ -56,7 +56,7 @@ class ReservoirEstimator(BaseEstimator):
         check_is_fitted(self)
         sequences = self._read(X, groups=groups, lengths=lengths)
         task = self._task(sequences, self._driving_rows(sequences), initial=self._starts(initial_state, sequences))
-        return sequences.like_input(drive(self.reservoir_, task, wants_states=True).states)
+        return sequences.like_input(drive(self.reservoir_, task, **self._loop(), wants_states=True).states)
 
     def save(self, path: Any) -> None:
         """Write the fitted estimator to one ``.npz`` file; :func:`reservoir.load` reads it without running code.
@@ -74,6 +74,10 @@ class ReservoirEstimator(BaseEstimator):
 
     # ------------------------------------------------------------ for subclasses
 
+    def _loop(self) -> dict[str, Any]:
+        """Readout and fed-back column that `drive` needs where outputs drive the reservoir."""
+        return {}
+
     def _read(self, X: Any, *, groups: Any = None, lengths: Any = None) -> Sequences:
         """X for a fitted model, in the precision of its reservoir."""
         return read_sequences(
@@ -89,7 +93,6 @@ class ReservoirEstimator(BaseEstimator):
         return np.concatenate([sequences.rows, np.zeros((sequences.n_steps, n_feedback), sequences.rows.dtype)], axis=1)
 
     def _task(self, sequences: Sequences, rows: np.ndarray, **more: Any) -> Task:
-        check_device(self.device)
         include_input = getattr(self, "include_input", False)
         n_read = self.reservoir_.n_inputs if include_input else 0
         return Task(rows, sequences.offsets, n_read=n_read, n_threads=n_threads(self.n_jobs), **more)
@@ -102,8 +105,7 @@ class ReservoirEstimator(BaseEstimator):
         states = np.asarray(initial_state)
         if states.dtype.kind not in "iuf" or not np.isfinite(states).all():
             raise ValueError(
-                f"initial_state must hold finite numbers, got dtype {states.dtype}; "
-                "pass what return_state=True returned."
+                f"initial_state must hold finite numbers, got {initial_state!r}; pass what return_state=True returned."
             )
         if states.shape not in ((width,), (sequences.n_sequences, width)):
             raise ValueError(
@@ -114,8 +116,11 @@ class ReservoirEstimator(BaseEstimator):
 
     def _draw(self, n_inputs: int, n_outputs: int, dtype: np.dtype) -> None:
         """Set ``reservoir_``, unless ``warm_start`` keeps one that fits the data; set ``noise_seed_`` with it."""
+        check_device(self.device)
+        n_threads(self.n_jobs)
         kept: Reservoir | None = getattr(self, "reservoir_", None) if getattr(self, "warm_start", False) else None
-        wanted = (n_inputs, n_outputs if getattr(self, "feedback_scaling", 0) > 0 else 0, np.dtype(dtype))
+        feedback = check_number("feedback_scaling", getattr(self, "feedback_scaling", 0.0))
+        wanted = (n_inputs, n_outputs if feedback > 0 else 0, np.dtype(dtype))
         if kept is not None and (kept.n_inputs, kept.n_feedback, kept.dtype) == wanted and kept.n_units == self.n_units:
             return
         of_reservoir, of_noise = _generator(self.random_state).spawn(2)
@@ -126,7 +131,7 @@ class ReservoirEstimator(BaseEstimator):
         settings = {name: getattr(self, name) for name in names}
         self.reservoir_ = build_reservoir(
             **settings, n_inputs=n_inputs, n_outputs=n_outputs, dtype=dtype, rng=of_reservoir,
-            feedback_scaling=getattr(self, "feedback_scaling", 0.0),
+            feedback_scaling=feedback,
         )  # fmt: skip
         self.noise_seed_ = int(of_noise.integers(2**63))
         radius = self.reservoir_.radius
@@ -145,20 +150,25 @@ def _generator(random_state: Any) -> np.random.Generator:
         return np.random.default_rng(random_state)
     except (TypeError, ValueError):
         raise ValueError(
-            f"random_state must be None, an integer >= 0, a Generator or a RandomState, got {random_state!r}."
+            f"random_state must be None, an integer >= 0, a Generator or a RandomState, got {random_state!r}; "
+            "give for example random_state=0."
         ) from None
 
 
 def check_number(name: str, value: Any, *, least: float = 0.0) -> float:
     """``value`` as a float, if it is a finite number >= ``least``."""
     if isinstance(value, bool) or not isinstance(value, (int, float, np.number)) or not least <= value < np.inf:
-        raise ValueError(f"{name} must be a finite number >= {least:g}, got {value!r}.")
+        raise ValueError(f"{name} must be a finite number >= {least:g}, got {value!r}; 0 turns it off.")
     return float(value)
 
 
 def check_dtype(dtype: Any) -> Any:
     """``dtype`` if it is None, float64 or float32."""
-    if dtype is None or np.dtype(dtype) in (np.float64, np.float32):
+    try:
+        is_known = dtype is None or np.dtype(dtype) in (np.float64, np.float32)
+    except TypeError:
+        is_known = False
+    if is_known:
         return dtype
     raise ValueError(
         f"dtype must be None, numpy.float64 or numpy.float32, got {dtype!r}; choose a precision of the states."
@@ -167,6 +177,8 @@ def check_dtype(dtype: Any) -> Any:
 
 def progress(name: str, verbose: int) -> Any:
     """A callable that shows the fraction done with tqdm, if ``verbose`` > 0 and it is installed; else None."""
+    if not isinstance(verbose, (int, np.integer)):
+        raise ValueError(f"verbose must be an integer, got {verbose!r}; 0 shows nothing, 1 shows progress.")
     if verbose <= 0:
         return None
     try:

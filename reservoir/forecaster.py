@@ -41,6 +41,7 @@ class ESNForecaster(ReservoirEstimator):
         States at the end of the training series, from which a forecast without context goes on.
     last_ : (n_sequences, n_features)
         Their last rows.
+    n_exog_ : int
     reservoir_ : reservoir.weights.Reservoir
     n_features_in_, feature_names_in_
 
@@ -163,6 +164,16 @@ class ESNForecaster(ReservoirEstimator):
         self._form = sequences.form
         return self
 
+    def run(self, X, *, groups=None, lengths=None, initial_state=None):
+        """Reservoir states after every row of X; see :meth:`reservoir.ESNRegressor.run`."""
+        check_is_fitted(self)
+        if self.n_exog_ > 0:
+            raise NotImplementedError(
+                "run is for forecasters fitted without exog, got one with exog, whose last row lacks the next exog; "
+                "join both in X and use ReservoirTransformer."
+            )
+        return super().run(X, groups=groups, lengths=lengths, initial_state=initial_state)
+
     def forecast(self, n_steps, context=None, exog=None, *, context_exog=None, groups=None, lengths=None):
         """Run freely for ``n_steps`` steps.
 
@@ -185,8 +196,12 @@ class ESNForecaster(ReservoirEstimator):
         """
         check_is_fitted(self)
         if isinstance(n_steps, bool) or not isinstance(n_steps, (int, np.integer)) or n_steps < 1:
-            raise ValueError(f"n_steps must be an integer >= 1, got {n_steps!r}.")
+            raise ValueError(f"n_steps must be an integer >= 1, got {n_steps!r}; give the steps to forecast.")
         state, last, form = self.state_, self.last_, self._form
+        if context is None and not (context_exog is None and groups is None and lengths is None):
+            raise ValueError(
+                "context must be given with context_exog, groups or lengths, got None; pass it, or leave these out."
+            )
         if context is not None:
             state, last, form = self._synchronise(context, context_exog, groups, lengths)
         n_series, n_features = last.shape
@@ -238,7 +253,8 @@ class ESNForecaster(ReservoirEstimator):
                 raise ValueError("exog must be None for a model fitted without it, got an array; fit with exog.")
             return np.zeros((n_series, n_steps, 0))
         wanted = (n_series, n_steps, self.n_exog_)
-        values = np.asarray(exog if exog is not None else [], dtype=float)
+        values = np.asarray(exog if exog is not None else [])
+        values = values.astype(float) if values.dtype.kind in "iuf" else np.full(1, np.nan)
         if values.size == np.prod(wanted) and values.shape in (wanted, wanted[1:], wanted[:-1], wanted[1:-1]):
             if np.isfinite(values).all():
                 return values.reshape(wanted)

@@ -62,6 +62,11 @@ class Gram:
         self.n_rows = 0
         self._sums: list = []  # lower triangles, summed at the end; one full matrix if not NumPy
 
+    @staticmethod
+    def n_matrices(size: int) -> int:
+        """Matrices of ``size`` squared that a sum holds, and works with at the end."""
+        return (1 if size > _ONE_SUM_FROM else _N_PIECES) + 2
+
     @property
     def size(self) -> int:
         """D, the number of rows of a tile."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 
@@ -15,6 +16,8 @@ from reservoir.weights import Reservoir
 
 # Largest difference of the two states at a seam, relative to the largest state if that exceeds 1.
 SEAM_TOLERANCE = {np.dtype(np.float64): 1e-12, np.dtype(np.float32): 1e-6}
+# What the pilot asks for: well below a seam's tolerance, and above what rounding alone leaves (1e-7 in float32).
+PILOT_TOLERANCE = {np.dtype(np.float64): 1e-13, np.dtype(np.float32): 5e-7}
 # Steps of warm-up the pilot tries at most, and how many it takes between two comparisons.
 LONGEST_PILOT, PILOT_BLOCK = 8_192, 32
 # Unit-steps of one call, about 50 ms of work, and numbers of noise drawn for one.
@@ -143,7 +146,8 @@ def run_lanes(
 def _calls(reservoir: Reservoir, task: Task, lanes: Lanes, sinks: Sinks, groups: list[Group]) -> tuple[int, int]:
     """Number of calls, and steps that count in each: what a tile holds, or about 50 ms of work."""
     n_counted = max(int(np.count_nonzero(group.plan.kept.any(axis=1))) for group in groups)
-    most = max(1, (UNIT_STEPS_A_CALL if task.noise == 0 else NOISE_A_CALL) // (reservoir.n_units * lanes.n_lanes))
+    a_step = reservoir.cost_of_step if task.noise == 0 else reservoir.n_units
+    most = max(1, (UNIT_STEPS_A_CALL if task.noise == 0 else NOISE_A_CALL) // (a_step * lanes.n_lanes))
     if sinks.tile.size > 0:
         most = min(most, sinks.tile.shape[1] // (lanes.n_lanes * len(groups)))
     n_calls = -(-n_counted // most)
@@ -172,8 +176,8 @@ def lane_tiles(
 def forgetting_time(reservoir: Reservoir, task: Task) -> int | None:
     """Steps within which runs from two far-apart starts become one, measured on a few places of the data.
 
-    Runs from rest and from states of random signs meet to a tenth of the seam tolerance within the returned number of
-    steps, a quarter added. None: not within :data:`LONGEST_PILOT` steps, or half the longest sequence.
+    Runs from rest and from states of random signs, without noise, meet to :data:`PILOT_TOLERANCE` within the returned
+    number of steps, a quarter added. None: not within :data:`LONGEST_PILOT` steps, or half the longest sequence.
     """
     N, dtype = reservoir.n_units, reservoir.dtype
     B = PACK_BYTES // dtype.itemsize
@@ -188,10 +192,12 @@ def forgetting_time(reservoir: Reservoir, task: Task) -> int | None:
     far = np.random.default_rng(0).choice([-1.0, 1.0], (1, N))
     data = data_of(reservoir, task, 0, np.concatenate([np.zeros((1, N)), far]))
     plan = Plan(row, start, nothing, np.zeros(row.shape, bool), np.full(limit, -1))
-    group = Group(reservoir, task, Lanes(ONE_PACK, B, 1), readout_of(reservoir, None, None, -1), data, plan)
+    group = Group(
+        reservoir, replace(task, noise=0.0), Lanes(ONE_PACK, B, 1), readout_of(reservoir, None, None, -1), data, plan
+    )
     for done in range(0, limit, PILOT_BLOCK):
         group.advance(done, done + PILOT_BLOCK, no_sinks(reservoir), 0, 0)
         x = group.work.state[0]
-        if agree(x[:, from_rest], x[:, ~from_rest], 0.1 * SEAM_TOLERANCE[dtype]):
+        if agree(x[:, from_rest], x[:, ~from_rest], PILOT_TOLERANCE[dtype]):
             return (done + PILOT_BLOCK) * 5 // 4
     return None

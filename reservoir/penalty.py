@@ -127,8 +127,12 @@ def blocked_errors(
     -------
     (A, O) host array
     """
+    folds = [fold for fold in folds if fold.n_rows > 0]
     if len(folds) < 2:
-        raise ValueError(f"folds must hold at least 2 blocks of rows, got {len(folds)}; cut into more.")
+        raise ValueError(
+            f"blocked cross-validation needs rows of positive weight in at least 2 blocks of time, got {len(folds)}; "
+            "use alpha_selection='gcv'."
+        )
     errors = np.zeros((len(alphas), folds[0].n_outputs))
     for k, fold in enumerate(folds):
         d = decompose(_all_but(folds, k), fit_intercept=fit_intercept)

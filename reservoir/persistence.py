@@ -9,12 +9,15 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 
+from reservoir.gram import Gram
 from reservoir.matrix import Shifts
 from reservoir.spectrum import SpectralRadius
+from reservoir.tsqr import TriangularFactor
 from reservoir.weights import Reservoir
 
 FORMAT = "reservoir-hf 1"
 _RECORDS = {kind.__name__: kind for kind in (Shifts, SpectralRadius, Reservoir)}
+_SUMS = {kind.__name__: kind for kind in (Gram, TriangularFactor)}
 
 
 def save(estimator: Any, path: Any) -> None:
@@ -69,23 +72,20 @@ def load(path: Any) -> Any:
         with np.load(path, allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
         header = json.loads(str(arrays.pop("header")))
-    except (ValueError, KeyError, zipfile.BadZipFile, EOFError, AttributeError) as error:
+        version, name = header["format"], header["estimator"]
+    except (ValueError, KeyError, TypeError, zipfile.BadZipFile, EOFError, AttributeError) as error:
         raise ValueError(
             f"path must be a file written by an estimator's save, got {path!r}, which cannot be read as one ({error}); "
             "save the estimator again."
         ) from error
-    if header.get("format") != FORMAT:
-        raise ValueError(
-            f"path must be a file of format {FORMAT!r}, got {header.get('format')!r}; use a newer reservoir-hf."
-        )
+    if version != FORMAT:
+        raise ValueError(f"path must be a file of format {FORMAT!r}, got {version!r}; use a newer reservoir-hf.")
     import reservoir
 
-    kinds = {name: getattr(reservoir, name) for name in reservoir.__all__}
-    kind = kinds.get(header["estimator"])
+    kinds = {public: getattr(reservoir, public) for public in reservoir.__all__}
+    kind = kinds.get(name)
     if not (isinstance(kind, type) and hasattr(kind, "save")):
-        raise ValueError(
-            f"path must hold one of this package's estimators, got {header['estimator']!r}; save it again."
-        )
+        raise ValueError(f"path must hold one of this package's estimators, got {name!r}; save it again.")
     estimator = kind(**{name: _decode(value, arrays) for name, value in header["parameters"].items()})
     for name, value in header["fitted"].items():
         setattr(estimator, name, _decode(value, arrays))
@@ -109,6 +109,11 @@ def _encode(value: Any, arrays: dict[str, np.ndarray]) -> Any:
         return {"csr": [_encode(part, arrays) for part in parts], "shape": list(W.shape)}
     if isinstance(value, (list, tuple)):
         return {type(value).__name__: [_encode(item, arrays) for item in value]}
+    if isinstance(value, dict) and all(isinstance(key, str) for key in value):
+        return {"dict": {key: _encode(item, arrays) for key, item in value.items()}}
+    if type(value).__name__ in _SUMS:
+        fields = {name: _encode(field, arrays) for name, field in vars(value).items()}
+        return {"sums": type(value).__name__, "fields": fields}
     if type(value).__name__ in _RECORDS:
         fields = {name: _encode(getattr(value, name), arrays) for name in type(value).__dataclass_fields__}
         return {"record": type(value).__name__, "fields": fields}
@@ -130,7 +135,16 @@ def _decode(value: Any, arrays: dict[str, np.ndarray]) -> Any:
         return np.array(value["strings"], dtype=object)
     if "csr" in value:
         data, indices, indptr = (_decode(part, arrays) for part in value["csr"])
-        return sp.csr_array((data, indices, indptr), shape=tuple(value["shape"]))
+        W = sp.csr_array((data, indices, indptr), shape=tuple(value["shape"]))
+        W.check_format(full_check=True)
+        return W
+    if "dict" in value:
+        return {key: _decode(item, arrays) for key, item in value["dict"].items()}
+    if "sums" in value:
+        fields = {name: _decode(field, arrays) for name, field in value["fields"].items()}
+        sums = _SUMS[value["sums"]](fields["n_features"], fields["n_outputs"])
+        vars(sums).update(fields)
+        return sums
     if "record" in value:
         fields = {name: _decode(field, arrays) for name, field in value["fields"].items()}
         return _RECORDS[value["record"]](**fields)

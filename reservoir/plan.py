@@ -19,6 +19,8 @@ from reservoir.vectors import ONE_PACK, PACK_BYTES, TWO_PACKS
 MAX_GROUPS = 8
 # Fewer steps than this in all are not worth several lanes of one series.
 WORTH_CUTTING = 3_000
+# Steps from which two packs of lanes pay: before, longer lanes of one pack spend less on warm-ups.
+WORTH_TWO_PACKS = 18_000
 # Steps of one lane from which on another pair of groups pays for its warm-ups.
 LONG_LANE = 2_048
 # Units from which on two packs of lanes outgrow the second-level cache.
@@ -54,7 +56,7 @@ def choose_lanes(lengths: np.ndarray, n_units: int, dtype: np.dtype) -> Lanes | 
         return None
     if n_steps < WORTH_CUTTING:
         return Lanes(ONE_PACK, P, 1 if n_sequences <= P else 2)
-    if n_units >= WIDE_RESERVOIR or n_steps < 24 * WORTH_CUTTING // 4:
+    if n_units >= WIDE_RESERVOIR or n_steps < WORTH_TWO_PACKS:
         packs, n_lanes = ONE_PACK, P
     else:
         packs, n_lanes = TWO_PACKS, 2 * P

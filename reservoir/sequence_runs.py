@@ -68,7 +68,9 @@ class Runner:
     @property
     def steps_a_call(self) -> int:
         """Steps that take about 50 ms."""
-        return max(1, (UNIT_STEPS_A_CALL if self.task.noise == 0 else NOISE_A_CALL) // self.reservoir.n_units)
+        if self.task.noise > 0:
+            return max(1, NOISE_A_CALL // self.reservoir.n_units)
+        return max(1, UNIT_STEPS_A_CALL // self.reservoir.cost_of_step)
 
 
 def run_sequences(
@@ -90,8 +92,8 @@ def sequence_tiles(
 ) -> Iterator[tuple[int, np.ndarray]]:
     """(fold, tile) of all sequences, each driven once from its start; a tile never mixes folds."""
     sinks = tile_sinks(reservoir, task, 1)
-    width = min(sinks.tile.shape[1] - 8, max(1, NOISE_A_CALL // reservoir.n_units) if task.noise > 0 else 10**9)
     runner = Runner(reservoir, task, readout_of(reservoir, None, None, -1))
+    width = min(sinks.tile.shape[1] - 8, runner.steps_a_call)
     n_filled, here = 0, 0
     stops = np.union1d(task.offsets, breaks)
     for begin, end in pairwise(stops):

@@ -89,6 +89,8 @@ def take_sums(
 ) -> list[Gram] | list[TriangularFactor]:
     """Sums of each of ``n_folds`` blocks of consecutive rows."""
     n = len(task.rows)
+    size = n_features(reservoir, task) + 1 + task.targets.shape[1]
+    check_memory(8 * kind.n_matrices(size) * n_folds * size**2, f"the sums of {size} features and targets")
     breaks = n * np.arange(n_folds + 1) // n_folds
     sums: list = []
 
@@ -103,6 +105,23 @@ def take_sums(
     return sums
 
 
+def check_memory(n_bytes: int, what: str) -> None:
+    """Raise MemoryError if ``what`` needs more than is available, where the system says how much that is.
+
+    Asked before memory is taken: Linux grants more than it has and ends the process later.
+    """
+    try:
+        with open("/proc/meminfo") as file:
+            available = next(1024 * int(line.split()[1]) for line in file if line.startswith("MemAvailable"))
+    except (OSError, StopIteration):
+        return
+    if n_bytes > available:
+        raise MemoryError(
+            f"expected room for {what}, which need {n_bytes / 2**30:.1f} GiB, got {available / 2**30:.1f} GiB "
+            "available; use fewer units."
+        )
+
+
 def check_choice(name: str, value: object, choices: tuple[str, ...]) -> None:
     """Raise unless ``value`` is one of ``choices``."""
     if not isinstance(value, str) or value not in choices:
@@ -114,11 +133,11 @@ def _for_one_penalty(
 ) -> Readout:
     if solver != "qr":
         (gram,) = take_sums(reservoir, task, Gram, final=final)
+        if solver == "gram":
+            return solve(gram, alpha, fit_intercept=fit_intercept)
         readout = solve_if_reliable(gram, alpha, fit_intercept=fit_intercept)
         if readout is not None:
             return readout
-        if solver == "gram":
-            return solve(gram, alpha, fit_intercept=fit_intercept)
     (factor,) = take_sums(reservoir, task, TriangularFactor, final=final)
     return solve(factor, alpha, fit_intercept=fit_intercept)
 

@@ -58,6 +58,11 @@ class TriangularFactor:
         self._lower = touched_zeros(n_pieces, self.size, self.size)
         self._is_used = [False] * n_pieces
 
+    @staticmethod
+    def n_matrices(size: int) -> int:
+        """Matrices of ``size`` squared that a factor holds, and works with at the end."""
+        return (_N_PIECES if size <= _FEWER_FROM else _N_PIECES // 2) + 2
+
     @property
     def size(self) -> int:
         """D, the number of rows of a tile."""

@@ -69,6 +69,13 @@ class Reservoir:
         return self.bias.dtype
 
     @property
+    def cost_of_step(self) -> int:
+        """What one step costs, in units with 10 weights each."""
+        n_weights = self.W.weights.size if isinstance(self.W, Shifts) else self.W.nnz
+        n_weights += self.n_units * (self.n_inputs + self.n_feedback)
+        return max(self.n_units, n_weights // 10)
+
+    @property
     def activation_code(self) -> tuple:
         """What the kernels know the activation by."""
         return CODES[self.activation]
@@ -121,9 +128,6 @@ class Reservoir:
         """The weights alone; layouts are made again where they are used."""
         kept = set(self.__dataclass_fields__)
         return {name: value for name, value in self.__dict__.items() if name in kept}
-
-    def __setstate__(self, state: dict) -> None:
-        self.__dict__.update(state)
 
 
 def _placed(values: np.ndarray, dtype: np.dtype) -> np.ndarray:
@@ -253,7 +257,7 @@ def _per(name: str, value: float | np.ndarray, n: int, what: str) -> np.ndarray:
     """(n,) float64 from one number for all or one for each."""
     values = np.asarray(value)
     if values.dtype.kind not in "iuf" or not np.isfinite(values).all():
-        raise ValueError(f"{name} must be a finite number or one for each {what}, got {value!r}.")
+        raise ValueError(f"{name} must be a finite number or one for each {what}, got {value!r}; give numbers.")
     if values.ndim > 1 or (values.ndim == 1 and len(values) != n):
         raise ValueError(
             f"{name} must be a number or have one value for each {what}, {n} in all, got shape {values.shape}."

@@ -13,7 +13,7 @@ from importlib.util import find_spec
 import numpy as np
 
 Drive = Callable[[np.ndarray], np.ndarray]
-INSTALL = {"reservoirpy": "pip install reservoirpy==0.4.2", "jax": "pip install jax"}
+INSTALL = {"reservoirpy": "pip install reservoirpy==0.4.2", "jax": "pip install jax", "torch": "pip install torch"}
 
 
 def hint() -> str:

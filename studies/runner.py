@@ -2,12 +2,13 @@
 
 A study is a module of this package with these names, and no list to add it to:
 
-``Settings``    frozen dataclass: everything one cell needs, with a field ``seed``; ``device`` if it can run
-on a GPU ``GRID``        dict profile -> list of entries; an entry maps fields to values, a list or range is
-an axis of the grid ``EXPECTED_S``  dict profile -> seconds with one job on two cores, written from a
-measurement ``COLUMNS``     tuple: the columns that `run` measures, units in the names ``BY``          tuple:
-the settings that the summary table groups by ``run``         settings -> list of dicts with the keys COLUMNS;
-a pure function ``plot``        pandas table of rows -> matplotlib figure
+- ``Settings``: frozen dataclass, everything one cell needs, with a field ``seed``; ``device`` if it can run on a GPU
+- ``GRID``: dict profile -> list of entries; an entry maps fields to values, a list or range is an axis of the grid
+- ``EXPECTED_S``: dict profile -> seconds with one job on two cores, written from a measurement
+- ``COLUMNS``: tuple, the columns that `run` measures, units in the names
+- ``BY``: tuple, the settings that the summary table groups by
+- ``run``: settings -> list of dicts with the keys COLUMNS; a pure function
+- ``plot``: pandas table of rows -> matplotlib figure
 
 and may have ``remarks``, table of rows -> list of sentences (statistics, say), and ``PENDING``, dict of table
 rows whose work is still to come, with what to say of them. "quick" and "default" must be in GRID. A longer
@@ -133,7 +134,7 @@ def compute(name: str, settings: Any) -> tuple[list[dict[str, Any]], float]:
     """
     start = time.perf_counter()
     try:
-        measured = load(name).run(settings)
+        measured = load(name).run(settings) or [{"error": "ValueError: the study returned no rows"}]
     except Exception as error:
         measured = [{"error": f"{type(error).__name__}: {error}"}]
     return measured, time.perf_counter() - start

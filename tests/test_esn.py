@@ -165,3 +165,40 @@ def test_a_column_of_ids_decides_whole_sequences_on_every_row():
     of_rows = model.predict(rows)
     of_lists = ESNClassifier(**SMALL, bias_scaling=0.5).fit(X, y).predict(X)
     assert_array_equal(of_rows, of_lists[ids])
+
+
+def test_states_of_a_model_with_feedback_are_those_of_its_predictions():
+    u, y = echo_task()
+    model = ESNRegressor(**SMALL, feedback_scaling=0.5, spectral_radius=0.5).fit(u, y)
+    states = model.run(u)
+    state = model.predict(u, return_state=True)[1]
+    assert_array_equal(states[-1], state[0, :40])
+    assert_array_equal(model.run(u[300:], initial_state=model.predict(u[:300], return_state=True)[1]), states[300:])
+
+
+def test_noise_is_new_in_every_partial_fit():
+    u, y = echo_task()
+    twice = ESNRegressor(**SMALL, state_noise=0.1).partial_fit(u, y).partial_fit(u, y)
+    once = ESNRegressor(**SMALL, state_noise=0.1).partial_fit(u, y)
+    # The same noise twice would only double the sums, which leaves the readout but for its penalty.
+    assert np.abs(twice.coef_ - once.coef_).max() > 1e-3
+
+
+def test_score_wants_one_label_a_sequence_where_sequences_are_decided():
+    X, y = waves()
+    model = ESNClassifier(**SMALL, bias_scaling=0.5).fit(X, y)
+    with pytest.raises(ValueError, match="one label a sequence"):
+        model.score(X[0], ["slow"] * 10 + ["fast"] * (len(X[0]) - 10))
+
+
+def test_a_model_with_sums_and_pandas_output_is_saved(tmp_path):
+    from reservoir import ReservoirTransformer, load
+
+    u, y = echo_task()
+    model = ESNRegressor(**SMALL).partial_fit(u[:300], y[:300])
+    model.save(tmp_path / "model.npz")
+    loaded = load(tmp_path / "model.npz").partial_fit(u[300:], y[300:])
+    assert_array_equal(loaded.coef_, model.partial_fit(u[300:], y[300:]).coef_)
+    transformer = ReservoirTransformer(**SMALL).set_output(transform="pandas").fit(u)
+    transformer.save(tmp_path / "transformer.npz")
+    assert load(tmp_path / "transformer.npz").transform(u).columns[0] == "reservoirtransformer0"

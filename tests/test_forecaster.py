@@ -106,3 +106,10 @@ def test_what_cannot_be_meant_is_refused(call, message):
     model = ESNForecaster(**SMALL).fit(X, exog=e)
     with pytest.raises(ValueError, match=message):
         call(model, X, e)
+
+
+def test_states_are_for_models_without_exogenous_inputs():
+    X, e = driven(200)
+    assert ESNForecaster(**SMALL).fit(X).run(X).shape == (200, 60)
+    with pytest.raises(NotImplementedError, match="without exog"):
+        ESNForecaster(**SMALL).fit(X, exog=e).run(X)

@@ -471,3 +471,10 @@ def test_a_constant_input_leads_to_its_fixed_point():
     x = drive(reservoir, task, wants_states=True).states[-1]
     z = reservoir.W @ x + reservoir.input_weights.sum(axis=1) + reservoir.bias
     assert_allclose(x, np.tanh(z), rtol=0, atol=1e-14)
+
+
+def test_both_precisions_are_cut_at_the_usual_settings():
+    for dtype in (np.float64, np.float32):
+        reservoir = build_reservoir(n_units=100, n_inputs=1, dtype=dtype, rng=np.random.default_rng(0))
+        rows = np.random.default_rng(1).uniform(-1, 1, (20_000, 1)).astype(dtype)
+        assert forgetting_time(reservoir, Task(rows, np.array([0, 20_000]))) is not None
