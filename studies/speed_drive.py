@@ -1,7 +1,7 @@
 """How fast are driving and fitting an echo state network, beside NumPy with SciPy, ReservoirPy, JAX and torch?
 
-Method. One case a cell, all contestants in one process on the same matrices, in turn, medians of `n_repeats` warm
-runs after their answers were compared (1e-6). Rates are steps a second of predict, readout included; rivals run a
+Method. One case a cell, all contestants in one process on the same matrices, in three rounds, medians of `n_repeats`
+warm runs after their answers were compared (1e-6). Rates are steps a second of predict, readout included; rivals run a
 shorter series, their rate does not depend on its length. float64, both threads for us and whatever the rivals take;
 tanh, spectral radius 0.9, input scaling 1. Other cases compare a fit with the symmetric Gram product alone (BLAS
 dsyrk, all threads), and measure building, memory and start-up in fresh processes. `ratio` is ours over the best
@@ -24,7 +24,7 @@ from dataclasses import dataclass
 import numpy as np
 
 NAN = float("nan")
-PAUSE_S = 0.05
+PAUSE_S, ROUNDS = 0.1, 3
 
 
 @dataclass(frozen=True)
@@ -156,19 +156,20 @@ def _call(function, *args):
 
 
 def _in_turn(contestants: dict, n_repeats: int) -> dict[str, float]:
-    """Median seconds of each contestant, one repeat of each in turn, so that all meet the same machine.
+    """Median seconds of each contestant, in three rounds, so that all meet the same machine.
 
-    The pause before each lets the threads of the one before, which some libraries keep spinning, come to rest.
+    In a round each has a pause, in which threads of the one before that some libraries keep spinning come to rest, a
+    call that is not timed, and a third of its repeats in a row.
     """
     times: dict[str, list[float]] = {name: [] for name in contestants}
-    for contestant in contestants.values():
-        contestant()
-    for _ in range(n_repeats):
+    for _ in range(ROUNDS):
         for name, contestant in contestants.items():
             time.sleep(PAUSE_S)
-            start = time.perf_counter()
             contestant()
-            times[name].append(time.perf_counter() - start)
+            for _ in range(-(-n_repeats // ROUNDS)):
+                start = time.perf_counter()
+                contestant()
+                times[name].append(time.perf_counter() - start)
     return {name: float(np.median(values)) for name, values in times.items()}
 
 
