@@ -149,7 +149,9 @@ def rounding_of_products(matrix) -> float:
     Relative to the Frobenius norm: at least the largest eigenvalue, and hardly more where one dominates.
     """
     xp = namespace(matrix)
-    return ROUNDING_OF_PRODUCTS * float(xp.finfo(matrix.dtype).eps) * float(xp.linalg.vector_norm(matrix))
+    # einsum reads a view without the copy that a norm would make of it
+    square = np.einsum("ij,ij", matrix, matrix) if xp is np else xp.linalg.vector_norm(matrix) ** 2
+    return ROUNDING_OF_PRODUCTS * float(xp.finfo(matrix.dtype).eps) * float(square) ** 0.5
 
 
 def _require_rows(weight: float) -> None:
