@@ -295,12 +295,23 @@ def drive_sequence(N, graph, units, scales, activation, data, first_row, n_steps
         for first in range(0, N, BLOCK * P):
             last = min(first + BLOCK * P, N)
             if n_shifts == 0:
-                for i in range(first, last, P):
-                    gathered = full(state, packs, 0.0)
-                    for k in range(at(graph.pointers, i // P), at(graph.pointers, i // P + 1), P):
-                        sources = gather(state, packs, old, graph.indices, k)
-                        gathered = fma(load(graph.weights, packs, k), sources, gathered)
-                    store(work.block, i - first, gathered)
+                for i in range(first, last, 2 * P):
+                    # Two slices side by side: their gathers overlap. Where one is longer, the rest of it follows.
+                    k0, k1 = at(graph.pointers, i // P), at(graph.pointers, i // P + 1)
+                    k2 = at(graph.pointers, i // P + 2)
+                    shared = min(k1 - k0, k2 - k1)
+                    one, two = full(state, packs, 0.0), full(state, packs, 0.0)
+                    for k in range(0, shared, P):
+                        sources = gather(state, packs, old, graph.indices, k0 + k)
+                        one = fma(load(graph.weights, packs, k0 + k), sources, one)
+                        sources = gather(state, packs, old, graph.indices, k1 + k)
+                        two = fma(load(graph.weights, packs, k1 + k), sources, two)
+                    for k in range(k0 + shared, k1, P):
+                        one = fma(load(graph.weights, packs, k), gather(state, packs, old, graph.indices, k), one)
+                    for k in range(k1 + shared, k2, P):
+                        two = fma(load(graph.weights, packs, k), gather(state, packs, old, graph.indices, k), two)
+                    store(work.block, i - first, one)
+                    store(work.block, i - first + P, two)
             for i in range(first, last, 2 * P):
                 if n_shifts > 0:
                     recurrent = full(state, TWO_PACKS, 0.0)

@@ -154,13 +154,13 @@ class Gram:
         result._sums = [np.tril(matrix) if namespace(matrix) is np else matrix]
         return result
 
-    def _allocate(self) -> None:
+    def _allocate(self, n_threads: int = 1) -> None:
         n_sums = 1 if self.size > _ONE_SUM_FROM else _N_PIECES
-        while len(self._sums) < n_sums:
-            self._sums.append(touched_zeros(self.size, self.size))
+        missing = [(self.size, self.size)] * (n_sums - len(self._sums))
+        self._sums += run_all(touched_zeros, missing, n_threads)
 
     def _add_on_threads(self, tile: np.ndarray, n_threads: int) -> None:
-        self._allocate()
+        self._allocate(n_threads)
         if self.size > _ONE_SUM_FROM:
             tasks = _block_tasks(tile, self._sums[0])
         else:
