@@ -18,7 +18,7 @@ nothing is gathered. **One sequence.** Units are the vector: rows of W are packe
 (sliced ELLPACK) and states gathered, or, where W is a sum of cyclic diagonals, read as windows of a state that is
 stored twice in a row.
 
-The kernels allocate nothing, check nothing and release the GIL. ``reservoir/runs.py`` calls them.
+The kernels allocate nothing, check nothing and release the GIL. ``lane_runs`` and ``sequence_runs`` call them.
 """
 
 from __future__ import annotations
