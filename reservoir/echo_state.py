@@ -100,7 +100,7 @@ class EchoStateNetwork(ReservoirEstimator):
                 [sequences.rows.mean(axis=0, dtype=float)[:n_read], targets.mean(axis=0, dtype=float)]
             )
         task = self._task(
-            sequences, rows, targets=targets, weights=_weights(sequences, self.washout), shift=shift,
+            sequences, rows, targets=targets, weights=sequences.weights_after(self.washout), shift=shift,
             noise=check_number("state_noise", self.state_noise), noise_seed=self.noise_seed_ + n_seen,
         )  # fmt: skip
         return replace(task, watch=progress(type(self).__name__, self.verbose))
@@ -171,16 +171,6 @@ class EchoStateNetwork(ReservoirEstimator):
         run = drive(self.reservoir_, task, **(readout | self._loop()), wants_final=wants_final)
         width = self.reservoir_.n_units + self.reservoir_.n_feedback
         return run.outputs, None if run.final is None else run.final[:, :width]
-
-
-def _weights(sequences: Sequences, washout: int) -> np.ndarray | None:
-    """(n,) sample weights, 0 on the washout; None: all 1."""
-    if washout == 0:
-        return sequences.weights
-    weights = np.ones(sequences.n_steps) if sequences.weights is None else sequences.weights.copy()
-    for begin in sequences.offsets[:-1]:
-        weights[begin : begin + washout] = 0
-    return weights
 
 
 PARAMETERS = """    n_units : int >= 1

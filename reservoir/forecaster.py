@@ -142,15 +142,12 @@ class ESNForecaster(ReservoirEstimator):
         check_washout(pairs, self.washout)
         targets = np.delete(sequences.rows, sequences.offsets[:-1], axis=0)
         self._draw(pairs.rows.shape[1], 0, sequences.rows.dtype)
-        weights = None
-        if self.washout > 0:
-            step = np.arange(pairs.n_steps) - pairs.on_rows(pairs.offsets[:-1])
-            weights = (step >= self.washout).astype(float)
         n_read = pairs.rows.shape[1] if self.include_input else 0
         shift = np.concatenate([pairs.rows.mean(axis=0, dtype=float)[:n_read], targets.mean(axis=0, dtype=float)])
         task = self._task(
-            pairs, pairs.rows, targets=targets, weights=weights, shift=shift, noise_seed=self.noise_seed_,
-            noise=check_number("state_noise", self.state_noise), watch=progress("ESNForecaster", self.verbose),
+            pairs, pairs.rows, targets=targets, weights=pairs.weights_after(self.washout), shift=shift,
+            noise=check_number("state_noise", self.state_noise), noise_seed=self.noise_seed_,
+            watch=progress("ESNForecaster", self.verbose),
         )  # fmt: skip
         self.state_ = np.empty((sequences.n_sequences, self.n_units), sequences.rows.dtype)
         readout = train(

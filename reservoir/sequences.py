@@ -109,6 +109,13 @@ class Sequences:
         repeats[self.offsets[1:-1] - 1] = True
         return bool(repeats.all())
 
+    def weights_after(self, washout: int) -> np.ndarray | None:
+        """(n_steps,) float64 weights, 0 on the first ``washout`` rows of every sequence; None: all rows count 1."""
+        if washout == 0:
+            return self.weights
+        step = np.arange(self.n_steps) - self.on_rows(self.offsets[:-1])
+        return (step >= washout) * (1.0 if self.weights is None else self.weights)
+
     def on_rows(self, values: np.ndarray) -> np.ndarray:
         """Repeat values (n_sequences, ...), one a sequence, on the rows of each sequence: (n_steps, ...)."""
         return np.repeat(values, self.lengths, axis=0)
@@ -261,11 +268,9 @@ def check_washout(sequences: Sequences, washout: int) -> int:
             f"sequence {shortest} has {lengths[shortest]} rows; use a smaller washout or leave out short "
             "sequences."
         )
-    if washout > 0 and sequences.weights is not None:
-        step = np.arange(sequences.n_steps) - sequences.on_rows(sequences.offsets[:-1])
-        if not sequences.weights[step >= washout].any():
-            raise ValueError(
-                f"sample_weight must be positive on some row after the washout, got only zeros there with "
-                f"washout={washout}; use a smaller washout or give weight to later rows."
-            )
+    if sequences.weights is not None and not sequences.weights_after(washout).any():
+        raise ValueError(
+            f"sample_weight must be positive on some row after the washout, got only zeros there with "
+            f"washout={washout}; use a smaller washout or give weight to later rows."
+        )
     return int(washout)
