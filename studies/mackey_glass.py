@@ -11,8 +11,8 @@ centre of their distribution and a little of its tail), of which `shifts` was a 
 30 other seeds; earlier values had missed on seeds 0 to 9, which prolonged the search; 100 s for 1,000 units (three
 seeds), 60 s for tau = 30 (four seeds). No seed of a search or of that comparison is among those reported, but for that
 reason the value at 500 units is mildly optimistic. Penalties this small need solver="qr": normal
-equations diverge. With 500 units seeds differ by a factor of ten, and so does the median of one ten seeds from another's by a third:
-over seeds 0 to 9, 10 to 39 and 6000 to 6029 it was 6.5e-5, 5.6e-5 and 8.3e-5.
+equations diverge. With 500 units seeds differ by a factor of ten, and so does the median of one ten seeds from
+another's by a third: over seeds 0 to 9, 10 to 39 and 6000 to 6029 it was 6.5e-5, 5.6e-5 and 8.3e-5.
 
 Sources. Jaeger 2001, GMD report 148, section 6 (NRMSE84 = 2.8e-4 with 400 units); Jaeger and Haas 2004,
 Science 304 (10^-4.2 with 1,000 units, 3,000 steps).
