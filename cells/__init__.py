@@ -1,8 +1,9 @@
-"""Recurrent cells trained through time. This version holds none.
+"""Recurrent cells with full back-propagation through time: forward, backward and R-forward passes in Numba."""
 
-The name is kept for them: cells (Elman, LSTM, GRU and relatives) as a forward pass, a backward pass and a
-directional derivative over time, networks made of cells, and their training. Echo state networks, which leave
-the recurrence untrained, are in :mod:`reservoir`.
-"""
+from cells.elman import Elman
+from cells.gru import GRU
+from cells.lstm import LSTM
+from cells.network import Network
+from cells.objective import SequenceObjective
 
-__all__: list[str] = []
+__all__ = ["GRU", "LSTM", "Elman", "Network", "SequenceObjective"]

@@ -108,3 +108,11 @@ def activate(code, x):
     if len(code) == 3:
         return logistic(x)
     return x
+
+
+@njit(nogil=True, error_model="numpy")
+def exponential(y):
+    """exp(y) of a vector y <= 0; below the range of normal numbers, the smallest of them."""
+    lowest = -708.0 if is_double(y) else -87.0
+    power, small = _reduced_exponential(at_least(y, like(y, lowest)))
+    return fma(power, small, power)

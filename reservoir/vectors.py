@@ -74,6 +74,20 @@ def gather(a, packs, base, indices, position):
     return a.reshape(-1)[base + indices[position : position + len(packs) * pack_size(a)]]
 
 
+def load_some(a, packs, position, count):
+    """Vector of the ``count`` elements of ``a`` from ``position`` on, 0 in its other places."""
+    v = full(a, packs, 0.0)
+    count = min(count, v.size)
+    v[:count] = a.reshape(-1)[position : position + count]
+    return v
+
+
+def store_some(a, position, v, count):
+    """Write the first ``count`` elements of ``v``, or all if it has fewer, to ``a`` from ``position`` on."""
+    count = min(count, v.size)
+    a.reshape(-1)[position : position + count] = v[:count]
+
+
 def store(a, position, v):
     """Write ``v`` to consecutive elements of ``a`` from ``position`` on; float32 may go into a float64 array."""
     a.reshape(-1)[position : position + v.size] = v
@@ -281,6 +295,55 @@ def _spread(context, builder, sig, args):
     return _splat(builder, builder.load(address), _llvm_vector(sig.return_type))
 
 
+def _prefix(builder, count, size):
+    """LLVM mask of ``size`` places, the first ``count`` of them true."""
+    int32 = ir.IntType(32)
+    vector = ir.VectorType(int32, size)
+    undefined = ir.Constant(vector, ir.Undefined)
+    first = builder.insert_element(undefined, builder.trunc(count, int32), int32(0))
+    counts = builder.shuffle_vector(first, undefined, ir.Constant(vector, None))
+    return builder.icmp_signed("<", ir.Constant(vector, list(range(size))), counts)
+
+
+def _masked_load(builder, place, mask):
+    """Vector at the vector pointer ``place``; zeros, and no access, where ``mask`` is false."""
+    vector, align = place.type.pointee, ir.IntType(32)(_item(place))
+    function_type = ir.FunctionType(vector, [place.type, align.type, mask.type, vector])
+    name = f"llvm.masked.load.v{vector.count}f{8 * align.constant}.p0"
+    function = cgutils.get_or_insert_function(builder.module, function_type, name)
+    return builder.call(function, [place, align, mask, ir.Constant(vector, None)])
+
+
+def _masked_store(builder, value, place, mask):
+    """Write ``value`` to the vector pointer ``place`` where ``mask`` is true."""
+    align = ir.IntType(32)(_item(place))
+    function_type = ir.FunctionType(ir.VoidType(), [value.type, place.type, align.type, mask.type])
+    name = f"llvm.masked.store.v{value.type.count}f{8 * align.constant}.p0"
+    function = cgutils.get_or_insert_function(builder.module, function_type, name)
+    builder.call(function, [value, place, align, mask])
+
+
+def _item(place):
+    """Bytes of an element of the vector at ``place``."""
+    return 8 if isinstance(place.type.pointee.element, ir.DoubleType) else 4
+
+
+@_compiled(load_some, _vector_from_array)
+def _load_some(context, builder, sig, args):
+    vector = _llvm_vector(sig.return_type)
+    position, count = (context.cast(builder, args[n], sig.args[n], types.intp) for n in (2, 3))
+    address = _address(context, builder, sig.args[0], args[0], position, 1)
+    _address(context, builder, sig.args[0], args[0], _last(builder, position, count, vector.count), 1)
+    mask = _prefix(builder, count, vector.count)
+    return _masked_load(builder, builder.bitcast(address, vector.as_pointer()), mask)
+
+
+def _last(builder, position, count, size):
+    """Position of the last of ``count``, at most ``size``, elements from ``position`` on."""
+    fewer = builder.icmp_signed("<", count, count.type(size))
+    return builder.sub(builder.add(position, builder.select(fewer, count, count.type(size))), count.type(1))
+
+
 class _Addresses(ir.instructions.GEPInstr):
     """Vector of the addresses of the elements numbered by a vector of indices, which llvmlite's own builder lacks."""
 
@@ -335,6 +398,20 @@ def _put(context, builder, sig, args):
     position = context.cast(builder, args[1], sig.args[1], types.intp)
     value = context.cast(builder, args[2], sig.args[2], sig.args[0].dtype)
     builder.store(value, _address(context, builder, sig.args[0], args[0], position, 1))
+    return context.get_dummy_value()
+
+
+def _store_some_type(a, position, v, count):
+    return types.none if _float_array(a) and isinstance(v, Vector) and v.dtype == a.dtype else None
+
+
+@_compiled(store_some, _store_some_type)
+def _store_some(context, builder, sig, args):
+    position, count = (context.cast(builder, args[n], sig.args[n], types.intp) for n in (1, 3))
+    address = _address(context, builder, sig.args[0], args[0], position, 1)
+    _address(context, builder, sig.args[0], args[0], _last(builder, position, count, sig.args[2].size), 1)
+    mask = _prefix(builder, count, sig.args[2].size)
+    _masked_store(builder, args[2], builder.bitcast(address, args[2].type.as_pointer()), mask)
     return context.get_dummy_value()
 
 

@@ -1,0 +1,141 @@
+"""What a cell is: linear maps from what a step reads to *planes*, and three functions of one step.
+
+At step t a cell reads sources - the input x(t), the state h(t-1), and numbers made from them - and maps them linearly:
+
+    z(t) = sum over maps of source W, or source * w for a diagonal map, or b for a bias
+
+z(t) is a row of planes, one a gate or a candidate, side by side. The rest of the step is element-wise. Because every
+parameter belongs to such a map, all that concerns parameters is the same for all cells and is done for all of time at
+once in ``cells.products``: the input's share of z, the gradient (source)ᵀ dz, and what a direction V adds, source V.
+What depends on the step before is done by the cell, in the three functions that ``cells.passes`` describes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Plane:
+    """A block of columns of z: one gate, one candidate, or one linear map that is used as a factor.
+
+    ``activation`` is the nonlinearity that is applied to the whole plane, and decides what structural damping
+    takes as the distance of two values of it: "tanh", "logistic", "relu" or "linear". The values after the
+    nonlinearity stand in z after the forward pass, or, with ``is_state``, in h. Without ``is_damped`` structural
+    damping leaves the plane alone: it is a factor in a product, and no nonlinearity reads it.
+    """
+
+    name: str
+    width: int
+    activation: Literal["tanh", "logistic", "relu", "linear"]
+    is_state: bool = False
+    is_damped: bool = True
+
+
+@dataclass(frozen=True)
+class Map:
+    """One parameter: from columns of a source to columns of z.
+
+    ``source`` is "x" (input), "h" or "c" (states before the step), "c_now" (second state after it), "e" or "e_before"
+    (other numbers that this step, or the one before, keeps), or "" for a bias.
+    """
+
+    name: str
+    source: str
+    column: int  # first column of z
+    width: int  # number of columns of z
+    form: Literal["dense", "diagonal", "bias"] = "dense"
+    source_column: int = 0
+    source_width: int = 0
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of the parameter: (source_width, width) for a dense map, else (width,)."""
+        return (self.source_width, self.width) if self.form == "dense" else (self.width,)
+
+    @property
+    def size(self) -> int:
+        return int(np.prod(self.shape))
+
+
+@dataclass(frozen=True)
+class Cell:
+    """Common part of all cells: sizes. A cell adds choices, ``planes``, ``maps``, and ``weights``.
+
+    Parameters
+    ----------
+    n_in : int >= 1
+        Number I of inputs.
+    n_units : int >= 1
+        Number H of units, which is also the number of outputs.
+    """
+
+    n_in: int
+    n_units: int
+
+    has_second_state: ClassVar[bool] = False
+
+    def __post_init__(self) -> None:
+        for name in ("n_in", "n_units"):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
+                raise ValueError(f"{name} must be an integer >= 1, got {value!r}; it is a number of columns.")
+
+    @property
+    def planes(self) -> tuple[Plane, ...]:
+        """The planes of z, from left to right."""
+        raise NotImplementedError
+
+    @property
+    def maps(self) -> tuple[Map, ...]:
+        """The parameters, in the order in which theta holds them."""
+        raise NotImplementedError
+
+    @property
+    def n_kept(self) -> int:
+        """Number E of other numbers a step keeps."""
+        return 0
+
+    @property
+    def n_fed_back(self) -> int:
+        """Number G of columns of e that the next step reads."""
+        return 0
+
+    def weights(self, matrices: Any) -> Any:
+        """What the steps of this cell read, as the named tuple for which they are registered.
+
+        ``matrices`` is a ``cells.layer.Matrices``: ``matrices[name]`` is a dense parameter in the form
+        :func:`reservoir.tiles.add_product` reads, ``matrices.back(name)`` its transpose, ``matrices.row(name)`` a vector
+        as one row; each is of size 0 if the cell has no such parameter.
+        """
+        raise NotImplementedError
+
+    @property
+    def n_columns(self) -> int:
+        """Number Z of columns of z."""
+        return sum(plane.width for plane in self.planes)
+
+    @property
+    def n_params(self) -> int:
+        """Number of parameters."""
+        return sum(map_.size for map_ in self.maps)
+
+    def column_of(self, name: str) -> int:
+        """First column of the plane of that name, -1 if the cell has none."""
+        column = 0
+        for plane in self.planes:
+            if plane.name == name:
+                return column
+            column += plane.width
+        return -1
+
+    def views(self, theta: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:
+        """Names and zero-copy views of the parameters in ``theta``, which holds nothing else."""
+        start = 0
+        for map_ in self.maps:
+            yield map_.name, theta[start : start + map_.size].reshape(map_.shape)
+            start += map_.size

@@ -1,0 +1,172 @@
+"""A recurrent network: layers of cells, in one or both directions, and a linear readout; its parameters in one vector."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from cells.cell import Cell
+from cells.losses import LOSSES
+
+
+@dataclass(frozen=True)
+class Part:
+    """One cell of the network in one direction: its place in theta and its name."""
+
+    name: str
+    layer: int
+    cell: Cell
+    is_reversed: bool
+    start: int
+
+    @property
+    def parameters(self) -> slice:
+        """Where the cell's parameters stand in theta."""
+        return slice(self.start, self.start + self.cell.n_params)
+
+
+@dataclass(frozen=True, init=False)
+class Network:
+    """Layers of cells with a linear readout.
+
+    Layer 0 reads the input, each further layer the states of the layer below. With ``bidirectional`` every layer
+    has a second cell that reads each sequence from its true end to its beginning; a layer's output is then the
+    states of both side by side.
+
+    Parameters
+    ----------
+    layers : Cell or sequence of Cells
+        ``n_in`` of a layer is the width of the output of the layer below: H, or 2 H if bidirectional.
+    n_out : int >= 1
+        Number O of outputs.
+    loss : "squared", "logistic" or "softmax"
+        See ``cells.losses``.
+    bidirectional : bool
+    targets : "all" or "last"
+        Whether there is an output at every step, or one a sequence, made of the states after its last step
+        (for the backward direction: after it has arrived at the beginning).
+    learn_initial_state : bool
+        Whether the states before the first step are parameters, one for all sequences; else they are 0.
+
+    Notes
+    -----
+    ``views(theta)`` names the parameters: ``layer0.input``, ``layer0.recurrent``, ..., ``layer0_reverse.input``, ...,
+    ``layer0.initial_h``, ``readout.weights`` (F, O), ``readout.bias`` (O,).
+
+    Examples
+    --------
+    >>> from cells import LSTM, Network
+    >>> network = Network([LSTM(3, 10), LSTM(10, 10)], n_out=2)
+    >>> network.n_params
+    1422
+    """
+
+    layers: tuple[Cell, ...]
+    n_out: int
+    loss: Literal["squared", "logistic", "softmax"]
+    bidirectional: bool
+    targets: Literal["all", "last"]
+    learn_initial_state: bool
+
+    def __init__(
+        self,
+        layers: Cell | Sequence[Cell],
+        *,
+        n_out: int,
+        loss: Literal["squared", "logistic", "softmax"] = "squared",
+        bidirectional: bool = False,
+        targets: Literal["all", "last"] = "all",
+        learn_initial_state: bool = False,
+    ) -> None:
+        given = {
+            "layers": (layers,) if isinstance(layers, Cell) else tuple(layers),
+            "n_out": n_out,
+            "loss": loss,
+            "bidirectional": bool(bidirectional),
+            "targets": targets,
+            "learn_initial_state": bool(learn_initial_state),
+        }
+        for name, value in given.items():
+            object.__setattr__(self, name, value)
+        self._check()
+
+    def _check(self) -> None:
+        if not self.layers or not all(isinstance(cell, Cell) for cell in self.layers):
+            raise TypeError(f"layers must be a cell or several, got {self.layers!r}; for example LSTM(n_in, n_units).")
+        if isinstance(self.n_out, bool) or not isinstance(self.n_out, int | np.integer) or self.n_out < 1:
+            raise ValueError(f"n_out must be an integer >= 1, got {self.n_out!r}; it is the number of outputs.")
+        if self.loss not in LOSSES:
+            raise ValueError(f"loss must be one of {', '.join(LOSSES)}, got {self.loss!r}.")
+        if self.targets not in ("all", "last"):
+            raise ValueError(f"targets must be 'all' or 'last', got {self.targets!r}.")
+        for below, cell in zip(self.layers, self.layers[1:], strict=False):
+            width = below.n_units * self.n_directions
+            if cell.n_in != width:
+                raise ValueError(
+                    f"n_in of a layer must be the width of the layer below, {width}, got {cell.n_in}; "
+                    + ("with bidirectional=True that is twice n_units." if self.bidirectional else "that is n_units.")
+                )
+
+    @property
+    def n_directions(self) -> int:
+        return 2 if self.bidirectional else 1
+
+    @property
+    def n_in(self) -> int:
+        """Number I of inputs."""
+        return self.layers[0].n_in
+
+    @property
+    def n_features(self) -> int:
+        """Number F of states that the readout sees."""
+        return self.layers[-1].n_units * self.n_directions
+
+    @property
+    def n_params(self) -> int:
+        """Number P of parameters."""
+        *_, (_, start, shape) = self._places()
+        return start + int(np.prod(shape))
+
+    @property
+    def parts(self) -> tuple[Part, ...]:
+        """The cells in the order in which they run: layer by layer, forward before backward."""
+        parts, start = [], 0
+        for layer, cell in enumerate(self.layers):
+            for is_reversed in (False, True)[: self.n_directions]:
+                parts.append(Part(f"layer{layer}" + "_reverse" * is_reversed, layer, cell, is_reversed, start))
+                start += cell.n_params
+        return tuple(parts)
+
+    def views(self, theta: np.ndarray) -> dict[str, np.ndarray]:
+        """The parameters by name, as views of ``theta`` (P,): writing to them writes to it.
+
+        Raises
+        ------
+        ValueError
+            If the size of ``theta`` is another.
+        """
+        theta = np.asarray(theta)
+        if theta.shape != (self.n_params,):
+            raise ValueError(f"theta must have shape ({self.n_params},) for this network, got {theta.shape}.")
+        return {
+            name: theta[start : start + int(np.prod(shape))].reshape(shape) for name, start, shape in self._places()
+        }
+
+    def _places(self) -> Iterator[tuple[str, int, tuple[int, ...]]]:
+        """Name, first element and shape of every parameter in theta."""
+        start = 0
+        for part in self.parts:
+            for map_ in part.cell.maps:
+                yield f"{part.name}.{map_.name}", start, map_.shape
+                start += map_.size
+        if self.learn_initial_state:
+            for part in self.parts:
+                for state in ("h", "c")[: 1 + part.cell.has_second_state]:
+                    yield f"{part.name}.initial_{state}", start, (part.cell.n_units,)
+                    start += part.cell.n_units
+        yield "readout.weights", start, (self.n_features, self.n_out)
+        start += self.n_features * self.n_out
+        yield "readout.bias", start, (self.n_out,)

@@ -1,0 +1,170 @@
+"""The three passes over time, written once for all cells: forward, backward, and R-forward.
+
+A batch is a list of *rows*, one for every step of every sequence: all sequences' first steps, then all second steps,
+and so on. Longer sequences stand before shorter ones, so those that are still running at a step are the first n of
+the step before: nothing is masked, and no step is computed for a sequence that has ended. ``first[t]`` is the
+first row of step t, ``first[t + 1] - first[t]`` the number n of sequences that reach it.
+
+Arrays of *states* have B rows in front, the initial states, so that row ``B + first[t]`` holds what step t made. The
+state before step t begins at row 0 for t = 0 and at ``B + first[t - 1]`` after that.
+
+A cell brings three functions of one step, registered for the type of its weights by :func:`step`::
+
+    forward_step(weights, tape, now, before, after, n)              tape.z[now:] holds the input's share of z
+    backward_step(weights, tape, d, now, before, after, n)
+    rforward_step(weights, tape, r, now, before, after, n)          r.z[now:] holds all that R theta adds to z
+
+``now`` is the first row of ``z`` and ``e``, ``before`` and ``after`` are the first rows of the states before and after
+the step, n the number of rows. They are compiled into the kernels below, and run as they stand with the JIT off.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+from numba import njit
+from numba.extending import overload
+
+from reservoir.vectors import ONE_PACK, load_some, pack_size, store_some
+
+
+class Tape(NamedTuple):
+    """What a forward pass keeps; an R-forward pass fills a second one with directional derivatives."""
+
+    z: (
+        np.ndarray
+    )  # (R, Z) planes: what the cell's linear maps give, before or after their nonlinearity as the cell says
+    h: np.ndarray  # (B + R, H) states, which are also the outputs
+    c: np.ndarray  # (B + R, C) second states; C = 0 if the cell has none
+    e: np.ndarray  # (R, E) other numbers that the backward pass reads; E may be 0
+
+
+class Cotangents(NamedTuple):
+    """Derivatives of the loss on their way back."""
+
+    z: np.ndarray  # (R, Z) by the planes before their nonlinearity, out; may be the same memory as ``Tape.z``
+    h: np.ndarray  # (B, H) by the state, in: by the final state of each sequence, out: by its initial state
+    c: np.ndarray  # (B, C) by the second state, likewise
+    g: np.ndarray  # (B, G) by whatever else the next step reads, in: zeros
+    s: np.ndarray  # (B, E) scratch
+    added: np.ndarray  # (R, Z) to be added to z where it is formed (structural damping), or of size 0
+
+
+class Clamp(NamedTuple):
+    """Units whose state is given at every step."""
+
+    units: np.ndarray  # (n_clamped,) int64
+    values: np.ndarray  # (R, n_clamped)
+
+
+def forward_step(weights, tape, now, before, after, n):
+    """One step of the cell whose weights these are: from the state before to the state after."""
+    STEPS[forward_step, type(weights)](weights, tape, now, before, after, n)
+
+
+def backward_step(weights, tape, d, now, before, after, n):
+    """One step of back-propagation: ``d.h`` and ``d.c`` turn from the state after to the state before."""
+    STEPS[backward_step, type(weights)](weights, tape, d, now, before, after, n)
+
+
+def rforward_step(weights, tape, r, now, before, after, n):
+    """The directional derivative of :func:`forward_step`."""
+    STEPS[rforward_step, type(weights)](weights, tape, r, now, before, after, n)
+
+
+STEPS: dict[tuple[Callable, type], Callable] = {}
+
+
+def step(kind: Callable, weights: type) -> Callable:
+    """Decorator: the function is the ``kind`` of step of the cell whose weights have this type."""
+
+    def register(function: Callable) -> Callable:
+        STEPS[kind, weights] = function
+        return function
+
+    return register
+
+
+@overload(forward_step, jit_options={"nogil": True, "error_model": "numpy"})
+def _forward_step(weights, tape, now, before, after, n):
+    return STEPS.get((forward_step, getattr(weights, "instance_class", None)))
+
+
+@overload(backward_step, jit_options={"nogil": True, "error_model": "numpy"})
+def _backward_step(weights, tape, d, now, before, after, n):
+    return STEPS.get((backward_step, getattr(weights, "instance_class", None)))
+
+
+@overload(rforward_step, jit_options={"nogil": True, "error_model": "numpy"})
+def _rforward_step(weights, tape, r, now, before, after, n):
+    return STEPS.get((rforward_step, getattr(weights, "instance_class", None)))
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def forward(weights, tape, first, clamp):
+    """Run the cell over all steps.
+
+    ``tape.z`` holds, in, the input's share of the planes; out, what the cell keeps there. Rows 0 .. B - 1 of
+    ``tape.h`` and ``tape.c`` are the initial states, in; all other rows, and ``tape.e``, are written.
+    """
+    B = tape.h.shape[0] - tape.z.shape[0]
+    before = 0
+    for t in range(first.size - 1):
+        now = first[t]
+        n, after = first[t + 1] - now, B + now
+        forward_step(weights, tape, now, before, after, n)
+        for k in range(clamp.units.size):
+            for i in range(n):
+                tape.h[after + i, clamp.units[k]] = clamp.values[now + i, k]
+        before = after
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def backward(weights, tape, d, outputs, first, clamp, limit):
+    """Back-propagate through all steps.
+
+    ``outputs`` (R, H) are the derivatives by the outputs, or of size 0; ``d`` as its fields say. The derivative by a
+    state, when it is complete, is cut to +-``limit`` in each unit; ``limit`` is infinite where nothing is cut.
+    """
+    B, H = d.h.shape
+    P = pack_size(d.h)
+    for t in range(first.size - 2, -1, -1):
+        now = first[t]
+        n, after = first[t + 1] - now, B + now
+        before = B + first[t - 1] if t > 0 else 0
+        if outputs.size > 0:
+            for position in range(0, n * H, P):
+                left = n * H - position
+                total = load_some(d.h, ONE_PACK, position, left) + load_some(
+                    outputs, ONE_PACK, now * H + position, left
+                )
+                store_some(d.h, position, total, left)
+        if limit < np.inf:
+            for i in range(n):
+                for j in range(H):
+                    d.h[i, j] = min(max(d.h[i, j], -limit), limit)
+        for k in range(clamp.units.size):
+            for i in range(n):
+                d.h[i, clamp.units[k]] = 0.0
+        backward_step(weights, tape, d, now, before, after, n)
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def rforward(weights, tape, r, first, clamp):
+    """Carry the directional derivative of the states through all steps.
+
+    ``r.z`` holds, in, what the direction adds to the planes; out, the directional derivative of the planes before
+    their nonlinearity. Rows 0 .. B - 1 of ``r.h`` and ``r.c`` are those of the initial states, in.
+    """
+    B = tape.h.shape[0] - tape.z.shape[0]
+    before = 0
+    for t in range(first.size - 1):
+        now = first[t]
+        n, after = first[t + 1] - now, B + now
+        rforward_step(weights, tape, r, now, before, after, n)
+        for k in range(clamp.units.size):
+            for i in range(n):
+                r.h[after + i, clamp.units[k]] = 0.0
+        before = after

@@ -1,0 +1,222 @@
+"""A network over the rows of a batch: forward, backward and R-forward through its layers and its readout."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from cells.layer import Input, Layer, Memory
+from cells.network import Network
+from cells.parameters import Parameters
+from cells.passes import Clamp, Tape
+from cells.products import add_bias, add_bias_gradient, add_map, add_map_gradient, begin_planes
+from cells.rows import Rows
+from reservoir.tiles import DEPTH, PANEL_PACKS
+from reservoir.vectors import PACK_BYTES
+
+States = list[tuple[Any, Any]]  # h and c of every part: (B, H) arrays, or scalars
+
+
+class Run:
+    """One pass of a network over a batch, or over a stretch of its steps.
+
+    Parameters
+    ----------
+    network : Network
+    rows : Rows
+        Of the stretch.
+    dtype : numpy dtype
+    memory : Memory
+        Where arrays are taken from; runs that are alive at the same time need memories of their own.
+    n_continuing : int
+        The first so many sequences go on after this stretch: with ``targets="last"`` they have no output here.
+    """
+
+    def __init__(self, network: Network, rows: Rows, dtype: Any, memory: Memory, n_continuing: int = 0) -> None:
+        self.network, self.rows, self.dtype, self.memory = network, rows, dtype, memory
+        self.n_continuing = n_continuing
+        self.parts = network.parts
+        self.layers = [Layer(part.cell, rows, dtype, memory, part.name) for part in self.parts]
+        self.no_clamp = Clamp(np.empty(0, np.int64), np.empty((rows.n_rows, 0), dtype))
+
+    @property
+    def n_outputs(self) -> int:
+        """Number of output rows."""
+        return self.rows.n_rows if self.network.targets == "all" else self.rows.n_sequences - self.n_continuing
+
+    def forward(self, parameters: Parameters, x: Input, initial: States, clamp: Clamp | None = None) -> np.ndarray:
+        """Outputs (n_outputs, O) before any nonlinearity; ``clamp`` holds units of the first cell."""
+        self.x, self.clamp = x, clamp or self.no_clamp
+        self.inputs: list[Input] = []
+        below = x
+        for layer in range(len(self.network.layers)):
+            members = [k for k, part in enumerate(self.parts) if part.layer == layer]
+            for k in members:
+                read = self._reversed(below, f"{self.parts[k].name}.x") if self.parts[k].is_reversed else below
+                self.inputs.append(read)
+                matrices, weights = parameters.matrices[k], parameters.weights[k]
+                self.layers[k].forward(matrices, weights, read, initial[k], self._clamp(k))
+            below = self._joined([self.layers[k].tape.h for k in members], f"layer{layer}.joined")
+        self.features = self._features([layer.tape.h for layer in self._top()], below, "features")
+        return self._read_out(self.features, parameters.readout, parameters.readout_bias, "outputs")
+
+    def final_states(self) -> States:
+        """States after each sequence's last step, copied; a state that a cell has not is 0."""
+        last = self.rows.n_sequences + self.rows.last
+        return [(layer.tape.h[last], layer.tape.c[last] if layer.tape.c.size else 0.0) for layer in self.layers]
+
+    def backward(
+        self,
+        parameters: Parameters,
+        doutputs: np.ndarray,
+        gradient: np.ndarray,
+        *,
+        final: States | None = None,
+        added: Callable[[int], np.ndarray] | None = None,
+        limit: float = np.inf,
+        keeps_tape: bool = False,
+    ) -> States:
+        """Add the gradient (P,) and return the derivatives by the initial states.
+
+        Parameters
+        ----------
+        doutputs : (n_outputs, O)
+            Derivatives by the outputs.
+        final : States, optional
+            Derivatives by the final states.
+        added : callable, optional
+            ``added(k)`` (R, Z) is added to the derivatives by the planes of part k.
+        limit : float > 0
+            Bound on the back-propagated signal, by unit and step.
+        keeps_tape : bool
+            Whether further passes will read the tape.
+        """
+        dfeatures = self._read_out_backward(parameters, doutputs, gradient)
+        R, B, m = self.rows.n_rows, self.rows.n_sequences, self.n_continuing
+        nothing = np.empty((0, 0), self.dtype)
+        from_above: np.ndarray | None = dfeatures if self.network.targets == "all" else None
+        initial: States = [(0.0, 0.0)] * len(self.parts)
+        self.planes: list[np.ndarray] = [nothing] * len(self.parts)
+        for layer in range(len(self.network.layers) - 1, -1, -1):
+            members = [k for k, part in enumerate(self.parts) if part.layer == layer]
+            dbelow = None
+            for place, k in enumerate(members):
+                part, run = self.parts[k], self.layers[k]
+                H = part.cell.n_units
+                douts, dh, dc = nothing, 0.0, 0.0
+                if final is not None:
+                    dh, dc = final[k]
+                if from_above is not None:
+                    douts = from_above
+                    if len(members) > 1:
+                        douts = np.ascontiguousarray(from_above[:, place * H : (place + 1) * H])
+                    if part.is_reversed:
+                        douts = douts[self.rows.reversed]
+                elif layer == len(self.network.layers) - 1:
+                    dh = np.zeros((B, H), self.dtype) + dh
+                    dh[m:] += dfeatures[:, place * H : (place + 1) * H]
+                d = run.backward(
+                    *(parameters.weights[k], douts, (dh, dc), self._clamp(k)),
+                    added=None if added is None else added(k),
+                    limit=limit,
+                    keeps_tape=keeps_tape,
+                )
+                self.planes[k] = d.z
+                run.add_gradient(d.z, self.inputs[k], gradient[part.parameters])
+                initial[k] = (d.h, d.c)
+                if layer > 0:
+                    dx = run.input_cotangent(parameters.matrices[k], d.z)
+                    dx = dx[self.rows.reversed] if part.is_reversed else dx
+                    dbelow = dx if dbelow is None else dbelow + dx
+            from_above = dbelow
+        assert R == self.rows.n_rows
+        return initial
+
+    def rforward(self, parameters: Parameters, direction: Parameters, initial: States) -> tuple[np.ndarray, list[Tape]]:
+        """Directional derivatives of the outputs and of the tapes; ``initial`` are those of the initial states."""
+        tapes: list[Tape] = []
+        rbelow: Input | None = None
+        for layer in range(len(self.network.layers)):
+            members = [k for k, part in enumerate(self.parts) if part.layer == layer]
+            for k in members:
+                part, rx = self.parts[k], rbelow
+                if rx is not None and part.is_reversed:
+                    rx = self._reversed(rx, f"{part.name}.rx")
+                tapes.append(
+                    self.layers[k].rforward(
+                        *(parameters.matrices[k], parameters.weights[k], direction.matrices[k]),
+                        *(self.inputs[k], rx, initial[k], self._clamp(k)),
+                    )
+                )
+            rbelow = self._joined([tapes[k].h for k in members], f"layer{layer}.rjoined")
+        top = [tapes[k].h for k, part in enumerate(self.parts) if part.layer == len(self.network.layers) - 1]
+        rfeatures = self._features(top, rbelow, "rfeatures")
+        routputs = self._read_out(self.features, direction.readout, direction.readout_bias, "routputs")
+        self._add_rows(rfeatures, parameters.readout, routputs)
+        return routputs, tapes
+
+    # ------------------------------------------------------------------------------------------------ the readout
+
+    def _features(self, states: Sequence[np.ndarray], joined: Input, name: str) -> Input:
+        """What the readout reads: rows of the top layer's states at all steps, or after the last."""
+        if self.network.targets == "all":
+            return joined
+        last = (self.rows.n_sequences + self.rows.last)[self.n_continuing :]
+        features = self.memory.lend(name, (last.size, self.network.n_features), self.dtype)
+        np.concatenate([h[last] for h in states], axis=1, out=features)
+        return Input(features)
+
+    def _read_out(self, features: Input, weights: np.ndarray, bias: np.ndarray, name: str) -> np.ndarray:
+        outputs = self.memory.lend(name, (self.n_outputs, self.network.n_out), self.dtype)
+        begin_planes(outputs)
+        add_bias(bias, outputs, 0)
+        self._add_rows(features, weights, outputs)
+        return outputs
+
+    def _add_rows(self, features: Input, weights: np.ndarray, outputs: np.ndarray) -> None:
+        add_map(features.array, 0, self._span(features.first), weights, outputs, 0, self.network.n_out)
+
+    def _span(self, first: int) -> np.ndarray:
+        return np.array([[first, 0, self.n_outputs]])
+
+    def _read_out_backward(self, parameters: Parameters, doutputs: np.ndarray, gradient: np.ndarray) -> np.ndarray:
+        F, O = self.network.n_features, self.network.n_out
+        width = PANEL_PACKS * PACK_BYTES // np.dtype(self.dtype).itemsize
+        panel = self.memory.lend("panel", (DEPTH, width), self.dtype)
+        start = gradient.size - (F + 1) * O
+        features = self.features
+        add_map_gradient(features.array, 0, self._span(features.first), doutputs, 0, O, gradient, start, F, panel)
+        add_bias_gradient(doutputs, 0, O, gradient, start + F * O)
+        dfeatures = self.memory.zeros("dfeatures", (self.n_outputs, F), self.dtype)
+        add_map(doutputs, 0, self._span(0), parameters.readout_back, dfeatures, 0, F)
+        return dfeatures
+
+    # ------------------------------------------------------------------------------------------------ between layers
+
+    def _top(self) -> list[Layer]:
+        top = len(self.network.layers) - 1
+        return [layer for layer, part in zip(self.layers, self.parts, strict=True) if part.layer == top]
+
+    def _clamp(self, k: int) -> Clamp:
+        return self.clamp if k == 0 else self.no_clamp
+
+    def _reversed(self, x: Input, name: str) -> Input:
+        """The same input as the backward direction meets it."""
+        if x.index is not None:
+            return Input(x.array, 0, x.index[self.rows.reversed])
+        turned = self.memory.lend(name, (self.rows.n_rows, x.array.shape[1]), self.dtype)
+        np.take(x.array, x.first + self.rows.reversed, axis=0, out=turned)
+        return Input(turned)
+
+    def _joined(self, states: Sequence[np.ndarray], name: str) -> Input:
+        """Rows of the states of both directions side by side, in the order of time."""
+        B, R = self.rows.n_sequences, self.rows.n_rows
+        if len(states) == 1:
+            return Input(states[0], B)
+        H = states[0].shape[1]
+        joined = self.memory.lend(name, (R, 2 * H), self.dtype)
+        joined[:, :H] = states[0][B:]
+        joined[:, H:] = states[1][B + self.rows.reversed]
+        return Input(joined)

@@ -1,0 +1,245 @@
+"""A share of a batch: the sequences that one thread carries through the network, whole or in stretches of time.
+
+Kept whole, a share's tape grows with T. In k stretches only the states between them are kept and each stretch runs again
+when its turn comes on the way back: memory T / k + k, least at k = √T, for one more forward pass (and, in a Gauss-Newton
+product, one more R-forward pass).
+
+References
+----------
+Martens & Sutskever (2012), Training deep and recurrent networks with Hessian-free optimization, section 6.1.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from cells.damping import damp
+from cells.layer import Input, Memory
+from cells.losses import LOSSES, apply_curvature, cotangents, evaluate
+from cells.network import Network
+from cells.parameters import Parameters
+from cells.passes import Clamp
+from cells.rows import Rows
+from cells.run import Run, States
+
+
+@dataclass(frozen=True)
+class Data:
+    """Rows of a share in the order of ``Rows``; arrays of size 0 stand for what there is not.
+
+    ``targets``, ``labels`` and ``weights`` have a row for every output: every row, or every sequence.
+    """
+
+    rows: Rows
+    x: Input
+    targets: np.ndarray  # (n, O)
+    labels: np.ndarray  # (n,) int64
+    weights: np.ndarray  # (n,)
+    given: tuple[np.ndarray, np.ndarray]  # units (k,) of the first cell whose initial state is given, values (B, k)
+    clamp: Clamp
+    indices: np.ndarray  # (B,) the sequences of the objective
+
+
+@dataclass(frozen=True)
+class Options:
+    """How the passes are made, for all shares alike."""
+
+    dtype: Any
+    limit: float = np.inf
+    distance: str = "matching"
+    is_mean_over_time: bool = False
+    recomputes: bool = False
+
+
+class Share:
+    """One share of a batch, and after :meth:`linearize` its states.
+
+    Parameters
+    ----------
+    network : Network
+    data : Data
+    options : Options
+    """
+
+    def __init__(self, network: Network, data: Data, options: Options) -> None:
+        self.network, self.data, self.options = network, data, options
+        T = data.rows.running.size
+        n_stretches = int(np.ceil(np.sqrt(T))) if options.recomputes else 1
+        cuts = np.linspace(0, T, n_stretches + 1).round().astype(int)
+        self.stretches = [(int(a), int(b)) for a, b in zip(cuts[:-1], cuts[1:], strict=True) if b > a]
+
+    # ------------------------------------------------------------------------------------------------ passes
+
+    def value(self, parameters: Parameters, memory: Memory) -> float:
+        """Sum of the losses."""
+        return self._forward(parameters, memory)
+
+    def value_and_grad(self, parameters: Parameters, memory: Memory, gradient: np.ndarray) -> float:
+        """Sum of the losses; its gradient is added to ``gradient`` (P,)."""
+        loss_sum = self._forward(parameters, memory)
+        self._backward(parameters, memory, gradient)
+        return loss_sum
+
+    def linearize(self, parameters: Parameters, memory: Memory) -> float:
+        """Run forward and keep in ``memory`` what :meth:`gauss_newton` needs; the sum of the losses."""
+        return self._forward(parameters, memory)
+
+    def gauss_newton(
+        self, parameters: Parameters, direction: Parameters, memory: Memory, structural: float, product: np.ndarray
+    ) -> None:
+        """Add the Gauss-Newton product with the direction to ``product`` (P,)."""
+        states = self._initial_tangents(direction)
+        entries = []
+        for k in range(len(self.stretches)):
+            entries.append(states)
+            if k < len(self.stretches) - 1:
+                run = self._again(parameters, memory, k)
+                _, tapes = run.rforward(parameters, direction, states)
+                states = _continuing(run, [(tape.h, tape.c) for tape in tapes])
+        later: States | None = None
+        for k in range(len(self.stretches) - 1, -1, -1):
+            run = self._again(parameters, memory, k)
+            u, tapes = run.rforward(parameters, direction, entries[k])
+            _, _, weights = self._answers(k)
+            apply_curvature(LOSSES[self.network.loss], self.predictions, weights, u)
+            added = None
+            if structural != 0.0:  # exact: zero switches it off
+                planes = damp(run, tapes, structural, self.options.distance, self._row_factors(k))
+                added = planes.__getitem__
+            later = run.backward(
+                parameters, u, product, final=_final(run, later), added=added, keeps_tape=len(self.stretches) == 1
+            )
+        self._add_initial_gradient(later, product)
+
+    def planes_cotangents(self, parameters: Parameters, memory: Memory, gradient: np.ndarray) -> tuple[Run, States]:
+        """Back-propagate the loss and keep the tape; the run, with its ``planes``, and the initial states' cotangents."""
+        run = self._again(parameters, memory, 0)
+        targets, labels, weights = self._answers(0)
+        d = memory.lend("doutputs", self.predictions.shape, self.options.dtype)
+        cotangents(self.predictions, targets, labels, weights, d)
+        self.doutputs = d
+        return run, run.backward(parameters, d, gradient, limit=self.options.limit, keeps_tape=True)
+
+    def _forward(self, parameters: Parameters, memory: Memory) -> float:
+        states, self.entries, loss_sum = self._initial(parameters), [], 0.0
+        for k in range(len(self.stretches)):
+            self.entries.append(states)
+            run, loss = self._run(parameters, memory, k)
+            loss_sum += loss
+            if k < len(self.stretches) - 1:
+                states = _continuing(run, [(layer.tape.h, layer.tape.c) for layer in run.layers])
+        self._held = run
+        return loss_sum
+
+    def _backward(self, parameters: Parameters, memory: Memory, gradient: np.ndarray) -> None:
+        later: States | None = None
+        for k in range(len(self.stretches) - 1, -1, -1):
+            run = self._held if k == len(self.stretches) - 1 else self._run(parameters, memory, k)[0]
+            targets, labels, weights = self._answers(k)
+            cotangents(self.predictions, targets, labels, weights, self.predictions)
+            later = run.backward(
+                parameters, self.predictions, gradient, final=_final(run, later), limit=self.options.limit
+            )
+        self._add_initial_gradient(later, gradient)
+
+    def _again(self, parameters: Parameters, memory: Memory, k: int) -> Run:
+        """The run of stretch k with its tape: the one at hand if the share is whole."""
+        return self._held if len(self.stretches) == 1 else self._run(parameters, memory, k)[0]
+
+    def _run(self, parameters: Parameters, memory: Memory, k: int) -> tuple[Run, float]:
+        """Run stretch k forward; its predictions are kept, its loss returned."""
+        rows, x, clamp, n_continuing = self._stretch(k)
+        run = Run(self.network, rows, self.options.dtype, memory, n_continuing)
+        outputs = run.forward(parameters, x, self.entries[k], clamp)
+        self.predictions = memory.lend("predictions", outputs.shape, self.options.dtype)
+        targets, labels, weights = self._answers(k)
+        return run, evaluate(LOSSES[self.network.loss], outputs, targets, labels, weights, self.predictions)
+
+    # ------------------------------------------------------------------------------------------------ parts of the data
+
+    def _stretch(self, k: int) -> tuple[Rows, Input, Clamp, int]:
+        rows, x, clamp = self.data.rows, self.data.x, self.data.clamp
+        if len(self.stretches) == 1:
+            return rows, x, clamp, 0
+        begin, end = self.stretches[k]
+        n = int(rows.running[begin])
+        n_continuing = int(rows.running[end]) if end < rows.running.size else 0
+        a, b = rows.first[begin], rows.first[end]
+        lengths = np.minimum(rows.lengths[:n] - begin, end - begin)
+        part = Input(x.array[a:b]) if x.index is None else Input(x.array, 0, x.index[a:b])
+        return Rows(lengths), part, Clamp(clamp.units, clamp.values[a:b]), n_continuing
+
+    def _answers(self, k: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Targets, labels and weights of the outputs of stretch k."""
+        data, rows = self.data, self.data.rows
+        if len(self.stretches) == 1:
+            return data.targets, data.labels, data.weights
+        begin, end = self.stretches[k]
+        if self.network.targets == "all":
+            part = slice(rows.first[begin], rows.first[end])
+        else:
+            part = slice(int(rows.running[end]) if end < rows.running.size else 0, int(rows.running[begin]))
+        return data.targets[part], data.labels[part], data.weights[part]
+
+    def _row_factors(self, k: int) -> np.ndarray | None:
+        """1 over the length of each row's sequence, if structural damping is a mean over time."""
+        if not self.options.is_mean_over_time:
+            return None
+        rows, (begin, end) = self.data.rows, self.stretches[k]
+        part = slice(rows.first[begin], rows.first[end])
+        return (1.0 / rows.lengths[rows.sequence[part]]).astype(self.options.dtype)
+
+    def _initial(self, parameters: Parameters) -> States:
+        states = list(parameters.initial)
+        units, values = self.data.given
+        if units.size:
+            h = np.zeros((self.data.rows.n_sequences, self.network.layers[0].n_units), self.options.dtype)
+            h += states[0][0]
+            h[:, units] = values
+            states[0] = (h, states[0][1])
+        return states
+
+    def _initial_tangents(self, direction: Parameters) -> States:
+        states = list(direction.initial)
+        units, _ = self.data.given
+        if units.size and np.ndim(states[0][0]):
+            h = states[0][0].copy()
+            h[units] = 0.0
+            states[0] = (h, states[0][1])
+        return states
+
+    def _add_initial_gradient(self, initial: States, gradient: np.ndarray) -> None:
+        if not self.network.learn_initial_state:
+            return
+        views = self.network.views(gradient)
+        for k, (part, (dh, dc)) in enumerate(zip(self.network.parts, initial, strict=True)):
+            if k == 0:
+                dh[:, self.data.given[0]] = 0.0
+            views[f"{part.name}.initial_h"] += dh.sum(axis=0)
+            if part.cell.has_second_state:
+                views[f"{part.name}.initial_c"] += dc.sum(axis=0)
+
+
+def _continuing(run: Run, tapes: list[tuple[np.ndarray, np.ndarray]]) -> States:
+    """States after the last step of the sequences that go on, copied."""
+    rows, m = run.rows, run.n_continuing
+    last = (rows.n_sequences + rows.last)[:m]
+    return [(h[last], c[last] if c.size else 0.0) for h, c in tapes]
+
+
+def _final(run: Run, later: States | None) -> States | None:
+    """Cotangents of the final states: those of the next stretch where there is one, 0 for sequences that end here."""
+    if later is None:
+        return None
+    final: States = []
+    for layer, (dh, dc) in zip(run.layers, later, strict=True):
+        states = []
+        for array, part in ((layer.tape.h, dh), (layer.tape.c, dc)):
+            full = np.zeros((run.rows.n_sequences, array.shape[1]), run.dtype)
+            full[: run.n_continuing] = part
+            states.append(full)
+        final.append((states[0], states[1]))
+    return final

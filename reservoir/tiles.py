@@ -1,0 +1,274 @@
+"""Matrix products for Numba kernels, made of register tiles: no call leaves the kernel, one row is no special case.
+
+    C[i, j] += sum over k of A[i, k] B[k, j]
+
+A tile of C, a few rows by a few packs, stays in registers while k runs. Every element of C is one chain of fused
+multiply-adds in the order of k, cut into blocks of :data:`DEPTH`, whatever the tile: its bits depend neither on the
+number of rows nor on their place, so a batch of rows gives exactly what its rows give one by one.
+
+A matrix that many rows meet is first copied into panels (:func:`panels`), as wide as a tile: its rows then follow one
+another in memory, instead of fighting for the same places of the cache.
+"""
+
+from __future__ import annotations
+
+import llvmlite.ir as ir
+import numpy as np
+from numba import njit
+from numba.core import cgutils, types
+
+from reservoir.vectors import (
+    ONE_PACK,
+    PACK_BYTES,
+    TWO_PACKS,
+    _address,
+    _array,
+    _compiled,
+    _intrinsic,
+    _llvm_float,
+    _masked_load,
+    _masked_store,
+    _prefix,
+    _splat,
+    aligned,
+    pack_size,
+)
+
+ONE_ROW = (0,)
+FOUR_ROWS = (0,) * 4
+EIGHT_ROWS = (0,) * 8
+THREE_PACKS = (0,) * 3
+FOUR_PACKS = (0,) * 4
+EIGHT_PACKS = (0,) * 8
+PANEL_PACKS = len(THREE_PACKS)  # 8 rows of 3 packs fill 24 of 32 vector registers; 4 hold the operands
+DEPTH = 192  # terms of a sum between two visits to C: a panel of that length leaves room for A in a 48 KB cache
+
+
+# ------------------------------------------------------------------------------------------------ the register tile
+
+
+def add_tile_product(rows, packs, a, a_start, a_row, a_column, b, b_start, b_row, c, c_start, c_row, depth, n_columns):
+    """``c[i, j] += sum over k < depth of a[i, k] b[k, j]`` for ``len(rows)`` rows i and ``n_columns`` columns j.
+
+    Elements stand at the flat positions ``a_start + i a_row + k a_column``, ``b_start + k b_row + j`` and
+    ``c_start + i c_row + j``. The last column lies in the last of the ``len(packs)`` packs; what is beyond it is
+    neither read nor written. ``c`` must not overlap ``a`` or ``b``.
+    """
+    a, b, c = a.reshape(-1), b.reshape(-1), c.reshape(-1)
+    i, j, k = np.arange(len(rows))[:, None], np.arange(n_columns), np.arange(depth)
+    c[c_start + i * c_row + j] += a[a_start + i * a_row + k * a_column] @ b[b_start + k[:, None] * b_row + j]
+
+
+@_compiled(add_tile_product, lambda rows, packs, a, *others: types.none if _array(a) else None)
+def _add_tile_product(context, builder, sig, args):
+    n_rows, n_packs = len(sig.args[0]), len(sig.args[1])
+    dtype = sig.args[9].dtype
+    vector = ir.VectorType(_llvm_float(dtype), PACK_BYTES * 8 // dtype.bitwidth)
+    numbers = [context.cast(builder, args[n], sig.args[n], types.intp) for n in (3, 4, 5, 7, 8, 10, 11, 12, 13)]
+    a_start, a_row, a_column, b_start, b_row, c_start, c_row, depth, n_columns = numbers
+    intp = depth.type
+    last = _prefix(builder, builder.sub(n_columns, intp((n_packs - 1) * vector.count)), vector.count)
+
+    def pack_of(row, number):
+        return builder.bitcast(builder.gep(row, [intp(number * vector.count)]), vector.as_pointer())
+
+    def read(row, number):
+        place = pack_of(row, number)
+        if number == n_packs - 1:
+            return _masked_load(builder, place, last)
+        return builder.load(place, align=dtype.bitwidth // 8)
+
+    def reach(array, start, row, column, n_rows, n_columns):  # bounds are those of the last element
+        end = builder.add(start, builder.mul(row, builder.sub(n_rows, intp(1))))
+        end = builder.add(end, builder.mul(column, builder.sub(n_columns, intp(1))))
+        _address(context, builder, sig.args[array], args[array], end, 1)
+        return _address(context, builder, sig.args[array], args[array], start, 1)
+
+    a_first = reach(2, a_start, a_row, a_column, intp(n_rows), depth)
+    b_first = reach(6, b_start, b_row, intp(1), depth, n_columns)
+    c_first = reach(9, c_start, c_row, intp(1), intp(n_rows), n_columns)
+    c_rows = [builder.gep(c_first, [builder.mul(c_row, intp(i))]) for i in range(n_rows)]
+    a_rows = [builder.gep(a_first, [builder.mul(a_row, intp(i))]) for i in range(n_rows)]
+    tile = [[cgutils.alloca_once_value(builder, ir.Constant(vector, None)) for _ in range(n_packs)] for _ in a_rows]
+    with cgutils.for_range(builder, depth, intp=intp) as loop:
+        b_k = builder.gep(b_first, [builder.mul(loop.index, b_row)])
+        right = [read(b_k, number) for number in range(n_packs)]
+        for row, sums in zip(a_rows, tile, strict=True):
+            left = _splat(builder, builder.load(builder.gep(row, [builder.mul(loop.index, a_column)])), vector)
+            for place, factor in zip(sums, right, strict=True):
+                builder.store(_intrinsic(builder, "fma", [left, factor, builder.load(place)]), place)
+    for row, sums in zip(c_rows, tile, strict=True):
+        for number, place in enumerate(sums):
+            value = builder.fadd(read(row, number), builder.load(place))
+            if number == n_packs - 1:
+                _masked_store(builder, value, pack_of(row, number), last)
+            else:
+                builder.store(value, pack_of(row, number), align=dtype.bitwidth // 8)
+    return context.get_dummy_value()
+
+
+@njit(nogil=True, error_model="numpy")
+def _add_strip(rows, a, a_start, a_row, a_column, b, b_start, b_row, c, c_start, c_row, depth, n_columns):
+    """:func:`add_tile_product` of at most three packs."""
+    P = pack_size(c)
+    if n_columns > 2 * P:
+        add_tile_product(
+            rows, THREE_PACKS, a, a_start, a_row, a_column, b, b_start, b_row, c, c_start, c_row, depth, n_columns
+        )
+    elif n_columns > P:
+        add_tile_product(
+            rows, TWO_PACKS, a, a_start, a_row, a_column, b, b_start, b_row, c, c_start, c_row, depth, n_columns
+        )
+    else:
+        add_tile_product(
+            rows, ONE_PACK, a, a_start, a_row, a_column, b, b_start, b_row, c, c_start, c_row, depth, n_columns
+        )
+
+
+@njit(nogil=True, error_model="numpy")
+def _add_rows(a, a_start, a_row, a_column, b, b_start, b_row, c, c_start, c_row, n_rows, depth, n_columns):
+    """:func:`add_tile_product` of any number of rows, at most three packs wide."""
+    i = 0
+    while i + 8 <= n_rows:
+        left, there = a_start + i * a_row, c_start + i * c_row
+        _add_strip(EIGHT_ROWS, a, left, a_row, a_column, b, b_start, b_row, c, there, c_row, depth, n_columns)
+        i += 8
+    if i + 4 <= n_rows:
+        left, there = a_start + i * a_row, c_start + i * c_row
+        _add_strip(FOUR_ROWS, a, left, a_row, a_column, b, b_start, b_row, c, there, c_row, depth, n_columns)
+        i += 4
+    while i < n_rows:
+        left, there = a_start + i * a_row, c_start + i * c_row
+        _add_strip(ONE_ROW, a, left, a_row, a_column, b, b_start, b_row, c, there, c_row, depth, n_columns)
+        i += 1
+
+
+@njit(nogil=True, error_model="numpy")
+def _add_row(a, a_start, b, b_start, b_row, c, c_start, depth, n_columns):
+    """:func:`add_tile_product` of one row, any number of columns wide: many sums hide each other's latency."""
+    P = pack_size(c)
+    j = 0
+    while n_columns - j > 7 * P:
+        columns = min(8 * P, n_columns - j)
+        add_tile_product(
+            ONE_ROW, EIGHT_PACKS, a, a_start, 0, 1, b, b_start + j, b_row, c, c_start + j, 0, depth, columns
+        )
+        j += columns
+    while n_columns - j > 3 * P:
+        columns = min(4 * P, n_columns - j)
+        add_tile_product(
+            ONE_ROW, FOUR_PACKS, a, a_start, 0, 1, b, b_start + j, b_row, c, c_start + j, 0, depth, columns
+        )
+        j += columns
+    if j < n_columns:
+        _add_strip(ONE_ROW, a, a_start, 0, 1, b, b_start + j, b_row, c, c_start + j, 0, depth, n_columns - j)
+
+
+# ------------------------------------------------------------------------------------------------ products of arrays
+
+
+@njit(nogil=True, error_model="numpy")
+def add_product(a, a_row, a_column, b, c, c_row, c_column, n_rows, n_columns):
+    """``C += A B`` for the blocks of ``a`` and ``c`` that begin at the given rows and columns.
+
+    Parameters
+    ----------
+    a : (., .) C-contiguous, in; the block is (n_rows, K)
+    b : (n_panels, K, width) C-contiguous, in; B in :func:`panels`, or (1, K, n_columns): B as it is
+    c : (., .) C-contiguous, in and out, no alias of the others; the block is (n_rows, n_columns)
+    """
+    K, width = b.shape[1], b.shape[2]
+    a_start, c_start = a_row * a.shape[1] + a_column, c_row * c.shape[1] + c_column
+    for k in range(0, K, DEPTH):
+        depth = min(DEPTH, K - k)
+        if n_rows == 1 and b.shape[0] == 1:
+            _add_row(a, a_start + k, b, k * width, width, c, c_start, depth, n_columns)
+            continue
+        step = PANEL_PACKS * pack_size(c)
+        for j in range(0, n_columns, step):
+            start = j + k * width if b.shape[0] == 1 else j * K + k * width
+            columns = min(step, n_columns - j)
+            left, there = a_start + k, c_start + j
+            _add_rows(a, left, a.shape[1], 1, b, start, width, c, there, c.shape[1], n_rows, depth, columns)
+
+
+@njit(nogil=True, error_model="numpy")
+def add_transposed_product(a, a_row, a_column, b, b_row, b_column, c, c_start, n, M, N, panel):
+    """``C += Aᵀ B``, a sum over ``n`` rows of both.
+
+    Parameters
+    ----------
+    a : (., .) C-contiguous, in; the block (n, M) begins at ``a_row, a_column``
+    b : (., .) C-contiguous, in; the block (n, N) begins at ``b_row, b_column``
+    c : 1-D, in and out, no alias; C (M, N) stands C-contiguous from ``c_start`` on
+    panel : (DEPTH, PANEL_PACKS * pack_size), scratch
+    """
+    width = panel.shape[1]
+    for k in range(0, n, DEPTH):
+        depth = min(DEPTH, n - k)
+        a_start = (a_row + k) * a.shape[1] + a_column
+        for j in range(0, N, width):
+            columns = min(width, N - j)
+            for r in range(depth):
+                for s in range(columns):
+                    panel[r, s] = b[b_row + k + r, b_column + j + s]
+            _add_rows(a, a_start, 1, a.shape[1], panel, 0, width, c, c_start + j, N, M, depth, columns)
+
+
+# ------------------------------------------------------------------------------------------------ panels
+
+
+def panels(matrix, *, transpose=False, in_place=False, out=None):
+    """Copy of a matrix, or of its transpose, in the form that :func:`add_product` takes as B.
+
+    Parameters
+    ----------
+    matrix : (K, N) C-contiguous float64 or float32
+    transpose : bool
+        Whether B is ``matrix.T``.
+    in_place : bool
+        Whether B stays one block of rows, which suits a single row of A; without ``transpose`` nothing is copied.
+    out : ndarray, optional
+        What an earlier call with the same sizes returned, to be overwritten.
+
+    Returns
+    -------
+    ndarray
+        (n_panels, K, width) with zeros behind the last column, or (1, K, N); for the transpose K and N change places.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from reservoir.tiles import panels
+    >>> panels(np.ones((5, 30))).shape
+    (2, 5, 24)
+    """
+    if in_place and not transpose:
+        return matrix[None]
+    K, N = matrix.shape[::-1] if transpose else matrix.shape
+    if out is None:
+        width = N if in_place else PANEL_PACKS * PACK_BYTES // matrix.itemsize
+        out = aligned((-(-N // max(width, 1)), K, width), matrix.dtype)
+    _fill_panels(matrix, transpose, out)
+    return out
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _fill_panels(matrix, transpose, out):
+    """``matrix`` (K, N), or its transpose, into the panels ``out``; what pads the last one is left as it is."""
+    K, N = matrix.shape
+    width = out.shape[2]
+    block = 16
+    if transpose:
+        for k0 in range(0, K, block):
+            for n0 in range(0, N, block):
+                for k in range(k0, min(k0 + block, K)):
+                    p, q = k // width, k % width
+                    for n in range(n0, min(n0 + block, N)):
+                        out[p, n, q] = matrix[k, n]
+    else:
+        for p in range(out.shape[0]):
+            first = p * width
+            for k in range(K):
+                for j in range(min(width, N - first)):
+                    out[p, k, j] = matrix[k, first + j]
