@@ -1,9 +1,35 @@
 """Recurrent cells with full back-propagation through time: forward, backward and R-forward passes in Numba."""
 
 from cells.elman import Elman
+from cells.forget_gate import ForgetGate
 from cells.gru import GRU
+from cells.initial import initial_theta
 from cells.lstm import LSTM
+from cells.mlstm import MultiplicativeLSTM
+from cells.multiplicative import MultiplicativeRNN
+from cells.mut import MUT1, MUT2, MUT3
 from cells.network import Network
 from cells.objective import SequenceObjective
+from cells.predict import predict, states
+from cells.train import TrainingResult, train
+from cells.truncated import TruncatedObjective
 
-__all__ = ["GRU", "LSTM", "Elman", "Network", "SequenceObjective"]
+__all__ = [
+    "GRU",
+    "LSTM",
+    "MUT1",
+    "MUT2",
+    "MUT3",
+    "Elman",
+    "ForgetGate",
+    "MultiplicativeLSTM",
+    "MultiplicativeRNN",
+    "Network",
+    "SequenceObjective",
+    "TrainingResult",
+    "TruncatedObjective",
+    "initial_theta",
+    "predict",
+    "states",
+    "train",
+]

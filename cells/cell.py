@@ -12,11 +12,14 @@ What depends on the step before is done by the cell, in the three functions that
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
 import numpy as np
+
+from cells.products import FORMS, SOURCES
 
 
 @dataclass(frozen=True)
@@ -59,7 +62,7 @@ class Map:
 
     @property
     def size(self) -> int:
-        return int(np.prod(self.shape))
+        return self.width * (self.source_width if self.form == "dense" else 1)
 
 
 @dataclass(frozen=True)
@@ -105,6 +108,11 @@ class Cell:
         """Number G of columns of e that the next step reads."""
         return 0
 
+    @property
+    def raw_input_column(self) -> int:
+        """First of the I columns of z to which the input is added as it is, without a matrix; -1 if there are none."""
+        return -1
+
     def weights(self, matrices: Any) -> Any:
         """What the steps of this cell read, as the named tuple for which they are registered.
 
@@ -122,20 +130,47 @@ class Cell:
     @property
     def n_params(self) -> int:
         """Number of parameters."""
-        return sum(map_.size for map_ in self.maps)
+        return layout(self).n_params
 
     def column_of(self, name: str) -> int:
         """First column of the plane of that name, -1 if the cell has none."""
-        column = 0
-        for plane in self.planes:
-            if plane.name == name:
-                return column
-            column += plane.width
-        return -1
+        return layout(self).columns.get(name, -1)
 
     def views(self, theta: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:
         """Names and zero-copy views of the parameters in ``theta``, which holds nothing else."""
-        start = 0
-        for map_ in self.maps:
+        places = layout(self)
+        for map_, start in zip(places.maps, places.starts, strict=True):
             yield map_.name, theta[start : start + map_.size].reshape(map_.shape)
-            start += map_.size
+
+
+@dataclass(frozen=True)
+class Layout:
+    """What follows from a cell's maps and planes, worked out once: see :func:`layout`."""
+
+    maps: tuple[Map, ...]
+    starts: tuple[int, ...]  # of each map's parameter in the cell's part of theta
+    table: np.ndarray  # (n_maps, 7) int64, as ``cells.products`` reads it
+    columns: dict[str, int]  # first column of each plane
+    n_params: int
+    n_columns: int
+    n_kept: int
+    n_fed_back: int
+
+
+@functools.lru_cache(maxsize=256)
+def layout(cell: Cell) -> Layout:
+    """Parameters of a cell and their places, remembered for each cell."""
+    maps = cell.maps
+    starts = tuple(np.cumsum([0, *(map_.size for map_ in maps)]).tolist())
+    table = [
+        [
+            *(FORMS[map_.form], SOURCES[map_.source], map_.source_column, map_.source_width),
+            *(map_.column, map_.width, start),
+        ]
+        for map_, start in zip(maps, starts[:-1], strict=True)
+    ]
+    planes = cell.planes
+    first = np.cumsum([0, *(plane.width for plane in planes)]).tolist()
+    columns = {plane.name: column for plane, column in zip(planes, first[:-1], strict=True)}
+    sizes = starts[-1], first[-1], cell.n_kept, cell.n_fed_back
+    return Layout(maps, starts[:-1], np.array(table, np.int64), columns, *sizes)

@@ -122,7 +122,7 @@ def _forward(weights, tape, now, before, after, n):
 
 @step(backward_step, Weights)
 def _backward(weights, tape, d, now, before, after, n):
-    z, h, _, _ = tape
+    _, h, _, _ = tape
     H, P = h.shape[1], pack_size(h)
     for row in range(n):
         for j in range(0, H, P):
@@ -134,7 +134,7 @@ def _backward(weights, tape, d, now, before, after, n):
 
 @step(rforward_step, Weights)
 def _rforward(weights, tape, r, now, before, after, n):
-    z, h, _, _ = tape
+    _, h, _, _ = tape
     H, P = h.shape[1], pack_size(h)
     add_product(r.h, before, 0, weights.recurrent, r.z, now, 0, n, H)
     for row in range(n):
@@ -161,7 +161,7 @@ def _forward_first(weights, tape, now, before, after, n):
 
 @step(backward_step, FirstWeights)
 def _backward_first(weights, tape, d, now, before, after, n):
-    z, h, _, e = tape
+    _, h, _, e = tape
     H, P = h.shape[1], pack_size(h)
     for row in range(n):
         for j in range(0, H, P):
@@ -176,7 +176,7 @@ def _backward_first(weights, tape, d, now, before, after, n):
 
 @step(rforward_step, FirstWeights)
 def _rforward_first(weights, tape, r, now, before, after, n):
-    z, h, _, e = tape
+    _, h, _, e = tape
     H, P = h.shape[1], pack_size(h)
     for row in range(n):
         for j in range(0, H, P):

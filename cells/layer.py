@@ -2,25 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from cells.cell import Cell, Map
+from cells.cell import Cell, layout
 from cells.passes import Clamp, Cotangents, Tape, backward, forward, rforward
-from cells.products import (
-    add_bias,
-    add_bias_gradient,
-    add_chosen_rows,
-    add_chosen_rows_gradient,
-    add_diagonal,
-    add_diagonal_gradient,
-    add_map,
-    add_map_gradient,
-    begin_planes,
-)
+from cells.products import Spans, add_diagonal, add_gradients, add_map, fill_planes
 from cells.rows import Rows
 from reservoir.tiles import DEPTH, PANEL_PACKS, panels
 from reservoir.vectors import PACK_BYTES, aligned
@@ -29,19 +19,27 @@ from reservoir.vectors import PACK_BYTES, aligned
 ROWS_FOR_PANELS = 4
 
 
+_NO_INDEX = np.empty(0, np.int64)
+
+
 class Memory:
     """Arrays that are made once and lent again: fresh pages cost more than the numbers written to them."""
 
     def __init__(self) -> None:
-        self._arrays: dict[str, np.ndarray] = {}
+        self._arrays: dict[str, np.ndarray] = {}  # the memory of each name
+        self._lent: dict[tuple, np.ndarray] = {}  # its views by name, shape and dtype
 
     def lend(self, name: str, shape: tuple[int, ...], dtype: Any) -> np.ndarray:
         """Array of this shape with anything in it; the next one of the same name may be the same memory."""
-        n = int(np.prod(shape))
-        held = self._arrays.get(name)
-        if held is None or held.size < n or held.dtype != dtype:
-            held = self._arrays[name] = aligned((n,), dtype)
-        return held[:n].reshape(shape)
+        lent = self._lent.get((name, shape, dtype))
+        if lent is None:
+            n = math.prod(shape)
+            held = self._arrays.get(name)
+            if held is None or held.size < n or held.dtype != dtype:
+                held = self._arrays[name] = aligned((n,), dtype)
+                self._lent = {key: array for key, array in self._lent.items() if key[0] != name}
+            lent = self._lent[name, shape, dtype] = held[:n].reshape(shape)
+        return lent
 
     def zeros(self, name: str, shape: tuple[int, ...], dtype: Any) -> np.ndarray:
         """Array of zeros, as :meth:`lend`."""
@@ -52,6 +50,9 @@ class Memory:
 
 class Matrices:
     """A cell's parameters at one theta, in the forms that kernels read; made when asked for, kept until :meth:`set`.
+
+    ``copies`` are the forms that are no views of theta, as arguments of :func:`reservoir.tiles.fill_panels`, which
+    brings them up to date when theta has changed.
 
     Parameters
     ----------
@@ -64,12 +65,13 @@ class Matrices:
         self.cell, self.in_place = cell, in_place
         self._views: dict[str, np.ndarray] = {}
         self._forms: dict[tuple[str, bool], np.ndarray] = {}
-        self._buffers: dict[tuple[str, bool], np.ndarray] = {}
 
     def set(self, theta: np.ndarray) -> Matrices:
-        """Read the parameters anew from ``theta``, this cell's part of it."""
+        """Read the parameters from ``theta``, this cell's part of it; matrices read as they stand stay views of it."""
+        self.theta = theta
         self._views = dict(self.cell.views(theta))
         self._forms = {}
+        self.copies: list[tuple[np.ndarray, bool, np.ndarray]] = []
         return self
 
     def view(self, name: str) -> np.ndarray:
@@ -96,9 +98,9 @@ class Matrices:
             return self._nothing(3)
         key = name, transpose
         if key not in self._forms:
-            form = panels(self._views[name], transpose=transpose, in_place=self.in_place, out=self._buffers.get(key))
+            form = panels(self._views[name], transpose=transpose, in_place=self.in_place)
             if transpose or not self.in_place:
-                self._buffers[key] = form
+                self.copies.append((self._views[name], transpose, form))
             self._forms[key] = form
         return self._forms[key]
 
@@ -110,8 +112,12 @@ class Input(NamedTuple):
     first: int = 0
     index: np.ndarray | None = None  # (R,) int64
 
+    @property
+    def numbers(self) -> np.ndarray:
+        """The index, of size 0 if there is none."""
+        return _NO_INDEX if self.index is None else self.index
 
-@dataclass
+
 class Layer:
     """A cell over a batch: holds the tape of its last forward pass.
 
@@ -121,32 +127,35 @@ class Layer:
     rows : Rows
     dtype : numpy dtype
     memory : Memory
-        Whose arrays called ``name`` are this layer's.
+        Whose arrays called ``name`` hold this layer's tape. The attribute ``scratch``, the same memory unless it is
+        set, lends all that no later pass reads.
     name : str
     """
 
-    cell: Cell
-    rows: Rows
-    dtype: Any
-    memory: Memory
-    name: str
+    def __init__(self, cell: Cell, rows: Rows, dtype: Any, memory: Memory, name: str) -> None:
+        self.cell, self.rows, self.dtype, self.memory, self.name = cell, rows, dtype, memory, name
+        self.layout = layout(cell)
+        self._input_maps = [map_ for map_ in self.layout.maps if map_.source == "x"]
+        self._raw_column = cell.raw_input_column
+        self._spans = Spans(rows.span_now, rows.span_now, rows.span_after, rows.spans_before, rows.spans_step_before)
+        self._nothing = np.empty((0, 0), dtype)
+        self.no_clamp = Clamp(np.empty(0, np.int64), np.empty((rows.n_rows, 0), dtype))
+        self.scratch = memory
+        self.tape = self._tape("", memory)
 
-    def __post_init__(self) -> None:
-        self.tape = self._tape("")
+    def _tape(self, prefix: str, memory: Memory) -> Tape:
+        places, R, B = self.layout, self.rows.n_rows, self.rows.n_sequences
+        H = self.cell.n_units
+        shapes = {
+            "z": (R, places.n_columns),
+            "h": (B + R, H),
+            "c": (B + R, H if self.cell.has_second_state else 0),
+            "e": (R, places.n_kept),
+        }
+        return Tape(**{key: self._lend(prefix + key, shape, memory) for key, shape in shapes.items()})
 
-    def _tape(self, prefix: str) -> Tape:
-        cell, R, B = self.cell, self.rows.n_rows, self.rows.n_sequences
-        widths = {"h": cell.n_units, "c": cell.n_units if cell.has_second_state else 0}
-        states = {key: self._lend(prefix + key, (B + R, width)) for key, width in widths.items()}
-        planes = {"z": cell.n_columns, "e": cell.n_kept}
-        return Tape(**states, **{key: self._lend(prefix + key, (R, width)) for key, width in planes.items()})
-
-    def _lend(self, key: str, shape: tuple[int, ...]) -> np.ndarray:
-        return self.memory.lend(f"{self.name}.{key}", shape, self.dtype)
-
-    @property
-    def no_clamp(self) -> Clamp:
-        return Clamp(np.empty(0, np.int64), np.empty((self.rows.n_rows, 0), self.dtype))
+    def _lend(self, key: str, shape: tuple[int, ...], memory: Memory | None = None) -> np.ndarray:
+        return (memory or self.scratch).lend(f"{self.name}.{key}", shape, self.dtype)
 
     def forward(
         self, matrices: Matrices, weights: Any, x: Input, initial: Sequence[np.ndarray], clamp: Clamp
@@ -155,9 +164,11 @@ class Layer:
 
         ``initial`` are h (B, H) or (H,) and c likewise, or scalars, to start from.
         """
-        self._begin(self.tape.z, matrices)
-        for map_ in self._maps_of("x"):
-            self._add_input(matrices, x, map_, self.tape.z)
+        z = self.tape.z
+        self._fill(matrices, x, z, with_input=matrices.in_place, with_all=False)
+        if not matrices.in_place:
+            self._add_input(matrices, x, z)
+        self._add_input_itself(x, z)
         self._start(self.tape, initial)
         forward(weights, self.tape, self.rows.first, clamp)
         return self.tape.h
@@ -177,19 +188,13 @@ class Layer:
         ``rx`` is the directional derivative of the input, None if it has none; ``initial`` that of the
         initial states.
         """
-        r = self._tape("r")
-        self._begin(r.z, direction)
-        for map_ in self.cell.maps:
-            if map_.source == "x":
-                self._add_input(direction, x, map_, r.z)
-                if rx is not None:
-                    self._add_input(matrices, rx, map_, r.z)
-            elif map_.form == "dense":
-                source, spans = self._source(map_)
-                add_map(source, map_.source_column, spans, direction[map_.name], r.z, map_.column, map_.width)
-            elif map_.form == "diagonal":
-                source, spans = self._source(map_)
-                add_diagonal(source, map_.source_column, spans, direction.view(map_.name), r.z, map_.column)
+        r = self._tape("r", self.scratch)
+        self._fill(direction, x, r.z, with_input=direction.in_place, with_all=direction.in_place)
+        if not direction.in_place:
+            self._add_sources(direction, x, r.z)
+        if rx is not None:
+            self._add_input(matrices, rx, r.z)
+            self._add_input_itself(rx, r.z)
         self._start(r, initial)
         rforward(weights, self.tape, r, self.rows.first, clamp)
         return r
@@ -223,70 +228,76 @@ class Layer:
             self._lend("dz", self.tape.z.shape) if keeps_tape else self.tape.z,
             self._lend("dh", (B, H)),
             self._lend("dc", (B, self.tape.c.shape[1])),
-            self.memory.zeros(f"{self.name}.dg", (B, self.cell.n_fed_back), self.dtype),
-            self._lend("ds", (B, self.cell.n_kept)),
-            np.empty((0, 0), self.dtype) if added is None else added,
+            self._lend("dg", (B, self.layout.n_fed_back)),
+            self._lend("ds", (B, self.layout.n_kept)),
+            self._nothing if added is None else added,
         )
-        d.h[:], d.c[:] = final
+        d.h[:], d.c[:], d.g[:] = *final, 0.0
         backward(weights, self.tape, d, outputs, self.rows.first, clamp, float(limit))
         return d
 
     def add_gradient(self, dz: np.ndarray, x: Input, gradient: np.ndarray) -> None:
         """Add sourceᵀ dz of every parameter to ``gradient``, this cell's part (P,)."""
+        spans = self._spans_for(x)
+        add_gradients(self.layout.table, x.array, x.numbers, self.tape, spans, dz, gradient, self.panel)
+
+    @property
+    def panel(self) -> np.ndarray:
+        """Scratch of the tiles."""
         width = PANEL_PACKS * PACK_BYTES // np.dtype(self.dtype).itemsize
-        panel = self._lend("panel", (DEPTH, width))
-        start = 0
-        for map_ in self.cell.maps:
-            column, width = map_.column, map_.width
-            if map_.form == "bias":
-                add_bias_gradient(dz, column, width, gradient, start)
-            elif map_.source == "x" and x.index is not None:
-                add_chosen_rows_gradient(x.index, dz, column, width, gradient, start)
-            else:
-                source, spans = self._input(x) if map_.source == "x" else self._source(map_)
-                if map_.form == "dense":
-                    K = map_.source_width
-                    add_map_gradient(source, map_.source_column, spans, dz, column, width, gradient, start, K, panel)
-                else:
-                    add_diagonal_gradient(source, map_.source_column, spans, dz, column, gradient, start, width)
-            start += map_.size
+        return self.scratch.lend("panel", (DEPTH, width), self.dtype)
 
     def input_cotangent(self, matrices: Matrices, dz: np.ndarray) -> np.ndarray:
         """Derivative (R, I) by the input."""
-        dx = self.memory.zeros(f"{self.name}.dx", (self.rows.n_rows, self.cell.n_in), self.dtype)
-        for map_ in self._maps_of("x"):
+        dx = self.scratch.zeros(f"{self.name}.dx", (self.rows.n_rows, self.cell.n_in), self.dtype)
+        for map_ in self._input_maps:
             add_map(dz, map_.column, self.rows.span_now, matrices.back(map_.name), dx, 0, self.cell.n_in)
+        if self._raw_column >= 0:
+            dx += dz[:, self._raw_column : self._raw_column + self.cell.n_in]
         return dx
 
-    def _begin(self, z: np.ndarray, matrices: Matrices) -> None:
-        """Biases in ``z``, zeros where there are none."""
-        begin_planes(z)
-        for map_ in self._maps_of(""):
-            add_bias(matrices.view(map_.name), z, map_.column)
+    def _fill(self, matrices: Matrices, x: Input, z: np.ndarray, *, with_input: bool, with_all: bool) -> None:
+        fill_planes(
+            *(self.layout.table, matrices.theta, x.array, x.numbers, self.tape, self._spans_for(x), z),
+            *(with_input, with_all),
+        )
 
-    def _maps_of(self, source: str) -> list[Map]:
-        return [map_ for map_ in self.cell.maps if map_.source == source]
+    def _spans_for(self, x: Input) -> Spans:
+        """Spans of the sources, those of the input among them."""
+        return self._spans if x.first == 0 else self._spans._replace(x=self.rows.span_now + np.array([x.first, 0, 0]))
 
-    def _add_input(self, matrices: Matrices, x: Input, map_: Map, z: np.ndarray) -> None:
-        if x.index is not None:
-            add_chosen_rows(x.index, matrices.view(map_.name), z, map_.column)
-        else:
-            source, spans = self._input(x)
-            add_map(source, 0, spans, matrices[map_.name], z, map_.column, map_.width)
+    def _add_input(self, matrices: Matrices, x: Input, z: np.ndarray) -> None:
+        """Add the input's maps, unless it is an index, whose rows are there already."""
+        for map_ in self._input_maps if x.index is None else []:
+            add_map(x.array, 0, self._spans_for(x).x, matrices[map_.name], z, map_.column, map_.width)
 
-    def _input(self, x: Input) -> tuple[np.ndarray, np.ndarray]:
-        return x.array, self.rows.span_now if x.first == 0 else self.rows.span_now + [x.first, 0, 0]
+    def _add_sources(self, direction: Matrices, x: Input, z: np.ndarray) -> None:
+        """Add source V of all maps but biases."""
+        self._add_input(direction, x, z)
+        tape, spans = self.tape, self._spans
+        sources = {
+            "h": (tape.h, spans.before),
+            "c": (tape.c, spans.before),
+            "c_now": (tape.c, spans.after),
+            "e": (tape.e, spans.now),
+            "e_before": (tape.e, spans.step_before),
+        }
+        for map_ in self.layout.maps:
+            if map_.source not in sources:
+                continue
+            source, at = sources[map_.source]
+            if map_.form == "dense":
+                add_map(source, map_.source_column, at, direction[map_.name], z, map_.column, map_.width)
+            else:
+                add_diagonal(source, map_.source_column, at, direction.view(map_.name), z, map_.column)
 
-    def _source(self, map_: Map) -> tuple[np.ndarray, np.ndarray]:
-        """The array a map reads, and its spans."""
-        tape, rows = self.tape, self.rows
-        return {
-            "h": (tape.h, rows.spans_before),
-            "c": (tape.c, rows.spans_before),
-            "c_now": (tape.c, rows.span_after),
-            "e": (tape.e, rows.span_now),
-            "e_before": (tape.e, rows.spans_step_before),
-        }[map_.source]
+    def _add_input_itself(self, x: Input, z: np.ndarray) -> None:
+        """Add the input to the columns of ``z`` that take it without a matrix, if the cell has such."""
+        column = self._raw_column
+        if column >= 0 and x.index is not None:
+            z[np.arange(x.index.size), column + x.index] += 1.0
+        elif column >= 0:
+            z[:, column : column + self.cell.n_in] += x.array[x.first : x.first + len(z)]
 
     def _start(self, tape: Tape, initial: Sequence[np.ndarray]) -> None:
         B = self.rows.n_sequences

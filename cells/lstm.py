@@ -48,8 +48,9 @@ class LSTM(Cell):
 
     Notes
     -----
-    Parameters: ``input`` (I, Z), ``recurrent`` (H, Z), ``bias`` (Z,), ``peepholes`` (n_gates * H,), ``gates`` (n_gates H,
-    n_gates H); columns are the gates that have parameters in the order i, f, o, then g, H columns each.
+    Parameters: ``input`` (I, Z), ``recurrent`` (H, Z), ``bias`` (Z,); ``peephole_i``, ``peephole_f``, ``peephole_o``
+    (H,); ``gates`` (n_gates H, n_gates H). Columns are the gates that have parameters in the order i, f, o, then g,
+    H each.
 
     References
     ----------

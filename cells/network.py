@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal
 
 import numpy as np
@@ -124,13 +125,12 @@ class Network:
         """Number F of states that the readout sees."""
         return self.layers[-1].n_units * self.n_directions
 
-    @property
+    @cached_property
     def n_params(self) -> int:
         """Number P of parameters."""
-        *_, (_, start, shape) = self._places()
-        return start + int(np.prod(shape))
+        return self._places[-1][2]
 
-    @property
+    @cached_property
     def parts(self) -> tuple[Part, ...]:
         """The cells in the order in which they run: layer by layer, forward before backward."""
         parts, start = [], 0
@@ -151,22 +151,18 @@ class Network:
         theta = np.asarray(theta)
         if theta.shape != (self.n_params,):
             raise ValueError(f"theta must have shape ({self.n_params},) for this network, got {theta.shape}.")
-        return {
-            name: theta[start : start + int(np.prod(shape))].reshape(shape) for name, start, shape in self._places()
-        }
+        return {name: theta[start:end].reshape(shape) for name, start, end, shape in self._places}
 
-    def _places(self) -> Iterator[tuple[str, int, tuple[int, ...]]]:
-        """Name, first element and shape of every parameter in theta."""
-        start = 0
-        for part in self.parts:
-            for map_ in part.cell.maps:
-                yield f"{part.name}.{map_.name}", start, map_.shape
-                start += map_.size
+    @cached_property
+    def _places(self) -> tuple[tuple[str, int, int, tuple[int, ...]], ...]:
+        """Name, first element, end and shape of every parameter in theta."""
+        shapes = [(f"{part.name}.{map_.name}", map_.shape) for part in self.parts for map_ in part.cell.maps]
         if self.learn_initial_state:
             for part in self.parts:
                 for state in ("h", "c")[: 1 + part.cell.has_second_state]:
-                    yield f"{part.name}.initial_{state}", start, (part.cell.n_units,)
-                    start += part.cell.n_units
-        yield "readout.weights", start, (self.n_features, self.n_out)
-        start += self.n_features * self.n_out
-        yield "readout.bias", start, (self.n_out,)
+                    shapes.append((f"{part.name}.initial_{state}", (part.cell.n_units,)))
+        shapes += [("readout.weights", (self.n_features, self.n_out)), ("readout.bias", (self.n_out,))]
+        ends = np.cumsum([int(np.prod(shape)) for _, shape in shapes]).tolist()
+        return tuple(
+            (name, end - int(np.prod(shape)), end, shape) for (name, shape), end in zip(shapes, ends, strict=True)
+        )

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import queue
+import weakref
 from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any, Literal
 
 import numpy as np
 
-from cells.damping import DISTANCES
+from cells.structural import DISTANCES
 from cells.data import SequenceData
 from cells.layer import Memory
 from cells.network import Network
@@ -50,7 +51,7 @@ class SequenceObjective:
         Bound on the back-propagated signal, by unit and step. It changes the gradient, which then is no longer
         that of the loss; products are not affected.
     structural_distance : "matching", "matching_quarter", "squared_values" or "squared_activations"
-        The distance between hidden states of structural damping, see ``cells.damping``.
+        The distance between hidden states of structural damping, see ``cells.structural``.
     structural_mean : "sum_time" or "mean_time"
         Whether the distance is summed over a sequence's steps or averaged.
     recompute : bool
@@ -118,7 +119,8 @@ class SequenceObjective:
         self._options = Options(
             self.dtype, float(clip_signal), structural_distance, structural_mean == "mean_time", recompute
         )
-        self._memories: queue.SimpleQueue[Memory] = queue.SimpleQueue()
+        self._memories: queue.SimpleQueue[Memory] = queue.SimpleQueue()  # for passes whose states are soon forgotten
+        self._kept_memories: queue.SimpleQueue[Memory] = queue.SimpleQueue()  # for linearisations
         self._parameters: dict[bool, Parameters] = {}
         self._batches: OrderedDict[bytes | None, _Batch] = OrderedDict()
 
@@ -149,7 +151,7 @@ class SequenceObjective:
     def linearize(self, theta: np.ndarray, batch: np.ndarray | None = None) -> SequenceLinearization:
         """The network linearised at ``theta`` on the batch: states are kept, products need no forward pass."""
         self._check_theta(theta)
-        return SequenceLinearization(self, theta.copy(), self._batch(batch, keeps=False))
+        return SequenceLinearization(self, theta, self._batch(batch, keeps=False))
 
     def _prepare(self, theta: np.ndarray, batch: np.ndarray | None) -> tuple[_Batch, Parameters]:
         self._check_theta(theta)
@@ -157,7 +159,7 @@ class SequenceObjective:
         in_place = shares.n_least < 4
         if in_place not in self._parameters:
             self._parameters[in_place] = Parameters(self.network, shares.n_least)
-        return shares, self._parameters[in_place].set(theta)
+        return shares, self._parameters[in_place].set(theta, self.n_threads)
 
     def _check_theta(self, theta: np.ndarray) -> None:
         if not isinstance(theta, np.ndarray) or theta.shape != (self.n_params,) or theta.dtype != self.dtype:
@@ -234,9 +236,10 @@ class SequenceLinearization:
     def __init__(self, objective: SequenceObjective, theta: np.ndarray, batch: _Batch) -> None:
         self._objective, self._batch = objective, batch
         self.weight = batch.weight
-        self._parameters = Parameters(objective.network, batch.n_least).set(theta)
+        self._parameters = Parameters(objective.network, batch.n_least).set(theta, objective.n_threads)
         self._direction = Parameters(objective.network, batch.n_least, is_direction=True)
-        self._memories = [Memory() for _ in batch.shares]
+        self._memories = [_taken(objective._kept_memories) for _ in batch.shares]
+        weakref.finalize(self, _give_back, objective._kept_memories, self._memories)
         pairs = list(zip(batch.shares, self._memories, strict=True))
         losses = objective._run_all(lambda share, memory: share.linearize(self._parameters, memory), pairs)
         self.loss_sum = sum(losses)
@@ -252,12 +255,13 @@ class SequenceLinearization:
         """
         objective = self._objective
         objective._check_theta(v)
-        self._direction.set(v)
+        self._direction.set(v, objective.n_threads)
         slots = self._batch.slots(objective.n_params, objective.dtype)
 
         def run(share: Share, memory: Memory, slot: np.ndarray) -> None:
             slot.fill(0)
-            share.gauss_newton(self._parameters, self._direction, memory, float(structural), slot)
+            with _Lent(objective._memories) as scratch:
+                share.gauss_newton(self._parameters, self._direction, memory, scratch, float(structural), slot)
 
         objective._run_all(run, list(zip(self._batch.shares, self._memories, slots, strict=True)))
         return _sum_of(slots)
@@ -280,11 +284,20 @@ class _Lent:
         self.pool = pool
 
     def __enter__(self) -> Memory:
-        try:
-            self.memory = self.pool.get_nowait()
-        except queue.Empty:
-            self.memory = Memory()
+        self.memory = _taken(self.pool)
         return self.memory
 
     def __exit__(self, *_: object) -> None:
         self.pool.put(self.memory)
+
+
+def _taken(pool: queue.SimpleQueue[Memory]) -> Memory:
+    try:
+        return pool.get_nowait()
+    except queue.Empty:
+        return Memory()
+
+
+def _give_back(pool: queue.SimpleQueue[Memory], memories: list[Memory]) -> None:
+    for memory in memories:
+        pool.put(memory)

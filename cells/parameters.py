@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
+from cells.cell import layout
 from cells.layer import ROWS_FOR_PANELS, Matrices
 from cells.network import Network
-from reservoir.tiles import panels
+from optim.threads import run_all
+from reservoir.tiles import fill_panels, panels
+
+_WORTH_THREADS = 50_000  # parameters: copying fewer into panels takes less time than waking a thread
 
 
 class Parameters:
@@ -32,35 +34,48 @@ class Parameters:
             (f"{part.name}.initial_h", f"{part.name}.initial_c") if network.learn_initial_state else ()
             for part in self.parts
         ]
-        self._buffers: dict[bool, Any] = {}
+        self._needed = [
+            (matrices, map_.name, is_back)
+            for part, matrices in zip(self.parts, self.matrices, strict=True)
+            for map_ in layout(part.cell).maps
+            if map_.form == "dense"
+            for is_back in (False, True)
+            if (is_direction and not is_back)
+            or (not is_direction and map_.source == "x" and (part.layer > 0 or not is_back))
+        ]
+        self._theta: np.ndarray | None = None
 
-    def set(self, theta: np.ndarray) -> Parameters:
-        """Read everything anew from ``theta`` (P,), which is copied nowhere and must not change meanwhile."""
-        self.theta = theta
+    def set(self, theta: np.ndarray, n_threads: int = 1) -> Parameters:
+        """Read everything anew from ``theta`` (P,), which is copied."""
+        if self._theta is None:
+            self._theta = theta.copy()
+            self._build()
+        else:
+            np.copyto(self._theta, theta)
+            copies = self._copies
+            run_all(fill_panels, copies, n_threads if theta.size > _WORTH_THREADS else 1)
+        return self
+
+    def _build(self) -> None:
+        """Make views, panels and the cells' weights, which stay the same memory from now on."""
         for part, matrices in zip(self.parts, self.matrices, strict=True):
-            matrices.set(theta[part.parameters])
-        views = self.network.views(theta)
+            matrices.set(self._theta[part.parameters])
+        views = self.network.views(self._theta)
         self.initial = [
             tuple(views.get(name, 0.0) for name in names) if names else (0.0, 0.0) for names in self._names
         ]
         weights = views["readout.weights"]
         self.readout_bias = views["readout.bias"]
-        self.readout = self._panels(weights, False)
+        self.readout = panels(weights, in_place=self.in_place)
         if not self.is_direction:
-            self.readout_back = self._panels(weights, True)
+            self.readout_back = panels(weights, transpose=True, in_place=self.in_place)
             self.weights = [
                 part.cell.weights(matrices) for part, matrices in zip(self.parts, self.matrices, strict=True)
             ]
-        for part, matrices in zip(self.parts, self.matrices, strict=True):
-            for map_ in part.cell.maps:
-                if map_.form == "dense" and (self.is_direction or map_.source == "x"):
-                    matrices[map_.name]
-                if map_.source == "x" and part.layer > 0 and not self.is_direction:
-                    matrices.back(map_.name)
-        return self
-
-    def _panels(self, matrix: np.ndarray, transpose: bool) -> np.ndarray:
-        form = panels(matrix, transpose=transpose, in_place=self.in_place, out=self._buffers.get(transpose))
-        if transpose or not self.in_place:
-            self._buffers[transpose] = form
-        return form
+        for matrices, name, is_back in self._needed:
+            matrices.back(name) if is_back else matrices[name]
+        self._copies = [copy for matrices in self.matrices for copy in matrices.copies]
+        if not self.in_place:
+            self._copies.append((weights, False, self.readout))
+        if not self.is_direction:
+            self._copies.append((weights, True, self.readout_back))

@@ -16,12 +16,17 @@ A cell brings three functions of one step, registered for the type of its weight
 
 ``now`` is the first row of ``z`` and ``e``, ``before`` and ``after`` are the first rows of the states before and after
 the step, n the number of rows. They are compiled into the kernels below, and run as they stand with the JIT off.
+
+The compiled kernels of this package's cells are found again in Numba's disk cache. Those of a cell that is defined
+elsewhere are compiled anew in every process: the cache would not notice that its steps have changed, and no program
+that cannot import the cell could read the cache any more.
 """
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numba import njit
@@ -79,8 +84,12 @@ STEPS: dict[tuple[Callable, type], Callable] = {}
 
 def step(kind: Callable, weights: type) -> Callable:
     """Decorator: the function is the ``kind`` of step of the cell whose weights have this type."""
+    expected = inspect.signature(kind)
 
     def register(function: Callable) -> Callable:
+        came = inspect.signature(function)
+        if list(came.parameters) != list(expected.parameters):
+            raise TypeError(f"a {kind.__name__} must take {expected}, got {came}; Numba matches them by name.")
         STEPS[kind, weights] = function
         return function
 
@@ -102,13 +111,38 @@ def _rforward_step(weights, tape, r, now, before, after, n):
     return STEPS.get((rforward_step, getattr(weights, "instance_class", None)))
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
-def forward(weights, tape, first, clamp):
+def forward(weights: Any, tape: Tape, first: np.ndarray, clamp: Clamp) -> None:
     """Run the cell over all steps.
 
     ``tape.z`` holds, in, the input's share of the planes; out, what the cell keeps there. Rows 0 .. B - 1 of
     ``tape.h`` and ``tape.c`` are the initial states, in; all other rows, and ``tape.e``, are written.
     """
+    _compiled_for(weights, _forward)(weights, tape, first, clamp)
+
+
+def backward(
+    weights: Any, tape: Tape, d: Cotangents, outputs: np.ndarray, first: np.ndarray, clamp: Clamp, limit: float
+) -> None:
+    """Back-propagate through all steps.
+
+    ``outputs`` (R, H) are the derivatives by the outputs, or of size 0; ``d`` as its fields say. The derivative by a
+    state, when it is complete, is cut to +-``limit`` in each unit; ``limit`` is infinite where nothing is cut.
+    """
+    _compiled_for(weights, _backward)(weights, tape, d, outputs, first, clamp, limit)
+
+
+def rforward(weights: Any, tape: Tape, r: Tape, first: np.ndarray, clamp: Clamp) -> None:
+    """Carry the directional derivative of the states through all steps.
+
+    ``r.z`` holds, in, what the direction adds to the planes; out, the directional derivative of the planes before
+    their nonlinearity. Rows 0 .. B - 1 of ``r.h`` and ``r.c`` are those of the initial states, in.
+    """
+    _compiled_for(weights, _rforward)(weights, tape, r, first, clamp)
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _forward(weights, tape, first, clamp):
+    """:func:`forward`."""
     B = tape.h.shape[0] - tape.z.shape[0]
     before = 0
     for t in range(first.size - 1):
@@ -122,12 +156,8 @@ def forward(weights, tape, first, clamp):
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def backward(weights, tape, d, outputs, first, clamp, limit):
-    """Back-propagate through all steps.
-
-    ``outputs`` (R, H) are the derivatives by the outputs, or of size 0; ``d`` as its fields say. The derivative by a
-    state, when it is complete, is cut to +-``limit`` in each unit; ``limit`` is infinite where nothing is cut.
-    """
+def _backward(weights, tape, d, outputs, first, clamp, limit):
+    """:func:`backward`."""
     B, H = d.h.shape
     P = pack_size(d.h)
     for t in range(first.size - 2, -1, -1):
@@ -152,12 +182,8 @@ def backward(weights, tape, d, outputs, first, clamp, limit):
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def rforward(weights, tape, r, first, clamp):
-    """Carry the directional derivative of the states through all steps.
-
-    ``r.z`` holds, in, what the direction adds to the planes; out, the directional derivative of the planes before
-    their nonlinearity. Rows 0 .. B - 1 of ``r.h`` and ``r.c`` are those of the initial states, in.
-    """
+def _rforward(weights, tape, r, first, clamp):
+    """:func:`rforward`."""
     B = tape.h.shape[0] - tape.z.shape[0]
     before = 0
     for t in range(first.size - 1):
@@ -168,3 +194,15 @@ def rforward(weights, tape, r, first, clamp):
             for i in range(n):
                 r.h[after + i, clamp.units[k]] = 0.0
         before = after
+
+
+UNCACHED = {
+    kernel: njit(nogil=True, error_model="numpy")(getattr(kernel, "py_func", kernel))
+    for kernel in (_forward, _backward, _rforward)
+}
+
+
+def _compiled_for(weights: Any, kernel: Callable) -> Callable:
+    """The kernel, or for a cell from outside this package the same one without the disk cache."""
+    is_ours = type(weights).__module__.partition(".")[0] == __name__.partition(".")[0]
+    return kernel if is_ours else UNCACHED[kernel]

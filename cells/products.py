@@ -12,11 +12,13 @@ the step have a new one wherever sequences have ended.
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 from numba import njit
 
 from reservoir.tiles import add_product, add_transposed_product
-from reservoir.vectors import ONE_PACK, fma, load_some, pack_size, spread, store_some
+from reservoir.vectors import ONE_PACK, load_some, pack_size, store_some
 
 # Rows of A that stay in the second-level cache while all panels of B pass by.
 _BLOCK = 96
@@ -102,3 +104,100 @@ def add_bias_gradient(dz, column, width, gradient, start):
         for r in range(dz.shape[0]):
             total = total + load_some(dz, ONE_PACK, r * dz.shape[1] + column + j, width - j)
         store_some(gradient, start + j, total, width - j)
+
+
+# ------------------------------------------------------------------------------------------------ all maps of a cell
+
+# A cell's maps as rows of integers: form, source, source_column, K, column, width, start in theta.
+FORMS = {"dense": 0, "diagonal": 1, "bias": 2}
+SOURCES = {"x": 0, "h": 1, "c": 2, "c_now": 3, "e": 4, "e_before": 5, "": 6}
+_DENSE, _DIAGONAL, _BIAS, _INPUT = 0, 1, 2, 0
+
+
+class Spans(NamedTuple):
+    """The spans of the kinds of sources."""
+
+    x: np.ndarray
+    now: np.ndarray
+    after: np.ndarray
+    before: np.ndarray
+    step_before: np.ndarray
+
+
+@njit(nogil=True, error_model="numpy")
+def _source(source, x, tape, spans):
+    """Array and spans of a source of this number."""
+    if source == 1:
+        return tape.h, spans.before
+    if source == 2:
+        return tape.c, spans.before
+    if source == 3:
+        return tape.c, spans.after
+    if source == 4:
+        return tape.e, spans.now
+    if source == 5:
+        return tape.e, spans.step_before
+    return x, spans.x
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def fill_planes(maps, theta, x, index, tape, spans, z, with_input, with_all):
+    """Set ``z`` to the biases and what maps of chosen rows add; ``theta`` may be a direction.
+
+    ``with_input`` adds the other maps of the input too, with their matrices read as they stand in ``theta``;
+    ``with_all`` adds those of all sources likewise.
+    """
+    begin_planes(z)
+    for m in range(maps.shape[0]):
+        form, source, source_column, K, column, width, start = maps[m]
+        if form == _BIAS:
+            add_bias(theta[start : start + width], z, column)
+        elif source == _INPUT and index.size > 0:
+            add_chosen_rows(index, theta[start : start + K * width].reshape((K, width)), z, column)
+        elif with_all or (with_input and source == _INPUT):
+            array, at = _source(source, x, tape, spans)
+            if form == _DENSE:
+                matrix = theta[start : start + K * width].reshape((1, K, width))
+                add_map(array, source_column, at, matrix, z, column, width)
+            else:
+                add_diagonal(array, source_column, at, theta[start : start + width], z, column)
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def add_gradients(maps, x, index, tape, spans, dz, gradient, panel):
+    """Add sourceᵀ dz of every map to ``gradient``, which has the places of theta."""
+    for m in range(maps.shape[0]):
+        form, source, source_column, K, column, width, start = maps[m]
+        if form == _BIAS:
+            add_bias_gradient(dz, column, width, gradient, start)
+        elif source == _INPUT and index.size > 0:
+            add_chosen_rows_gradient(index, dz, column, width, gradient, start)
+        else:
+            array, at = _source(source, x, tape, spans)
+            if form == _DENSE:
+                add_map_gradient(array, source_column, at, dz, column, width, gradient, start, K, panel)
+            else:
+                add_diagonal_gradient(array, source_column, at, dz, column, gradient, start, width)
+
+
+# ------------------------------------------------------------------------------------------------ the readout
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def read_out(features, spans, weights, bias, outputs):
+    """``outputs = features W + bias``; ``weights`` is W (F, O) as ``reservoir.tiles.panels`` has it."""
+    begin_planes(outputs)
+    add_bias(bias, outputs, 0)
+    add_map(features, 0, spans, weights, outputs, 0, outputs.shape[1])
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def read_out_backward(features, spans, outputs, weights_back, gradient, start, dfeatures, panel):
+    """From derivatives by the outputs: W's and the bias's gradient are added from ``start`` on, ``dfeatures`` is written."""
+    n, O = outputs.shape
+    F = dfeatures.shape[1]
+    add_map_gradient(features, 0, spans, outputs, 0, O, gradient, start, F, panel)
+    add_bias_gradient(outputs, 0, O, gradient, start + F * O)
+    begin_planes(dfeatures)
+    for r in range(0, n, _BLOCK):
+        add_product(outputs, r, 0, weights_back, dfeatures, r, 0, min(_BLOCK, n - r), F)

@@ -11,10 +11,8 @@ from cells.layer import Input, Layer, Memory
 from cells.network import Network
 from cells.parameters import Parameters
 from cells.passes import Clamp, Tape
-from cells.products import add_bias, add_bias_gradient, add_map, add_map_gradient, begin_planes
+from cells.products import add_map, read_out, read_out_backward
 from cells.rows import Rows
-from reservoir.tiles import DEPTH, PANEL_PACKS
-from reservoir.vectors import PACK_BYTES
 
 States = list[tuple[Any, Any]]  # h and c of every part: (B, H) arrays, or scalars
 
@@ -36,10 +34,19 @@ class Run:
 
     def __init__(self, network: Network, rows: Rows, dtype: Any, memory: Memory, n_continuing: int = 0) -> None:
         self.network, self.rows, self.dtype, self.memory = network, rows, dtype, memory
-        self.n_continuing = n_continuing
+        self.scratch, self.n_continuing = memory, n_continuing
         self.parts = network.parts
         self.layers = [Layer(part.cell, rows, dtype, memory, part.name) for part in self.parts]
+        self._members = [
+            [k for k, part in enumerate(self.parts) if part.layer == layer] for layer in range(len(network.layers))
+        ]
         self.no_clamp = Clamp(np.empty(0, np.int64), np.empty((rows.n_rows, 0), dtype))
+
+    def borrow_from(self, scratch: Memory) -> None:
+        """Take what no later pass reads from this memory from now on."""
+        self.scratch = scratch
+        for layer in self.layers:
+            layer.scratch = scratch
 
     @property
     def n_outputs(self) -> int:
@@ -51,8 +58,7 @@ class Run:
         self.x, self.clamp = x, clamp or self.no_clamp
         self.inputs: list[Input] = []
         below = x
-        for layer in range(len(self.network.layers)):
-            members = [k for k, part in enumerate(self.parts) if part.layer == layer]
+        for layer, members in enumerate(self._members):
             for k in members:
                 read = self._reversed(below, f"{self.parts[k].name}.x") if self.parts[k].is_reversed else below
                 self.inputs.append(read)
@@ -100,7 +106,7 @@ class Run:
         initial: States = [(0.0, 0.0)] * len(self.parts)
         self.planes: list[np.ndarray] = [nothing] * len(self.parts)
         for layer in range(len(self.network.layers) - 1, -1, -1):
-            members = [k for k, part in enumerate(self.parts) if part.layer == layer]
+            members = self._members[layer]
             dbelow = None
             for place, k in enumerate(members):
                 part, run = self.parts[k], self.layers[k]
@@ -138,8 +144,7 @@ class Run:
         """Directional derivatives of the outputs and of the tapes; ``initial`` are those of the initial states."""
         tapes: list[Tape] = []
         rbelow: Input | None = None
-        for layer in range(len(self.network.layers)):
-            members = [k for k, part in enumerate(self.parts) if part.layer == layer]
+        for layer, members in enumerate(self._members):
             for k in members:
                 part, rx = self.parts[k], rbelow
                 if rx is not None and part.is_reversed:
@@ -151,10 +156,11 @@ class Run:
                     )
                 )
             rbelow = self._joined([tapes[k].h for k in members], f"layer{layer}.rjoined")
-        top = [tapes[k].h for k, part in enumerate(self.parts) if part.layer == len(self.network.layers) - 1]
+        top = [tapes[k].h for k in self._members[-1]]
         rfeatures = self._features(top, rbelow, "rfeatures")
         routputs = self._read_out(self.features, direction.readout, direction.readout_bias, "routputs")
-        self._add_rows(rfeatures, parameters.readout, routputs)
+        span = self._span(rfeatures.first)
+        add_map(rfeatures.array, 0, span, parameters.readout, routputs, 0, self.network.n_out)
         return routputs, tapes
 
     # ------------------------------------------------------------------------------------------------ the readout
@@ -170,34 +176,26 @@ class Run:
 
     def _read_out(self, features: Input, weights: np.ndarray, bias: np.ndarray, name: str) -> np.ndarray:
         outputs = self.memory.lend(name, (self.n_outputs, self.network.n_out), self.dtype)
-        begin_planes(outputs)
-        add_bias(bias, outputs, 0)
-        self._add_rows(features, weights, outputs)
+        read_out(features.array, self._span(features.first), weights, bias, outputs)
         return outputs
-
-    def _add_rows(self, features: Input, weights: np.ndarray, outputs: np.ndarray) -> None:
-        add_map(features.array, 0, self._span(features.first), weights, outputs, 0, self.network.n_out)
 
     def _span(self, first: int) -> np.ndarray:
         return np.array([[first, 0, self.n_outputs]])
 
     def _read_out_backward(self, parameters: Parameters, doutputs: np.ndarray, gradient: np.ndarray) -> np.ndarray:
         F, O = self.network.n_features, self.network.n_out
-        width = PANEL_PACKS * PACK_BYTES // np.dtype(self.dtype).itemsize
-        panel = self.memory.lend("panel", (DEPTH, width), self.dtype)
         start = gradient.size - (F + 1) * O
-        features = self.features
-        add_map_gradient(features.array, 0, self._span(features.first), doutputs, 0, O, gradient, start, F, panel)
-        add_bias_gradient(doutputs, 0, O, gradient, start + F * O)
-        dfeatures = self.memory.zeros("dfeatures", (self.n_outputs, F), self.dtype)
-        add_map(doutputs, 0, self._span(0), parameters.readout_back, dfeatures, 0, F)
+        dfeatures = self.scratch.lend("dfeatures", (self.n_outputs, F), self.dtype)
+        spans, panel = self._span(self.features.first), self.layers[0].panel
+        read_out_backward(
+            self.features.array, spans, doutputs, parameters.readout_back, gradient, start, dfeatures, panel
+        )
         return dfeatures
 
     # ------------------------------------------------------------------------------------------------ between layers
 
     def _top(self) -> list[Layer]:
-        top = len(self.network.layers) - 1
-        return [layer for layer, part in zip(self.layers, self.parts, strict=True) if part.layer == top]
+        return [self.layers[k] for k in self._members[-1]]
 
     def _clamp(self, k: int) -> Clamp:
         return self.clamp if k == 0 else self.no_clamp

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from cells.damping import damp
+from cells.structural import damp
 from cells.layer import Input, Memory
 from cells.losses import LOSSES, apply_curvature, cotangents, evaluate
 from cells.network import Network
@@ -66,6 +66,7 @@ class Share:
 
     def __init__(self, network: Network, data: Data, options: Options) -> None:
         self.network, self.data, self.options = network, data, options
+        self._runs: dict[tuple[Memory, int], Run] = {}
         T = data.rows.running.size
         n_stretches = int(np.ceil(np.sqrt(T))) if options.recomputes else 1
         cuts = np.linspace(0, T, n_stretches + 1).round().astype(int)
@@ -88,9 +89,20 @@ class Share:
         return self._forward(parameters, memory)
 
     def gauss_newton(
-        self, parameters: Parameters, direction: Parameters, memory: Memory, structural: float, product: np.ndarray
+        self,
+        parameters: Parameters,
+        direction: Parameters,
+        memory: Memory,
+        scratch: Memory,
+        structural: float,
+        product: np.ndarray,
     ) -> None:
-        """Add the Gauss-Newton product with the direction to ``product`` (P,)."""
+        """Add the Gauss-Newton product with the direction to ``product`` (P,).
+
+        ``memory`` is that of :meth:`linearize`; ``scratch`` is another one, free for use.
+        """
+        if len(self.stretches) == 1:
+            self._held.borrow_from(scratch)
         states = self._initial_tangents(direction)
         entries = []
         for k in range(len(self.stretches)):
@@ -152,7 +164,9 @@ class Share:
     def _run(self, parameters: Parameters, memory: Memory, k: int) -> tuple[Run, float]:
         """Run stretch k forward; its predictions are kept, its loss returned."""
         rows, x, clamp, n_continuing = self._stretch(k)
-        run = Run(self.network, rows, self.options.dtype, memory, n_continuing)
+        run = self._runs.get((memory, k))
+        if run is None:
+            run = self._runs[memory, k] = Run(self.network, rows, self.options.dtype, memory, n_continuing)
         outputs = run.forward(parameters, x, self.entries[k], clamp)
         self.predictions = memory.lend("predictions", outputs.shape, self.options.dtype)
         targets, labels, weights = self._answers(k)

@@ -229,7 +229,7 @@ def panels(matrix, *, transpose=False, in_place=False, out=None):
     in_place : bool
         Whether B stays one block of rows, which suits a single row of A; without ``transpose`` nothing is copied.
     out : ndarray, optional
-        What an earlier call with the same sizes returned, to be overwritten.
+        What an earlier call with the same sizes returned, to be overwritten (by :func:`fill_panels`).
 
     Returns
     -------
@@ -249,12 +249,12 @@ def panels(matrix, *, transpose=False, in_place=False, out=None):
     if out is None:
         width = N if in_place else PANEL_PACKS * PACK_BYTES // matrix.itemsize
         out = aligned((-(-N // max(width, 1)), K, width), matrix.dtype)
-    _fill_panels(matrix, transpose, out)
+    fill_panels(matrix, transpose, out)
     return out
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _fill_panels(matrix, transpose, out):
+def fill_panels(matrix, transpose, out):
     """``matrix`` (K, N), or its transpose, into the panels ``out``; what pads the last one is left as it is."""
     K, N = matrix.shape
     width = out.shape[2]

@@ -71,6 +71,8 @@ def apply_distance(distance, activation, values, first, column, factors, rz, rz_
 def damp(run, tapes, structural: float, distance: str, row_factors: np.ndarray | None) -> list[np.ndarray]:
     """λμ D'' R a of every part of a ``cells.run.Run``, written over the R a of ``tapes``.
 
+    Where a plane is the state itself, units whose state is given are left out: it has no distance from itself.
+
     Parameters
     ----------
     run : Run
@@ -86,13 +88,15 @@ def damp(run, tapes, structural: float, distance: str, row_factors: np.ndarray |
     factors = np.full(R, structural, run.dtype)
     if row_factors is not None:
         factors *= row_factors
-    for layer, r in zip(run.layers, tapes, strict=True):
+    for k, (layer, r) in enumerate(zip(run.layers, tapes, strict=True)):
         column = 0
         for plane in layer.cell.planes:
             values, first, at = (layer.tape.h, B, 0) if plane.is_state else (layer.tape.z, 0, column)
             kind = ACTIVATIONS[plane.activation]
             if plane.is_damped:
                 apply_distance(DISTANCES[distance], kind, values, first, at, factors, r.z, column, plane.width)
+                if plane.is_state and k == 0:
+                    r.z[:, column + run.clamp.units] = 0.0
             else:
                 r.z[:, column : column + plane.width] = 0.0
             column += plane.width

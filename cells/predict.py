@@ -1,0 +1,222 @@
+"""What a network says of sequences: predictions, outputs or states, in memory that does not grow with their length."""
+
+from __future__ import annotations
+
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+
+from cells.data import SequenceData
+from cells.layer import Input, Memory
+from cells.losses import predictions
+from cells.network import Network
+from cells.parameters import Parameters
+from cells.rows import Rows
+from cells.run import Run
+from cells.share import Data
+from cells.sharing import MemoryPool, cut_into_shares
+from cells.carried import check_rows, initial_rows, parted, rows_after
+from optim.threads import n_threads, run_all
+
+Wanted = Literal["predictions", "outputs", "states"]
+
+# Rows of a stretch of time: its tape stays in the cache, and starting a stretch costs little beside it.
+_ROWS = 1024
+
+
+class Answer(NamedTuple):
+    """What :func:`run_network` found: ``rows`` one after the other as the data, and the states after each sequence."""
+
+    rows: np.ndarray  # (n_steps, W), or (n_sequences, W) for outputs with targets="last"
+    final: np.ndarray  # (n_sequences, S), see cells.carried
+
+
+def predict(
+    network: Network,
+    theta: np.ndarray,
+    X: Any,
+    *,
+    lengths: Any = None,
+    initial_state: Any = None,
+    return_state: bool = False,
+    n_jobs: int | None = None,
+) -> Any:
+    """Predictions for every step, or with ``targets="last"`` for every sequence: what ``cells.losses`` calls p.
+
+    Parameters
+    ----------
+    network : Network
+    theta : (P,)
+        Its dtype is the working precision.
+    X : sequence of (T_i, I) arrays, or (n, T, I) array
+        Integers, (T_i,) or (n, T), stand for one-hot rows.
+    lengths : (n,) integers, optional
+        Steps of each sequence where X is padded.
+    initial_state : (S,) or (n, S), optional
+        States to start from, as ``return_state`` gives them; by default those learnt, or 0.
+    return_state : bool
+        Whether to return the states after each sequence too.
+    n_jobs : int, optional
+        Threads. Results have the same bits for any number, and for any grouping of sequences into calls.
+
+    Returns
+    -------
+    p : list of (T_i, O) arrays; (n, T, O) array if X is an array without ``lengths``; (n, O) for ``targets="last"``
+    state : (n, S)
+        Only if ``return_state``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from cells import LSTM, Network, initial_theta, predict
+    >>> network = Network(LSTM(2, 3), n_out=4, loss="softmax")
+    >>> theta = initial_theta(network, rng=np.random.default_rng(0))
+    >>> [p.shape for p in predict(network, theta, [np.zeros((5, 2)), np.zeros((1, 2))])]
+    [(5, 4), (1, 4)]
+    """
+    data, answer = _run_on(network, theta, X, lengths, initial_state, n_jobs, "predictions")
+    shaped = answer.rows if network.targets == "last" else _like(X, lengths, data, answer.rows)
+    return (shaped, answer.final) if return_state else shaped
+
+
+def states(
+    network: Network,
+    theta: np.ndarray,
+    X: Any,
+    *,
+    lengths: Any = None,
+    initial_state: Any = None,
+    n_jobs: int | None = None,
+) -> Any:
+    """States of the uppermost layer after every step, both directions side by side: what the readout sees.
+
+    Parameters
+    ----------
+    network, theta, X, lengths, initial_state, n_jobs : as in :func:`predict`
+
+    Returns
+    -------
+    h : list of (T_i, F) arrays, or (n, T, F) array if X is an array without ``lengths``
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from cells import LSTM, Network, initial_theta, states
+    >>> network = Network(LSTM(2, 3), n_out=4)
+    >>> states(network, initial_theta(network, rng=np.random.default_rng(0)), np.zeros((7, 5, 2))).shape
+    (7, 5, 3)
+    """
+    data, answer = _run_on(network, theta, X, lengths, initial_state, n_jobs, "states")
+    return _like(X, lengths, data, answer.rows)
+
+
+def run_network(
+    network: Network,
+    theta: np.ndarray,
+    data: SequenceData,
+    *,
+    wanted: Wanted = "predictions",
+    initial: np.ndarray | None = None,
+    n_threads: int = 1,
+) -> Answer:
+    """Run ``network`` over checked data.
+
+    Parameters
+    ----------
+    network : Network
+    theta : (P,)
+    data : SequenceData
+        Targets and weights are not looked at.
+    wanted : "predictions", "outputs" (before any nonlinearity) or "states"
+    initial : (n_sequences, S), optional
+    n_threads : int >= 1
+
+    Returns
+    -------
+    Answer
+    """
+    if initial is None:
+        initial = initial_rows(network, theta, data.n_sequences)
+    parts = cut_into_shares(network, data.dtype, data.by_length)
+    parameters = Parameters(network, min(part.size for part in parts)).set(theta)
+    is_last = network.targets == "last" and wanted != "states"
+    width = network.n_features if wanted == "states" else network.n_out
+    found = Answer(
+        np.empty((data.n_sequences if is_last else int(data.offsets[-1]), width), data.dtype),
+        np.empty_like(initial),
+    )
+    pool = MemoryPool()
+
+    def run(part: np.ndarray) -> None:
+        with pool.borrow() as memory:
+            _run_share(network, parameters, data, part, initial, wanted, found, memory)
+
+    run_all(run, [(part,) for part in parts], n_threads)
+    return found
+
+
+def _run_share(
+    network: Network,
+    parameters: Parameters,
+    data: SequenceData,
+    part: np.ndarray,
+    initial: np.ndarray,
+    wanted: Wanted,
+    found: Answer,
+    memory: Memory,
+) -> None:
+    """Run the sequences ``part``, longest first, stretch after stretch, and write their rows of ``found``."""
+    share = data.share(part)
+    rows, T = share.rows, share.rows.running.size
+    place = data.offsets[part][rows.sequence] + rows.step
+    state = initial[part]
+    n_steps = T if network.bidirectional else max(1, _ROWS // part.size)
+    for begin in range(0, T, n_steps):
+        end = min(begin + n_steps, T)
+        n, n_continuing = int(rows.running[begin]), int(rows.running[end]) if end < T else 0
+        here = slice(int(rows.first[begin]), int(rows.first[end]))
+        run = Run(network, Rows(np.minimum(rows.lengths[:n], end) - begin), data.dtype, memory, n_continuing)
+        outputs = run.forward(parameters, _input_of(share, here), parted(network, state))
+        if wanted == "states":
+            found.rows[place[here]] = _top_states(run)
+        elif network.targets == "all":
+            found.rows[place[here]] = outputs if wanted == "outputs" else predictions(network.loss, outputs)
+        elif n > n_continuing:
+            answers = outputs if wanted == "outputs" else predictions(network.loss, outputs)
+            found.rows[part[n_continuing:n]] = answers
+        after = rows_after(run, end - begin)
+        found.final[part[n_continuing:n]] = after[n_continuing:]
+        state = after[:n_continuing]
+
+
+def _top_states(run: Run) -> np.ndarray:
+    """(R, F) states of the uppermost layer, both directions in the order of time."""
+    B, top = run.rows.n_sequences, len(run.network.layers) - 1
+    of_both = [
+        layer.tape.h[B + run.rows.reversed] if part.is_reversed else layer.tape.h[B:]
+        for part, layer in zip(run.parts, run.layers, strict=True)
+        if part.layer == top
+    ]
+    return np.concatenate(of_both, axis=1)
+
+
+def _input_of(share: Data, here: slice) -> Input:
+    x = share.x
+    return Input(x.array[here]) if x.index is None else Input(x.array, 0, x.index[here])
+
+
+def _run_on(
+    network: Network, theta: np.ndarray, X: Any, lengths: Any, initial_state: Any, n_jobs: int | None, wanted: Wanted
+) -> tuple[SequenceData, Answer]:
+    network.views(theta)
+    data = SequenceData(network, X, lengths=lengths, dtype=theta.dtype)
+    initial = None
+    if initial_state is not None:
+        initial = check_rows(network, initial_state, data.n_sequences, theta.dtype)
+    return data, run_network(network, theta, data, wanted=wanted, initial=initial, n_threads=n_threads(n_jobs))
+
+
+def _like(X: Any, lengths: Any, data: SequenceData, rows: np.ndarray) -> Any:
+    if isinstance(X, np.ndarray) and X.dtype != object and lengths is None:
+        return rows.reshape(data.n_sequences, -1, rows.shape[1])
+    return [rows[a:b] for a, b in zip(data.offsets[:-1], data.offsets[1:], strict=True)]

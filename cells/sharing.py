@@ -1,0 +1,62 @@
+"""How a batch is cut into shares, which depends on the network and the batch, never on the number of threads."""
+
+from __future__ import annotations
+
+import queue
+from typing import Any
+
+import numpy as np
+
+from cells.layer import Memory
+from cells.network import Network
+
+# Sequences of a share: enough that a matrix read from the cache meets many rows, few enough that states stay in it.
+MIN_SHARE, MAX_SHARE, MAX_SHARES = 16, 64, 16
+LARGE_MATRIX = 2**20  # bytes: beyond that a matrix shares the second-level cache with nothing, so more rows must meet it
+
+
+def cut_into_shares(network: Network, dtype: Any, longest_first: np.ndarray) -> list[np.ndarray]:
+    """Parts of about equal size of the sequences ``longest_first``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from cells import LSTM, Network
+    >>> from cells.sharing import cut_into_shares
+    >>> network = Network(LSTM(3, 10), n_out=2)
+    >>> [part.size for part in cut_into_shares(network, np.float64, np.arange(40))]
+    [14, 13, 13]
+    """
+    B = longest_first.size
+    largest = max(cell.n_units * cell.n_columns for cell in network.layers) * np.dtype(dtype).itemsize
+    least = MIN_SHARE * (2 if largest > LARGE_MATRIX else 1)
+    size = int(np.clip(-(-B // MAX_SHARES), least, MAX_SHARE))
+    return np.array_split(longest_first, max(1, -(-B // size)))
+
+
+class MemoryPool:
+    """Memories that threads borrow: as many as have ever run at a time."""
+
+    def __init__(self) -> None:
+        self._free: queue.SimpleQueue[Memory] = queue.SimpleQueue()
+
+    def borrow(self) -> BorrowedMemory:
+        """Context: a memory that nobody else uses meanwhile."""
+        return BorrowedMemory(self._free)
+
+
+class BorrowedMemory:
+    """Context of :meth:`MemoryPool.borrow`."""
+
+    def __init__(self, free: queue.SimpleQueue[Memory]) -> None:
+        self.free = free
+
+    def __enter__(self) -> Memory:
+        try:
+            self.memory = self.free.get_nowait()
+        except queue.Empty:
+            self.memory = Memory()
+        return self.memory
+
+    def __exit__(self, *_: object) -> None:
+        self.free.put(self.memory)

@@ -1,0 +1,275 @@
+"""Back-propagation through time, truncated: long sequences in windows, the state carried on, the gradient cut.
+
+Window w brings the steps [w k1, (w + 1) k1). Its losses are back-propagated through the last k2 >= k1 steps: the run
+begins k2 steps before the window's end, at a state that an earlier run has left and that counts as a constant. With
+k2 = k1, the custom for text, windows follow one another without overlap; with k2 = T, the length of the sequences, and
+k1 = T there is one window, and its gradient is the whole one. Every loss counts in one window, so the sum
+over the windows of one pass, at one theta, is the loss itself, whatever k1 and k2.
+
+References
+----------
+Williams & Peng (1990), An efficient gradient-based algorithm for on-line training of recurrent network trajectories:
+BPTT(h; h') with h = k2, h' = k1. Sutskever (2013), Training recurrent neural networks (thesis), section 2.8.6.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+
+from cells.carried import initial_rows, parted, rows_after
+from cells.data import SequenceData
+from cells.layer import Input, Memory
+from cells.losses import LOSSES, cotangents, evaluate
+from cells.network import Network
+from cells.parameters import Parameters
+from cells.rows import Rows
+from cells.run import Run, States
+from cells.share import Data
+from cells.sharing import cut_into_shares
+from optim.problem import Evaluation
+from optim.threads import n_threads, run_all
+
+_RUNS_KEPT = 4
+
+
+class Window(NamedTuple):
+    """What :meth:`TruncatedObjective.window` found."""
+
+    evaluation: Evaluation
+    carried: np.ndarray  # (n_sequences, S) states at which the next window's run begins, see cells.carried
+
+
+class TruncatedObjective:
+    """The loss of a network on long sequences, window by window.
+
+    Training asks :meth:`window` for one window after the other and hands the carried states back; ``value`` and
+    ``value_and_grad`` go through all windows of one pass at one theta.
+
+    Parameters
+    ----------
+    network : Network
+        In one direction, with targets at all steps.
+    X, y, lengths, mask, dtype, n_jobs : as in :class:`cells.SequenceObjective`
+        Sequences run side by side, all from their beginnings. Every window must hold a row that counts.
+    k1 : int >= 1
+        Steps of a window.
+    k2 : int >= k1, optional
+        Steps that its losses are propagated back; k1 by default.
+    reduction : "mean" or "sum"
+        Whether the weight of a window is the number of its rows, or 1, which makes its loss and gradient sums.
+    clip_signal : float > 0
+        Bound on the back-propagated signal, by unit and step.
+
+    Attributes
+    ----------
+    n_windows : int
+        Windows of one pass over the sequences.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from cells import Elman, Network, TruncatedObjective
+    >>> objective = TruncatedObjective(Network(Elman(1, 4), n_out=1), np.ones((2, 50, 1)), np.zeros((2, 50, 1)), k1=20)
+    >>> found = objective.window(np.zeros(objective.n_params), 0, None)
+    >>> objective.n_windows, found.evaluation.weight, found.carried.shape
+    (3, 40.0, (2, 4))
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        X: Any,
+        y: Any,
+        *,
+        k1: int,
+        k2: int | None = None,
+        lengths: Any = None,
+        mask: Any = None,
+        reduction: Literal["mean", "sum"] = "mean",
+        clip_signal: float = np.inf,
+        dtype: Any = None,
+        n_jobs: int | None = None,
+    ) -> None:
+        k2 = k1 if k2 is None else k2
+        _check(network, k1, k2, reduction, clip_signal)
+        self.network, self.k1, self.k2 = network, int(k1), int(k2)
+        self.data = SequenceData(network, X, y, lengths=lengths, mask=mask, dtype=dtype)
+        self.dtype, self.n_params, self.n_sequences = self.data.dtype, network.n_params, self.data.n_sequences
+        self.n_windows = -(-int(self.data.lengths.max()) // self.k1)
+        self.n_threads = n_threads(n_jobs)
+        parts = cut_into_shares(network, self.dtype, self.data.by_length)
+        self._shares = [_Share(network, self.data.share(part), self.dtype, float(clip_signal)) for part in parts]
+        self._parameters = Parameters(network, min(part.size for part in parts))
+        self._slots = np.empty((len(parts), self.n_params), self.dtype)
+        sums = [sum(share.weight(self._span(w)) for share in self._shares) for w in range(self.n_windows)]
+        if not min(sums) > 0.0:
+            raise ValueError(
+                f"mask must count a row in every window of k1={k1} steps, got none in window {int(np.argmin(sums))}; "
+                "use longer windows, or leave those steps out."
+            )
+        self._weights = sums if reduction == "mean" else [1.0] * self.n_windows
+
+    def window(self, theta: np.ndarray, number: int, carried: np.ndarray | None, *, wants_grad: bool = True) -> Window:
+        """Loss and gradient of one window.
+
+        Parameters
+        ----------
+        theta : (P,) array of the objective's dtype
+        number : int in [0, n_windows)
+        carried : (n_sequences, S)
+            What the window before has returned, not written to. Not looked at while windows reach back to the beginning
+            of the sequences, as window 0 does.
+        wants_grad : bool
+            Whether ``evaluation.grad`` is wanted; it is overwritten by the next call.
+
+        Returns
+        -------
+        Window
+        """
+        self._check_theta(theta)
+        span = self._span(number)
+        if span.begin == 0:
+            carried = initial_rows(self.network, theta, self.n_sequences)
+        parameters = self._parameters.set(theta)
+        after = carried.copy()
+
+        def run(share: _Share, slot: np.ndarray) -> float:
+            return share.run(parameters, span, carried, after, slot if wants_grad else None)
+
+        losses = run_all(run, list(zip(self._shares, self._slots, strict=True)), self.n_threads)
+        grad = None
+        if wants_grad:
+            grad = self._slots[0]
+            for slot in self._slots[1:]:
+                grad += slot
+        return Window(Evaluation(sum(losses), self._weights[number], grad), after)
+
+    def value(self, theta: np.ndarray, batch: np.ndarray | None = None) -> Evaluation:
+        """Loss and weight of all windows."""
+        return self._pass(theta, batch, wants_grad=False)
+
+    def value_and_grad(self, theta: np.ndarray, batch: np.ndarray | None = None) -> Evaluation:
+        """Loss, weight and truncated gradient of all windows, summed."""
+        return self._pass(theta, batch, wants_grad=True)
+
+    def _pass(self, theta: np.ndarray, batch: np.ndarray | None, *, wants_grad: bool) -> Evaluation:
+        if batch is not None:
+            raise ValueError(
+                f"batch must be None, all sequences, got {batch!r}; windows follow one another, use window() for one."
+            )
+        loss_sum, grad, carried = 0.0, None, None
+        for number in range(self.n_windows):
+            found = self.window(theta, number, carried, wants_grad=wants_grad)
+            carried = found.carried
+            loss_sum += found.evaluation.loss_sum
+            if wants_grad:
+                grad = found.evaluation.grad.copy() if grad is None else grad + found.evaluation.grad
+        return Evaluation(loss_sum, sum(self._weights), grad)
+
+    def _span(self, number: int) -> Span:
+        end = (number + 1) * self.k1
+        begin, next_begin = max(0, end - self.k2), max(0, end + self.k1 - self.k2)
+        return Span(begin, number * self.k1, end, next_begin - begin)
+
+    def _check_theta(self, theta: np.ndarray) -> None:
+        if not isinstance(theta, np.ndarray) or theta.shape != (self.n_params,) or theta.dtype != self.dtype:
+            came = f"{theta.dtype} of shape {theta.shape}" if isinstance(theta, np.ndarray) else type(theta).__name__
+            raise ValueError(
+                f"theta must be a {np.dtype(self.dtype).name} array of shape ({self.n_params},), got {came}; "
+                "the objective's dtype= decides the precision."
+            )
+
+
+class Span(NamedTuple):
+    """Steps of a window's run."""
+
+    begin: int
+    scored: int  # the first step whose loss counts
+    end: int
+    n_until_next: int  # steps of this run after which the next one begins
+
+
+class _Share:
+    """Sequences that one thread carries through a window, and the memory in which it does."""
+
+    def __init__(self, network: Network, data: Data, dtype: Any, limit: float) -> None:
+        self.network, self.data, self.dtype, self.limit = network, data, dtype, limit
+        self.memory = Memory()
+        self._runs: dict[bytes, Run] = {}
+
+    def weight(self, span: Span) -> float:
+        """Sum of the weights of the rows that count in a window."""
+        first = self.data.rows.first
+        last = first.size - 1
+        here = slice(first[min(span.scored, last)], first[min(span.end, last)])
+        return float(np.sum(self.data.weights[here], dtype=np.float64))
+
+    def run(
+        self,
+        parameters: Parameters,
+        span: Span,
+        carried: np.ndarray,
+        after: np.ndarray,
+        gradient: np.ndarray | None,
+    ) -> float:
+        """Loss of a window; its gradient is written to ``gradient``, the states for the next to rows of ``after``."""
+        if gradient is not None:
+            gradient.fill(0)
+        data, rows = self.data, self.data.rows
+        end = min(span.end, rows.running.size)
+        if span.scored >= end:
+            return 0.0
+        n = int(rows.running[span.begin])
+        here = slice(int(rows.first[span.begin]), int(rows.first[end]))
+        run = self._run_of(np.minimum(rows.lengths[:n], end) - span.begin)
+        x = Input(data.x.array[here]) if data.x.index is None else Input(data.x.array, 0, data.x.index[here])
+        outputs = run.forward(parameters, x, parted(self.network, carried[data.indices[:n]]))
+        weights = data.weights[here]
+        if span.scored > span.begin:
+            weights = weights.copy()
+            weights[: int(rows.first[span.scored]) - here.start] = 0.0
+        targets = data.targets[here] if data.targets.size else data.targets
+        labels = data.labels[here] if data.labels.size else data.labels
+        p = self.memory.lend("predictions", outputs.shape, self.dtype)
+        loss_sum = evaluate(LOSSES[self.network.loss], outputs, targets, labels, weights, p)
+        after[data.indices[:n]] = rows_after(run, span.n_until_next)
+        if gradient is not None:
+            cotangents(p, targets, labels, weights, p)
+            initial = run.backward(parameters, p, gradient, limit=self.limit)
+            if span.begin == 0 and self.network.learn_initial_state:
+                self._add_initial_gradient(initial, gradient)
+        return loss_sum
+
+    def _run_of(self, lengths: np.ndarray) -> Run:
+        key = lengths.tobytes()
+        if key not in self._runs:
+            if len(self._runs) == _RUNS_KEPT:
+                self._runs.clear()
+            self._runs[key] = Run(self.network, Rows(lengths), self.dtype, self.memory)
+        return self._runs[key]
+
+    def _add_initial_gradient(self, initial: States, gradient: np.ndarray) -> None:
+        views = self.network.views(gradient)
+        for part, (dh, dc) in zip(self.network.parts, initial, strict=True):
+            views[f"{part.name}.initial_h"] += dh.sum(axis=0)
+            if part.cell.has_second_state:
+                views[f"{part.name}.initial_c"] += dc.sum(axis=0)
+
+
+def _check(network: Network, k1: Any, k2: Any, reduction: Any, clip_signal: Any) -> None:
+    for name, value, least in (("k1", k1, 1), ("k2", k2, k1)):
+        if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
+            raise ValueError(
+                f"{name} must be an integer >= {least}, got {value!r}; losses of k1 steps are propagated back k2 >= k1."
+            )
+    if reduction not in ("mean", "sum"):
+        raise ValueError(f"reduction must be 'mean' or 'sum', got {reduction!r}; choose one of them.")
+    if not clip_signal > 0:
+        raise ValueError(f"clip_signal must be a number > 0, got {clip_signal!r}; infinity clips nothing.")
+    if network.bidirectional or network.targets != "all":
+        raise NotImplementedError(
+            "truncated back-propagation needs a network in one direction with targets='all', got "
+            f"bidirectional={network.bidirectional} and targets={network.targets!r}; use SequenceObjective."
+        )
