@@ -11,6 +11,9 @@ from cells.mut import MUT1, MUT2, MUT3
 from cells.network import Network
 from cells.objective import SequenceObjective
 from cells.predict import predict, states
+from cells.saving import load
+from cells.stepper import Stepper
+from cells.text import CharRNN
 from cells.train import TrainingResult, train
 from cells.truncated import TruncatedObjective
 
@@ -20,15 +23,18 @@ __all__ = [
     "MUT1",
     "MUT2",
     "MUT3",
+    "CharRNN",
     "Elman",
     "ForgetGate",
     "MultiplicativeLSTM",
     "MultiplicativeRNN",
     "Network",
     "SequenceObjective",
+    "Stepper",
     "TrainingResult",
     "TruncatedObjective",
     "initial_theta",
+    "load",
     "predict",
     "states",
     "train",

@@ -119,7 +119,8 @@ def _forward(weights, tape, now, before, after, n):
         for j in range(0, H, P):
             g = tanh(take(z, t, 0, j, H))
             give(z, t, 0, j, H, g)
-            give(h, new, 0, j, H, fma(take(z, t, 2 * H, j, H), take(h, old, 0, j, H) - g, g))
+            h_old = take(h, old, 0, j, H)
+            give(h, new, 0, j, H, fma(like(g, 1.0) - take(z, t, 2 * H, j, H), g - h_old, h_old))
 
 
 @step(backward_step, Weights)
@@ -179,7 +180,8 @@ def _forward_after(weights, tape, now, before, after, n):
             give(z, t, 0, j, H, g)
             give(z, t, H, j, H, r)
             give(z, t, 2 * H, j, H, u)
-            give(h, new, 0, j, H, fma(u, take(h, old, 0, j, H) - g, g))
+            h_old = take(h, old, 0, j, H)
+            give(h, new, 0, j, H, fma(like(g, 1.0) - u, g - h_old, h_old))
 
 
 @step(backward_step, AfterWeights)

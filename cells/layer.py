@@ -11,7 +11,7 @@ import numpy as np
 from cells.cell import Cell, layout
 from cells.passes import Clamp, Cotangents, Tape, backward, forward, rforward
 from cells.products import Spans, add_diagonal, add_gradients, add_map, fill_planes
-from cells.rows import Rows
+from cells.rows import Rows, spans_within
 from reservoir.tiles import DEPTH, PANEL_PACKS, panels
 from reservoir.vectors import PACK_BYTES, aligned
 
@@ -19,6 +19,8 @@ from reservoir.vectors import PACK_BYTES, aligned
 ROWS_FOR_PANELS = 4
 
 
+# Planes of a block, which are written, read and changed by turns: about half of a second-level cache.
+_BLOCK_BYTES = 2**19
 _NO_INDEX = np.empty(0, np.int64)
 
 
@@ -27,18 +29,17 @@ class Memory:
 
     def __init__(self) -> None:
         self._arrays: dict[str, np.ndarray] = {}  # the memory of each name
-        self._lent: dict[tuple, np.ndarray] = {}  # its views by name, shape and dtype
+        self._lent: dict[str, np.ndarray] = {}  # its latest view
 
     def lend(self, name: str, shape: tuple[int, ...], dtype: Any) -> np.ndarray:
         """Array of this shape with anything in it; the next one of the same name may be the same memory."""
-        lent = self._lent.get((name, shape, dtype))
-        if lent is None:
+        lent = self._lent.get(name)
+        if lent is None or lent.shape != shape or lent.dtype != dtype:
             n = math.prod(shape)
             held = self._arrays.get(name)
             if held is None or held.size < n or held.dtype != dtype:
                 held = self._arrays[name] = aligned((n,), dtype)
-                self._lent = {key: array for key, array in self._lent.items() if key[0] != name}
-            lent = self._lent[name, shape, dtype] = held[:n].reshape(shape)
+            lent = self._lent[name] = held[:n].reshape(shape)
         return lent
 
     def zeros(self, name: str, shape: tuple[int, ...], dtype: Any) -> np.ndarray:
@@ -118,6 +119,31 @@ class Input(NamedTuple):
         return _NO_INDEX if self.index is None else self.index
 
 
+class Block:
+    """A stretch of steps whose planes stay in the cache from where they are made to where they are used.
+
+    Parameters
+    ----------
+    begin, end : int
+        Steps.
+    first, last : int
+        Rows.
+    rows : Rows
+    """
+
+    def __init__(self, begin: int, end: int, first: int, last: int, rows: Rows) -> None:
+        self.begin, self.end = begin, end
+        self.rows = slice(first, last)
+        spans = rows.span_now, rows.span_now, rows.span_after, rows.spans_before, rows.spans_step_before
+        self._spans = Spans(*(spans_within(kind, first, last) for kind in spans))
+
+    def spans(self, x: Input) -> Spans:
+        """Spans of the sources of this block, its own rows counted from 0."""
+        if x.first == 0:
+            return self._spans
+        return self._spans._replace(x=self._spans.x + np.array([x.first, 0, 0]))
+
+
 class Layer:
     """A cell over a batch: holds the tape of its last forward pass.
 
@@ -137,7 +163,10 @@ class Layer:
         self.layout = layout(cell)
         self._input_maps = [map_ for map_ in self.layout.maps if map_.source == "x"]
         self._raw_column = cell.raw_input_column
-        self._spans = Spans(rows.span_now, rows.span_now, rows.span_after, rows.spans_before, rows.spans_step_before)
+        self._blocks = [
+            Block(begin, end, int(rows.first[begin]), int(rows.first[end]), rows)
+            for begin, end in rows.blocks(max(DEPTH, _BLOCK_BYTES // (self.layout.n_columns * np.dtype(dtype).itemsize)))
+        ]
         self._nothing = np.empty((0, 0), dtype)
         self.no_clamp = Clamp(np.empty(0, np.int64), np.empty((rows.n_rows, 0), dtype))
         self.scratch = memory
@@ -164,13 +193,14 @@ class Layer:
 
         ``initial`` are h (B, H) or (H,) and c likewise, or scalars, to start from.
         """
-        z = self.tape.z
-        self._fill(matrices, x, z, with_input=matrices.in_place, with_all=False)
-        if not matrices.in_place:
-            self._add_input(matrices, x, z)
-        self._add_input_itself(x, z)
         self._start(self.tape, initial)
-        forward(weights, self.tape, self.rows.first, clamp)
+        for block in self._blocks:
+            z = self.tape.z[block.rows]
+            self._fill(matrices, x, block, z, with_input=matrices.in_place, with_all=False)
+            if not matrices.in_place:
+                self._add_input(matrices, x, block, z)
+            self._add_input_itself(x, block, z)
+            forward(weights, self.tape, self.rows.first, clamp, block.begin, block.end)
         return self.tape.h
 
     def rforward(
@@ -189,14 +219,16 @@ class Layer:
         initial states.
         """
         r = self._tape("r", self.scratch)
-        self._fill(direction, x, r.z, with_input=direction.in_place, with_all=direction.in_place)
-        if not direction.in_place:
-            self._add_sources(direction, x, r.z)
-        if rx is not None:
-            self._add_input(matrices, rx, r.z)
-            self._add_input_itself(rx, r.z)
         self._start(r, initial)
-        rforward(weights, self.tape, r, self.rows.first, clamp)
+        for block in self._blocks:
+            z = r.z[block.rows]
+            self._fill(direction, x, block, z, with_input=direction.in_place, with_all=direction.in_place)
+            if not direction.in_place:
+                self._add_sources(direction, x, block, z)
+            if rx is not None:
+                self._add_input(matrices, rx, block, z)
+                self._add_input_itself(rx, block, z)
+            rforward(weights, self.tape, r, self.rows.first, clamp, block.begin, block.end)
         return r
 
     def backward(
@@ -206,6 +238,8 @@ class Layer:
         final: Sequence[np.ndarray],
         clamp: Clamp,
         *,
+        gradient: np.ndarray | None = None,
+        x: Input | None = None,
         added: np.ndarray | None = None,
         limit: float = np.inf,
         keeps_tape: bool = False,
@@ -214,6 +248,8 @@ class Layer:
 
         Parameters
         ----------
+        gradient : (P,), optional
+            This cell's part of the gradient, to which sourceᵀ dz of every parameter is added; needs ``x``.
         outputs : (R, H), or of size 0
         final : h (B, H) and c, or scalars
         added : (R, Z), optional
@@ -233,13 +269,21 @@ class Layer:
             self._nothing if added is None else added,
         )
         d.h[:], d.c[:], d.g[:] = *final, 0.0
-        backward(weights, self.tape, d, outputs, self.rows.first, clamp, float(limit))
+        first, limit = self.rows.first, float(limit)
+        for block in reversed(self._blocks):
+            backward(weights, self.tape, d, outputs, first, clamp, limit, block.begin, block.end)
+            if gradient is not None:
+                self._add_gradient(d.z, x, gradient, block)
         return d
 
     def add_gradient(self, dz: np.ndarray, x: Input, gradient: np.ndarray) -> None:
         """Add sourceᵀ dz of every parameter to ``gradient``, this cell's part (P,)."""
-        spans = self._spans_for(x)
-        add_gradients(self.layout.table, x.array, x.numbers, self.tape, spans, dz, gradient, self.panel)
+        for block in reversed(self._blocks):
+            self._add_gradient(dz, x, gradient, block)
+
+    def _add_gradient(self, dz: np.ndarray, x: Input, gradient: np.ndarray, block: Block) -> None:
+        index, spans = x.numbers[block.rows], block.spans(x)
+        add_gradients(self.layout.table, x.array, index, self.tape, spans, dz[block.rows], gradient, self.panel)
 
     @property
     def panel(self) -> np.ndarray:
@@ -256,25 +300,21 @@ class Layer:
             dx += dz[:, self._raw_column : self._raw_column + self.cell.n_in]
         return dx
 
-    def _fill(self, matrices: Matrices, x: Input, z: np.ndarray, *, with_input: bool, with_all: bool) -> None:
-        fill_planes(
-            *(self.layout.table, matrices.theta, x.array, x.numbers, self.tape, self._spans_for(x), z),
-            *(with_input, with_all),
-        )
+    def _fill(
+        self, matrices: Matrices, x: Input, block: Block, z: np.ndarray, *, with_input: bool, with_all: bool
+    ) -> None:
+        index, spans = x.numbers[block.rows], block.spans(x)
+        fill_planes(self.layout.table, matrices.theta, x.array, index, self.tape, spans, z, with_input, with_all)
 
-    def _spans_for(self, x: Input) -> Spans:
-        """Spans of the sources, those of the input among them."""
-        return self._spans if x.first == 0 else self._spans._replace(x=self.rows.span_now + np.array([x.first, 0, 0]))
-
-    def _add_input(self, matrices: Matrices, x: Input, z: np.ndarray) -> None:
+    def _add_input(self, matrices: Matrices, x: Input, block: Block, z: np.ndarray) -> None:
         """Add the input's maps, unless it is an index, whose rows are there already."""
         for map_ in self._input_maps if x.index is None else []:
-            add_map(x.array, 0, self._spans_for(x).x, matrices[map_.name], z, map_.column, map_.width)
+            add_map(x.array, 0, block.spans(x).x, matrices[map_.name], z, map_.column, map_.width)
 
-    def _add_sources(self, direction: Matrices, x: Input, z: np.ndarray) -> None:
+    def _add_sources(self, direction: Matrices, x: Input, block: Block, z: np.ndarray) -> None:
         """Add source V of all maps but biases."""
-        self._add_input(direction, x, z)
-        tape, spans = self.tape, self._spans
+        self._add_input(direction, x, block, z)
+        tape, spans = self.tape, block.spans(x)
         sources = {
             "h": (tape.h, spans.before),
             "c": (tape.c, spans.before),
@@ -291,13 +331,14 @@ class Layer:
             else:
                 add_diagonal(source, map_.source_column, at, direction.view(map_.name), z, map_.column)
 
-    def _add_input_itself(self, x: Input, z: np.ndarray) -> None:
+    def _add_input_itself(self, x: Input, block: Block, z: np.ndarray) -> None:
         """Add the input to the columns of ``z`` that take it without a matrix, if the cell has such."""
         column = self._raw_column
         if column >= 0 and x.index is not None:
-            z[np.arange(x.index.size), column + x.index] += 1.0
+            z[np.arange(len(z)), column + x.index[block.rows]] += 1.0
         elif column >= 0:
-            z[:, column : column + self.cell.n_in] += x.array[x.first : x.first + len(z)]
+            first = x.first + block.rows.start
+            z[:, column : column + self.cell.n_in] += x.array[first : first + len(z)]
 
     def _start(self, tape: Tape, initial: Sequence[np.ndarray]) -> None:
         B = self.rows.n_sequences

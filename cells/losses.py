@@ -6,9 +6,9 @@ o are the outputs before any nonlinearity, p the predictions, y the targets, w t
     logistic    p = logistic(o)  loss = -w sum (y log p + (1 - y) log(1 - p))           H u = w p (1 - p) u
     softmax     p = softmax(o)   loss = -w sum y log p                                  H u = w (p u - p (pᵀ u))
 
-These are matching pairs: the derivative by o is w (p - y) in all three, and H, the second derivative by o, has no negative
-eigenvalue. Logarithms are taken of sums of exponentials, never of p. Targets of softmax may be class numbers
-(*labels*); y in rows that sum to one otherwise.
+These are matching pairs: the derivative by o is w (p - y) in all three, and H, the second derivative by o, has no
+negative eigenvalue. Logarithms are taken of sums of exponentials, never of p. Targets of softmax may be class numbers
+(*labels*); otherwise rows of y sum to one.
 
 References
 ----------
@@ -94,7 +94,7 @@ def evaluate(loss, outputs, targets, labels, weights, p):
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def cotangents(p, targets, labels, weights, d):
-    """``d`` (n, O) becomes w (p - y), and 0 in rows of weight 0; it may be ``p``. Other arguments as :func:`evaluate`."""
+    """``d`` (n, O) becomes w (p - y), and 0 in rows of weight 0; it may be ``p``. Others as in :func:`evaluate`."""
     n, O = p.shape
     for r in range(n):
         w = weights[r]
@@ -112,7 +112,7 @@ def cotangents(p, targets, labels, weights, d):
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def apply_curvature(loss, p, weights, u):
-    """``u`` (n, O) becomes H u."""
+    """``u`` (n, O) becomes H u, and 0 in rows of weight 0; other arguments as in :func:`evaluate`."""
     n, O = u.shape
     P = pack_size(u)
     for r in range(n):
@@ -133,7 +133,16 @@ def apply_curvature(loss, p, weights, u):
 
 
 def predictions(loss: str, outputs: np.ndarray) -> np.ndarray:
-    """p of each row of ``outputs`` (n, O).
+    """p of each row of ``outputs``.
+
+    Parameters
+    ----------
+    loss : "squared", "logistic" or "softmax"
+    outputs : (n, O) float64 or float32
+
+    Returns
+    -------
+    (n, O) array of the same dtype
 
     Examples
     --------
@@ -142,6 +151,9 @@ def predictions(loss: str, outputs: np.ndarray) -> np.ndarray:
     >>> predictions("softmax", np.zeros((1, 4)))
     array([[0.25, 0.25, 0.25, 0.25]])
     """
+    if loss not in LOSSES:
+        raise ValueError(f"loss must be one of {', '.join(LOSSES)}, got {loss!r}; see cells.losses.")
+    outputs = np.require(outputs, requirements="CW")
     p = np.empty_like(outputs)
     weights = np.zeros(len(outputs), outputs.dtype)
     if loss == "softmax":

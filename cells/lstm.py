@@ -170,17 +170,6 @@ def _gate_cotangent(dgate, gate, d, t, row, column, j, H):
     return dz
 
 
-@njit(nogil=True, error_model="numpy")
-def _gate_tangent(peephole, Rc, gate, r, t, column, j, H):
-    """R of a gate, from R of its plane, which gets the peephole's share."""
-    Rz = _peep(take(r.z, t, column, j, H), peephole, Rc, j, H)
-    give(r.z, t, column, j, H, Rz)
-    Rgate = Rz * times_one_minus(gate)
-    if r.e.shape[1] > H:
-        give(r.e, t, H + column, j, H, Rgate)
-    return Rgate
-
-
 @step(forward_step, Weights)
 def _forward(weights, tape, now, before, after, n):
     """z: gates and candidate after their nonlinearity; e: tanh(c), then the gates if the next step reads them."""
@@ -272,6 +261,7 @@ def _backward(weights, tape, d, now, before, after, n):
 @step(rforward_step, Weights)
 def _rforward(weights, tape, r, now, before, after, n):
     z, h, c, e = tape
+    rz, re = r.z, r.e
     H, P = h.shape[1], pack_size(h)
     add_product(r.h, before, 0, weights.recurrent, r.z, now, 0, n, z.shape[1])
     feeds_back = weights.gates.size > 0
@@ -288,12 +278,16 @@ def _rforward(weights, tape, r, now, before, after, n):
             Ri = Rf = like(g, 0.0)
             if weights.i >= 0:
                 i = take(z, t, weights.i, j, H)
-                Ri = _gate_tangent(weights.peephole_i, Rc_old, i, r, t, weights.i, j, H)
+                Ri = _peep(take(rz, t, weights.i, j, H), weights.peephole_i, Rc_old, j, H)
+                give(rz, t, weights.i, j, H, Ri)
+                Ri = Ri * times_one_minus(i)
             if weights.is_coupled:
                 f, Rf = like(g, 1.0) - i, like(g, 0.0) - Ri
             if weights.f >= 0:
                 f = take(z, t, weights.f, j, H)
-                Rf = _gate_tangent(weights.peephole_f, Rc_old, f, r, t, weights.f, j, H)
+                Rf = _peep(take(rz, t, weights.f, j, H), weights.peephole_f, Rc_old, j, H)
+                give(rz, t, weights.f, j, H, Rf)
+                Rf = Rf * times_one_minus(f)
             Rc = fma(f, Rc_old, fma(Rf, c_old, fma(Ri, g, i * Rg)))
             give(r.c, new, 0, j, H, Rc)
             Rs = Rc
@@ -302,6 +296,11 @@ def _rforward(weights, tape, r, now, before, after, n):
             Rh = Rs
             if weights.o >= 0:
                 o = take(z, t, weights.o, j, H)
-                Ro = _gate_tangent(weights.peephole_o, Rc, o, r, t, weights.o, j, H)
+                Ro = _peep(take(rz, t, weights.o, j, H), weights.peephole_o, Rc, j, H)
+                give(rz, t, weights.o, j, H, Ro)
+                Ro = Ro * times_one_minus(o)
                 Rh = fma(Ro, s, o * Rs)
             give(r.h, new, 0, j, H, Rh)
+        if feeds_back:
+            for j in range(e.shape[1] - H):
+                re[t, H + j] = rz[t, j] * (z[t, j] - z[t, j] * z[t, j])

@@ -1,8 +1,8 @@
-"""A recurrent network: layers of cells, in one or both directions, and a linear readout; its parameters in one vector."""
+"""A recurrent network: layers of cells, in one or both directions, and a linear readout; one vector of parameters."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
@@ -83,7 +83,7 @@ class Network:
         learn_initial_state: bool = False,
     ) -> None:
         given = {
-            "layers": (layers,) if isinstance(layers, Cell) else tuple(layers),
+            "layers": tuple(layers) if isinstance(layers, Iterable) else (layers,),
             "n_out": n_out,
             "loss": loss,
             "bidirectional": bool(bidirectional),
@@ -100,9 +100,11 @@ class Network:
         if isinstance(self.n_out, bool) or not isinstance(self.n_out, int | np.integer) or self.n_out < 1:
             raise ValueError(f"n_out must be an integer >= 1, got {self.n_out!r}; it is the number of outputs.")
         if self.loss not in LOSSES:
-            raise ValueError(f"loss must be one of {', '.join(LOSSES)}, got {self.loss!r}.")
+            raise ValueError(f"loss must be one of {', '.join(LOSSES)}, got {self.loss!r}; see cells.losses.")
         if self.targets not in ("all", "last"):
-            raise ValueError(f"targets must be 'all' or 'last', got {self.targets!r}.")
+            raise ValueError(
+                f"targets must be 'all' or 'last', got {self.targets!r}; single steps are chosen by a mask."
+            )
         for below, cell in zip(self.layers, self.layers[1:], strict=False):
             width = below.n_units * self.n_directions
             if cell.n_in != width:
@@ -150,7 +152,10 @@ class Network:
         """
         theta = np.asarray(theta)
         if theta.shape != (self.n_params,):
-            raise ValueError(f"theta must have shape ({self.n_params},) for this network, got {theta.shape}.")
+            raise ValueError(
+                f"theta must have shape ({self.n_params},), the network's n_params, got {theta.shape}; "
+                "one vector holds all parameters."
+            )
         return {name: theta[start:end].reshape(shape) for name, start, end, shape in self._places}
 
     @cached_property

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import queue
+import threading
 import weakref
 from collections import OrderedDict
 from collections.abc import Callable
@@ -10,19 +11,17 @@ from typing import Any, Literal
 
 import numpy as np
 
-from cells.structural import DISTANCES
 from cells.data import SequenceData
-from cells.layer import Memory
+from cells.layer import ROWS_FOR_PANELS, Memory
 from cells.network import Network
 from cells.parameters import Parameters
 from cells.share import Options, Share
+from cells.sharing import cut_into_shares
 from cells.squares import add_squared_gradients
-from optim.problem import Evaluation
+from cells.structural import DISTANCES
+from optim.problem import Evaluation, check_positive
 from optim.threads import n_threads, run_all
 
-# Sequences of a share: enough that a matrix read from the cache meets many rows, few enough that states stay in it.
-MIN_SHARE, MAX_SHARE, MAX_SHARES = 16, 64, 16
-_LARGE_MATRIX = 2**20  # bytes: beyond that a matrix shares the second-level cache with nothing, so more rows must meet it
 _BATCHES_KEPT = 4
 
 
@@ -66,6 +65,11 @@ class SequenceObjective:
     ValueError, TypeError
         If the data do not fit one another or the network, naming what came.
 
+    Notes
+    -----
+    What is returned belongs to the caller. Threads may share an objective and its linearisations: they wait for one
+    another, because every call uses all ``n_jobs`` threads itself.
+
     Examples
     --------
     >>> import numpy as np
@@ -95,18 +99,25 @@ class SequenceObjective:
         dtype: Any = None,
         n_jobs: int | None = None,
     ) -> None:
-        if not clip_signal > 0:
+        if isinstance(clip_signal, str) or not clip_signal > 0:
             raise ValueError(f"clip_signal must be a number > 0, got {clip_signal!r}; infinity clips nothing.")
-        if structural_distance not in DISTANCES:
+        if not isinstance(recompute, bool | np.bool_):
             raise ValueError(
-                f"structural_distance must be one of {', '.join(DISTANCES)}, got {structural_distance!r}."
+                f"recompute must be True or False, got {recompute!r}; True saves memory for long sequences."
             )
+        if structural_distance not in DISTANCES:
+            raise ValueError(f"structural_distance must be one of {', '.join(DISTANCES)}, got {structural_distance!r}.")
         if structural_mean not in ("sum_time", "mean_time"):
             raise ValueError(f"structural_mean must be 'sum_time' or 'mean_time', got {structural_mean!r}.")
         if network.bidirectional and (recompute or clamped is not None):
             raise NotImplementedError(
                 "recompute and clamped need a network in one direction, got bidirectional=True; "
                 "the backward direction begins at the end, so stretches of time cannot follow one another."
+            )
+        if recompute and any(cell.n_fed_back for cell in network.layers):
+            raise NotImplementedError(
+                "recompute needs cells that read h and c alone of the step before, got one that reads its gates too "
+                "(has_full_gate_recurrence); choose recompute=False."
             )
         self.network = network
         self.data = SequenceData(
@@ -117,109 +128,106 @@ class SequenceObjective:
         self.n_sequences = self.data.n_sequences
         self.n_threads = n_threads(n_jobs)
         self._options = Options(
-            self.dtype, float(clip_signal), structural_distance, structural_mean == "mean_time", recompute
+            self.dtype, float(clip_signal), structural_distance, structural_mean == "mean_time", bool(recompute)
         )
         self._memories: queue.SimpleQueue[Memory] = queue.SimpleQueue()  # for passes whose states are soon forgotten
         self._kept_memories: queue.SimpleQueue[Memory] = queue.SimpleQueue()  # for linearisations
         self._parameters: dict[bool, Parameters] = {}
         self._batches: OrderedDict[bytes | None, _Batch] = OrderedDict()
+        self._slots = Memory()
+        self._lock = threading.RLock()
 
     def value(self, theta: np.ndarray, batch: np.ndarray | None = None) -> Evaluation:
         """Loss and weight of the batch, ``batch`` an array of sequence numbers or None for all."""
-        shares, parameters = self._prepare(theta, batch)
+        with self._lock:
+            shares, parameters = self._prepare(theta, batch)
 
-        def run(share: Share) -> float:
-            with _Lent(self._memories) as memory:
-                return share.value(parameters, memory)
+            def run(share: Share) -> float:
+                with _Lent(self._memories) as memory:
+                    return share.value(parameters, memory)
 
-        losses = self._run_all(run, [(share,) for share in shares.shares])
-        return Evaluation(sum(losses), shares.weight)
+            losses = run_all(run, [(share,) for share in shares.shares], self.n_threads)
+            return Evaluation(sum(losses), shares.weight)
 
     def value_and_grad(self, theta: np.ndarray, batch: np.ndarray | None = None) -> Evaluation:
         """Loss, weight and gradient of the batch."""
-        shares, parameters = self._prepare(theta, batch)
-        slots = shares.slots(self.n_params, self.dtype)
+        with self._lock:
+            shares, parameters = self._prepare(theta, batch)
 
-        def run(share: Share, slot: np.ndarray) -> float:
-            slot.fill(0)
-            with _Lent(self._memories) as memory:
-                return share.value_and_grad(parameters, memory, slot)
+            def run(gradient: np.ndarray, share: Share) -> float:
+                with _Lent(self._memories) as memory:
+                    return share.value_and_grad(parameters, memory, gradient)
 
-        losses = self._run_all(run, list(zip(shares.shares, slots, strict=True)))
-        return Evaluation(sum(losses), shares.weight, _sum_of(slots))
+            losses, gradient = self._summed(run, [(share,) for share in shares.shares])
+            return Evaluation(sum(losses), shares.weight, gradient)
 
     def linearize(self, theta: np.ndarray, batch: np.ndarray | None = None) -> SequenceLinearization:
         """The network linearised at ``theta`` on the batch: states are kept, products need no forward pass."""
         self._check_theta(theta)
-        return SequenceLinearization(self, theta, self._batch(batch, keeps=False))
+        with self._lock:
+            return SequenceLinearization(self, theta, self._batch(batch).again())
 
     def _prepare(self, theta: np.ndarray, batch: np.ndarray | None) -> tuple[_Batch, Parameters]:
         self._check_theta(theta)
         shares = self._batch(batch)
-        in_place = shares.n_least < 4
+        in_place = shares.n_least < ROWS_FOR_PANELS
         if in_place not in self._parameters:
             self._parameters[in_place] = Parameters(self.network, shares.n_least)
         return shares, self._parameters[in_place].set(theta, self.n_threads)
 
-    def _check_theta(self, theta: np.ndarray) -> None:
+    def _summed(self, function: Callable[..., Any], arguments: list[tuple]) -> tuple[list, np.ndarray]:
+        """Results of ``function(slot, *args)``, which adds to its slot (P,); and the sum of the slots in their order."""
+        others = self._slots.lend("slots", (len(arguments) - 1, self.n_params), self.dtype)
+        slots = [np.empty(self.n_params, self.dtype), *others]
+
+        def run(slot: np.ndarray, *args: Any) -> Any:
+            slot.fill(0)
+            return function(slot, *args)
+
+        pairs = zip(slots, arguments, strict=True)
+        results = run_all(run, [(slot, *args) for slot, args in pairs], self.n_threads)
+        for slot in others:
+            slots[0] += slot
+        return results, slots[0]
+
+    def _check_theta(self, theta: np.ndarray, name: str = "theta") -> None:
         if not isinstance(theta, np.ndarray) or theta.shape != (self.n_params,) or theta.dtype != self.dtype:
-            came = (
-                f"{theta.dtype} of shape {theta.shape}" if isinstance(theta, np.ndarray) else type(theta).__name__
-            )
+            came = f"{theta.dtype} of shape {theta.shape}" if isinstance(theta, np.ndarray) else type(theta).__name__
             raise ValueError(
-                f"theta must be a {np.dtype(self.dtype).name} array of shape ({self.n_params},), got {came}; "
+                f"{name} must be a {np.dtype(self.dtype).name} array of shape ({self.n_params},), got {came}; "
                 "the objective's dtype= decides the precision."
             )
 
-    def _batch(self, batch: np.ndarray | None, keeps: bool = True) -> _Batch:
+    def _batch(self, batch: np.ndarray | None) -> _Batch:
         """The shares of a batch; those of the last few are kept, because line searches ask for them again."""
         if batch is not None:
             batch = self.data.check_batch(batch)
         key = None if batch is None else batch.tobytes()
-        if keeps and key in self._batches:
+        if key in self._batches:
             self._batches.move_to_end(key)
             return self._batches[key]
-        made = _Batch(self, batch)
-        if keeps:
-            self._batches[key] = made
-            while len(self._batches) > _BATCHES_KEPT:
-                self._batches.popitem(last=False)
+        indices = np.arange(self.n_sequences) if batch is None else batch
+        longest_first = indices[np.argsort(-self.data.lengths[indices], kind="stable")]
+        parts = cut_into_shares(self.network, self.dtype, longest_first, int(self.data.lengths[indices].sum()))
+        made = self._batches[key] = _Batch(
+            [Share(self.network, self.data.share(part), self._options) for part in parts]
+        )
+        while len(self._batches) > _BATCHES_KEPT:
+            self._batches.popitem(last=False)
         return made
-
-    def _run_all(self, function: Callable, arguments: list[tuple]) -> list:
-        return run_all(function, arguments, self.n_threads)
 
 
 class _Batch:
-    """Shares of a batch, and the memory of their gradients."""
+    """Shares of a batch."""
 
-    def __init__(self, objective: SequenceObjective, batch: np.ndarray | None) -> None:
-        data, network = objective.data, objective.network
-        indices = data.by_length if batch is None else batch[np.argsort(-data.lengths[batch], kind="stable")]
-        B = indices.size
-        largest = max(cell.n_units * cell.n_columns for cell in network.layers) * np.dtype(objective.dtype).itemsize
-        least = MIN_SHARE * (2 if largest > _LARGE_MATRIX else 1)
-        size = int(np.clip(-(-B // MAX_SHARES), least, MAX_SHARE))
-        n_shares = max(1, -(-B // size))
-        parts = np.array_split(indices, n_shares)
-        self.n_least = min(part.size for part in parts)
-        self.shares = [Share(network, data.share(part), objective._options) for part in parts]
-        self.weight = float(sum(float(np.sum(share.data.weights, dtype=np.float64)) for share in self.shares))
-        self._slots: np.ndarray | None = None
+    def __init__(self, shares: list[Share]) -> None:
+        self.shares = shares
+        self.n_least = min(share.data.rows.n_sequences for share in shares)
+        self.weight = sum(float(np.sum(share.data.weights, dtype=np.float64)) for share in shares)
 
-    def slots(self, n_params: int, dtype: Any) -> np.ndarray:
-        """(n_shares, P): a gradient for each share."""
-        if self._slots is None:
-            self._slots = np.empty((len(self.shares), n_params), dtype)
-        return self._slots
-
-
-def _sum_of(slots: np.ndarray) -> np.ndarray:
-    """Sum of the rows, in their order."""
-    total = slots[0]
-    for slot in slots[1:]:
-        total += slot
-    return total
+    def again(self) -> _Batch:
+        """The same data, with nothing of any pass."""
+        return _Batch([Share(share.network, share.data, share.options) for share in self.shares])
 
 
 class SequenceLinearization:
@@ -241,40 +249,50 @@ class SequenceLinearization:
         self._memories = [_taken(objective._kept_memories) for _ in batch.shares]
         weakref.finalize(self, _give_back, objective._kept_memories, self._memories)
         pairs = list(zip(batch.shares, self._memories, strict=True))
-        losses = objective._run_all(lambda share, memory: share.linearize(self._parameters, memory), pairs)
+        losses = run_all(lambda share, memory: share.linearize(self._parameters, memory), pairs, objective.n_threads)
         self.loss_sum = sum(losses)
 
     def gauss_newton(self, v: np.ndarray, *, structural: float = 0.0) -> np.ndarray:
-        """Σ Jᵀ H_ℓ J v + structural Σ J_aᵀ D'' J_a v, a (P,) array that the next call overwrites.
+        """Σ Jᵀ H_ℓ J v + structural Σ J_aᵀ D'' J_a v.
 
         Parameters
         ----------
         v : (P,) array of the objective's dtype
         structural : float >= 0
             λμ: the weight of structural damping.
+
+        Returns
+        -------
+        (P,) array
         """
         objective = self._objective
-        objective._check_theta(v)
-        self._direction.set(v, objective.n_threads)
-        slots = self._batch.slots(objective.n_params, objective.dtype)
+        objective._check_theta(v, "v")
+        check_positive("structural", structural, or_zero=True)
 
-        def run(share: Share, memory: Memory, slot: np.ndarray) -> None:
-            slot.fill(0)
+        def run(product: np.ndarray, share: Share, memory: Memory) -> None:
             with _Lent(objective._memories) as scratch:
-                share.gauss_newton(self._parameters, self._direction, memory, scratch, float(structural), slot)
+                share.gauss_newton(self._parameters, self._direction, memory, scratch, float(structural), product)
 
-        objective._run_all(run, list(zip(self._batch.shares, self._memories, slots, strict=True)))
-        return _sum_of(slots)
+        pairs = list(zip(self._batch.shares, self._memories, strict=True))
+        with objective._lock:
+            self._direction.set(v, objective.n_threads)
+            return objective._summed(run, pairs)[1]
 
     def squared_gradients(self) -> np.ndarray:
         """(P,) sum over the sequences of the squares of each one's gradient, exact under weight sharing."""
         objective = self._objective
         if objective._options.recomputes:
-            raise NotImplementedError("squared_gradients needs the states of all steps, got recompute=True.")
-        squares = np.zeros((len(self._batch.shares), objective.n_params), objective.dtype)
-        arguments = list(zip(self._batch.shares, self._memories, squares, strict=True))
-        objective._run_all(lambda *args: add_squared_gradients(self._parameters, *args), arguments)
-        return _sum_of(squares)
+            raise NotImplementedError(
+                "squared_gradients needs the states of all steps, got an objective with recompute=True; "
+                "make one without it."
+            )
+
+        def run(squares: np.ndarray, share: Share, memory: Memory) -> None:
+            add_squared_gradients(self._parameters, share, memory, squares)
+
+        pairs = list(zip(self._batch.shares, self._memories, strict=True))
+        with objective._lock:
+            return objective._summed(run, pairs)[1]
 
 
 class _Lent:

@@ -43,13 +43,14 @@ class Parameters:
             if (is_direction and not is_back)
             or (not is_direction and map_.source == "x" and (part.layer > 0 or not is_back))
         ]
-        self._theta: np.ndarray | None = None
+        self._is_built = False
 
     def set(self, theta: np.ndarray, n_threads: int = 1) -> Parameters:
         """Read everything anew from ``theta`` (P,), which is copied."""
-        if self._theta is None:
-            self._theta = theta.copy()
+        if not self._is_built:
+            self._theta = np.array(theta)
             self._build()
+            self._is_built = True
         else:
             np.copyto(self._theta, theta)
             copies = self._copies
@@ -61,9 +62,7 @@ class Parameters:
         for part, matrices in zip(self.parts, self.matrices, strict=True):
             matrices.set(self._theta[part.parameters])
         views = self.network.views(self._theta)
-        self.initial = [
-            tuple(views.get(name, 0.0) for name in names) if names else (0.0, 0.0) for names in self._names
-        ]
+        self.initial = [tuple(views.get(name, 0.0) for name in names) if names else (0.0, 0.0) for names in self._names]
         weights = views["readout.weights"]
         self.readout_bias = views["readout.bias"]
         self.readout = panels(weights, in_place=self.in_place)

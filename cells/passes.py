@@ -111,41 +111,57 @@ def _rforward_step(weights, tape, r, now, before, after, n):
     return STEPS.get((rforward_step, getattr(weights, "instance_class", None)))
 
 
-def forward(weights: Any, tape: Tape, first: np.ndarray, clamp: Clamp) -> None:
-    """Run the cell over all steps.
+def forward(
+    weights: Any, tape: Tape, first: np.ndarray, clamp: Clamp, begin: int = 0, end: int | None = None
+) -> None:
+    """Run the cell over the steps from ``begin`` to ``end``, all by default.
 
     ``tape.z`` holds, in, the input's share of the planes; out, what the cell keeps there. Rows 0 .. B - 1 of
     ``tape.h`` and ``tape.c`` are the initial states, in; all other rows, and ``tape.e``, are written.
     """
-    _compiled_for(weights, _forward)(weights, tape, first, clamp)
+    _compiled_for(weights, _forward)(weights, tape, first, clamp, begin, _end(first, end))
 
 
 def backward(
-    weights: Any, tape: Tape, d: Cotangents, outputs: np.ndarray, first: np.ndarray, clamp: Clamp, limit: float
+    weights: Any,
+    tape: Tape,
+    d: Cotangents,
+    outputs: np.ndarray,
+    first: np.ndarray,
+    clamp: Clamp,
+    limit: float,
+    begin: int = 0,
+    end: int | None = None,
 ) -> None:
-    """Back-propagate through all steps.
+    """Back-propagate through the steps from ``end`` to ``begin``, all by default.
 
     ``outputs`` (R, H) are the derivatives by the outputs, or of size 0; ``d`` as its fields say. The derivative by a
     state, when it is complete, is cut to +-``limit`` in each unit; ``limit`` is infinite where nothing is cut.
     """
-    _compiled_for(weights, _backward)(weights, tape, d, outputs, first, clamp, limit)
+    _compiled_for(weights, _backward)(weights, tape, d, outputs, first, clamp, limit, begin, _end(first, end))
 
 
-def rforward(weights: Any, tape: Tape, r: Tape, first: np.ndarray, clamp: Clamp) -> None:
-    """Carry the directional derivative of the states through all steps.
+def rforward(
+    weights: Any, tape: Tape, r: Tape, first: np.ndarray, clamp: Clamp, begin: int = 0, end: int | None = None
+) -> None:
+    """Carry the directional derivative of the states through the steps from ``begin`` to ``end``, all by default.
 
     ``r.z`` holds, in, what the direction adds to the planes; out, the directional derivative of the planes before
     their nonlinearity. Rows 0 .. B - 1 of ``r.h`` and ``r.c`` are those of the initial states, in.
     """
-    _compiled_for(weights, _rforward)(weights, tape, r, first, clamp)
+    _compiled_for(weights, _rforward)(weights, tape, r, first, clamp, begin, _end(first, end))
+
+
+def _end(first: np.ndarray, end: int | None) -> int:
+    return first.size - 1 if end is None else end
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _forward(weights, tape, first, clamp):
+def _forward(weights, tape, first, clamp, begin, end):
     """:func:`forward`."""
     B = tape.h.shape[0] - tape.z.shape[0]
-    before = 0
-    for t in range(first.size - 1):
+    before = B + first[begin - 1] if begin > 0 else 0
+    for t in range(begin, end):
         now = first[t]
         n, after = first[t + 1] - now, B + now
         forward_step(weights, tape, now, before, after, n)
@@ -156,11 +172,11 @@ def _forward(weights, tape, first, clamp):
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _backward(weights, tape, d, outputs, first, clamp, limit):
+def _backward(weights, tape, d, outputs, first, clamp, limit, begin, end):
     """:func:`backward`."""
     B, H = d.h.shape
     P = pack_size(d.h)
-    for t in range(first.size - 2, -1, -1):
+    for t in range(end - 1, begin - 1, -1):
         now = first[t]
         n, after = first[t + 1] - now, B + now
         before = B + first[t - 1] if t > 0 else 0
@@ -182,11 +198,11 @@ def _backward(weights, tape, d, outputs, first, clamp, limit):
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _rforward(weights, tape, r, first, clamp):
+def _rforward(weights, tape, r, first, clamp, begin, end):
     """:func:`rforward`."""
     B = tape.h.shape[0] - tape.z.shape[0]
-    before = 0
-    for t in range(first.size - 1):
+    before = B + first[begin - 1] if begin > 0 else 0
+    for t in range(begin, end):
         now = first[t]
         n, after = first[t + 1] - now, B + now
         rforward_step(weights, tape, r, now, before, after, n)

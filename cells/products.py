@@ -99,11 +99,12 @@ def add_diagonal_gradient(source, source_column, spans, dz, column, gradient, st
 def add_bias_gradient(dz, column, width, gradient, start):
     """``gradient[start : start + width] +=`` the sum of the rows of ``dz[:, column :]``."""
     P = pack_size(dz)
-    for j in range(0, width, P):
-        total = load_some(gradient, ONE_PACK, start + j, width - j)
-        for r in range(dz.shape[0]):
-            total = total + load_some(dz, ONE_PACK, r * dz.shape[1] + column + j, width - j)
-        store_some(gradient, start + j, total, width - j)
+    for first in range(0, dz.shape[0], 8):  # few rows at a time: they are read from the nearest cache but once
+        for j in range(0, width, P):
+            total = load_some(gradient, ONE_PACK, start + j, width - j)
+            for r in range(first, min(first + 8, dz.shape[0])):
+                total = total + load_some(dz, ONE_PACK, r * dz.shape[1] + column + j, width - j)
+            store_some(gradient, start + j, total, width - j)
 
 
 # ------------------------------------------------------------------------------------------------ all maps of a cell
@@ -148,11 +149,15 @@ def fill_planes(maps, theta, x, index, tape, spans, z, with_input, with_all):
     ``with_all`` adds those of all sources likewise.
     """
     begin_planes(z)
+    for m in range(maps.shape[0]):  # biases first, here and where panels are read: the same sums, the same bits
+        form, _, _, _, column, width, start = maps[m]
+        if form == _BIAS:
+            add_bias(theta[start : start + width], z, column)
     for m in range(maps.shape[0]):
         form, source, source_column, K, column, width, start = maps[m]
         if form == _BIAS:
-            add_bias(theta[start : start + width], z, column)
-        elif source == _INPUT and index.size > 0:
+            continue
+        if source == _INPUT and index.size > 0:
             add_chosen_rows(index, theta[start : start + K * width].reshape((K, width)), z, column)
         elif with_all or (with_input and source == _INPUT):
             array, at = _source(source, x, tape, spans)

@@ -66,6 +66,23 @@ class Rows:
         """(R,) the row of the same sequence as far from its end as this one is from its beginning."""
         return self.first[self.lengths[self.sequence] - 1 - self.step] + self.sequence
 
+    def blocks(self, n_rows: int) -> list[tuple[int, int]]:
+        """Stretches of steps (begin, end) of at least ``n_rows`` rows each, the last one excepted.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from cells.rows import Rows
+        >>> Rows(np.array([5, 5])).blocks(4)
+        [(0, 2), (2, 4), (4, 5)]
+        """
+        begin, T, blocks = 0, self.running.size, []
+        while begin < T:
+            end = int(np.searchsorted(self.first, self.first[begin] + n_rows))
+            blocks.append((begin, min(end, T)))
+            begin = end
+        return blocks
+
     # Spans, (n_spans, 3): first row of the source, first row of z, number of rows.
 
     @cached_property
@@ -93,3 +110,11 @@ class Rows:
         spans = self.spans_before - [self.n_sequences, 0, 0]
         spans[0, :] += [self.n_sequences, self.n_sequences, -self.n_sequences]
         return spans
+
+
+def spans_within(spans: np.ndarray, begin: int, end: int) -> np.ndarray:
+    """The part of ``spans`` that belongs to rows ``begin`` to ``end`` of z, those rows counted from ``begin``."""
+    low = np.maximum(spans[:, 1], begin)
+    high = np.minimum(spans[:, 1] + spans[:, 2], end)
+    inside = high > low
+    return np.column_stack([spans[:, 0] + low - spans[:, 1], low - begin, high - low])[inside]

@@ -100,7 +100,7 @@ class Run:
             Whether further passes will read the tape.
         """
         dfeatures = self._read_out_backward(parameters, doutputs, gradient)
-        R, B, m = self.rows.n_rows, self.rows.n_sequences, self.n_continuing
+        B, m = self.rows.n_sequences, self.n_continuing
         nothing = np.empty((0, 0), self.dtype)
         from_above: np.ndarray | None = dfeatures if self.network.targets == "all" else None
         initial: States = [(0.0, 0.0)] * len(self.parts)
@@ -125,19 +125,19 @@ class Run:
                     dh[m:] += dfeatures[:, place * H : (place + 1) * H]
                 d = run.backward(
                     *(parameters.weights[k], douts, (dh, dc), self._clamp(k)),
+                    gradient=gradient[part.parameters],
+                    x=self.inputs[k],
                     added=None if added is None else added(k),
                     limit=limit,
                     keeps_tape=keeps_tape,
                 )
                 self.planes[k] = d.z
-                run.add_gradient(d.z, self.inputs[k], gradient[part.parameters])
                 initial[k] = (d.h, d.c)
                 if layer > 0:
                     dx = run.input_cotangent(parameters.matrices[k], d.z)
                     dx = dx[self.rows.reversed] if part.is_reversed else dx
                     dbelow = dx if dbelow is None else dbelow + dx
             from_above = dbelow
-        assert R == self.rows.n_rows
         return initial
 
     def rforward(self, parameters: Parameters, direction: Parameters, initial: States) -> tuple[np.ndarray, list[Tape]]:

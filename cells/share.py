@@ -1,8 +1,8 @@
 """A share of a batch: the sequences that one thread carries through the network, whole or in stretches of time.
 
-Kept whole, a share's tape grows with T. In k stretches only the states between them are kept and each stretch runs again
-when its turn comes on the way back: memory T / k + k, least at k = √T, for one more forward pass (and, in a Gauss-Newton
-product, one more R-forward pass).
+Kept whole, a share's tape grows with T. In k stretches only the states between them are kept and each stretch runs
+again when its turn comes on the way back: memory T / k + k, least at k = √T, for one more forward pass (and, in a
+Gauss-Newton product, one more R-forward pass).
 
 References
 ----------
@@ -12,11 +12,11 @@ Martens & Sutskever (2012), Training deep and recurrent networks with Hessian-fr
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
-from cells.structural import damp
 from cells.layer import Input, Memory
 from cells.losses import LOSSES, apply_curvature, cotangents, evaluate
 from cells.network import Network
@@ -24,6 +24,7 @@ from cells.parameters import Parameters
 from cells.passes import Clamp
 from cells.rows import Rows
 from cells.run import Run, States
+from cells.structural import damp
 
 
 @dataclass(frozen=True)
@@ -70,7 +71,7 @@ class Share:
         T = data.rows.running.size
         n_stretches = int(np.ceil(np.sqrt(T))) if options.recomputes else 1
         cuts = np.linspace(0, T, n_stretches + 1).round().astype(int)
-        self.stretches = [(int(a), int(b)) for a, b in zip(cuts[:-1], cuts[1:], strict=True) if b > a]
+        self.stretches = [(int(a), int(b)) for a, b in pairwise(cuts) if b > a]
 
     # ------------------------------------------------------------------------------------------------ passes
 
@@ -127,7 +128,7 @@ class Share:
         self._add_initial_gradient(later, product)
 
     def planes_cotangents(self, parameters: Parameters, memory: Memory, gradient: np.ndarray) -> tuple[Run, States]:
-        """Back-propagate the loss and keep the tape; the run, with its ``planes``, and the initial states' cotangents."""
+        """Back-propagate the loss, keep the tape; the run, with its ``planes``, and the initial states' cotangents."""
         run = self._again(parameters, memory, 0)
         targets, labels, weights = self._answers(0)
         d = memory.lend("doutputs", self.predictions.shape, self.options.dtype)

@@ -14,9 +14,11 @@ from cells.network import Network
 MIN_SHARE, MAX_SHARE, MAX_SHARES = 16, 64, 16
 LARGE_MATRIX = 2**20  # bytes: beyond that a matrix shares the second-level cache with nothing, so more rows must meet it
 
+WORTH_A_THREAD = 10**7  # rows times parameters: half a millisecond, many times what it takes to wake a thread
 
-def cut_into_shares(network: Network, dtype: Any, longest_first: np.ndarray) -> list[np.ndarray]:
-    """Parts of about equal size of the sequences ``longest_first``.
+
+def cut_into_shares(network: Network, dtype: Any, longest_first: np.ndarray, n_rows: int) -> list[np.ndarray]:
+    """Parts of about equal size of the sequences ``longest_first``, which have ``n_rows`` steps in all.
 
     Examples
     --------
@@ -24,14 +26,15 @@ def cut_into_shares(network: Network, dtype: Any, longest_first: np.ndarray) -> 
     >>> from cells import LSTM, Network
     >>> from cells.sharing import cut_into_shares
     >>> network = Network(LSTM(3, 10), n_out=2)
-    >>> [part.size for part in cut_into_shares(network, np.float64, np.arange(40))]
+    >>> [part.size for part in cut_into_shares(network, np.float64, np.arange(40), n_rows=40_000)]
     [14, 13, 13]
     """
     B = longest_first.size
     largest = max(cell.n_units * cell.n_columns for cell in network.layers) * np.dtype(dtype).itemsize
     least = MIN_SHARE * (2 if largest > LARGE_MATRIX else 1)
     size = int(np.clip(-(-B // MAX_SHARES), least, MAX_SHARE))
-    return np.array_split(longest_first, max(1, -(-B // size)))
+    n_shares = min(-(-B // size), n_rows * network.n_params // WORTH_A_THREAD)
+    return np.array_split(longest_first, max(1, n_shares))
 
 
 class MemoryPool:

@@ -1,8 +1,12 @@
 """Squared gradients of single sequences, which the preconditioner of Martens (2010) is made from.
 
-A sequence's gradient sums over its steps before it is squared, because its steps share the weights: squares of the steps'
-gradients would be something else. One backward pass gives the cotangents of all planes; the products with the
+A sequence's gradient sums over its steps before it is squared, because its steps share the weights: squares of the
+steps' gradients would be something else. One backward pass gives the cotangents of all planes; the products with the
 sources are then made for each sequence apart.
+
+References
+----------
+Martens (2010), Deep learning via Hessian-free optimization, section 4.7.
 """
 
 from __future__ import annotations

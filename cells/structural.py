@@ -1,8 +1,9 @@
 """Structural damping: the curvature of a distance between a network's planes before and after a step.
 
-With S(θ) = sum over rows and planes of a distance D between the values at θ and those at θ_n, the Gauss-Newton matrix of S
-at θ_n is J_aᵀ diag(D'') J_a, a the planes before their nonlinearity. Its product needs one line: D'' R a is added to the
-cotangents of the planes, which are then back-propagated like all others. S and its gradient vanish at θ_n.
+With S(θ) = sum over rows and planes of a distance D between the values at θ and those at θ_n, the Gauss-Newton matrix
+of S at θ_n is J_aᵀ diag(D'') J_a, a the planes before their nonlinearity. Its product needs one line: D'' R a is added
+to the cotangents of the planes, which are then back-propagated like all others. S and its gradient vanish at θ_n: only
+curvature is added.
 
 The curvature D'' by a, for a plane with value s = φ(a):
 
@@ -14,8 +15,8 @@ The curvature D'' by a, for a plane with value s = φ(a):
 
 References
 ----------
-Martens & Sutskever (2011), Learning recurrent neural networks with Hessian-free optimization, section 3. Sutskever (2013),
-thesis, section 4.2.3, for the matching constant 1 - s².
+Martens & Sutskever (2011), Learning recurrent neural networks with Hessian-free optimization, section 3. Sutskever
+(2013), Training recurrent neural networks (thesis), section 4.2.3, for the matching constant 1 - s².
 """
 
 from __future__ import annotations

@@ -8,6 +8,7 @@ a file that can be read, and a resumed run is, bit for bit, the run that was nev
 
 from __future__ import annotations
 
+import copy
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields, replace
@@ -60,6 +61,7 @@ def train(
     patience: int | None = None,
     min_improvement: float = 0.0,
     callback: Callable[[Progress], Any] | None = None,
+    state: TrainingState | None = None,
     checkpoint: str | os.PathLike | None = None,
     checkpoint_every: int | None = None,
     resume: bool = False,
@@ -99,6 +101,9 @@ def train(
     callback : callable, optional
         ``callback(progress)`` after every step, see :func:`optim.minimize`; where the validation set was just looked
         at, ``progress.row["validation"]`` is what was found.
+    state : TrainingState, optional
+        ``state`` of an earlier result: the method goes on with its running means and its schedules. Steps and looks are
+        counted anew.
     checkpoint, resume, rng, verbose : see :func:`optim.minimize`
     checkpoint_every : int >= 1, optional
         Steps between checkpoints; by default one epoch.
@@ -129,7 +134,7 @@ def train(
     check_positive("min_improvement", min_improvement, or_zero=True)
     if patience is not None and validation is None:
         raise ValueError(f"patience needs validation, got None with patience={patience}; give an objective to look at.")
-    trainer = _Trainer(method, validation, int(every), patience, float(min_improvement))
+    trainer = _Trainer(method, validation, int(every), patience, float(min_improvement), state)
     budget = _n_steps(max_epochs, max_iterations, n_batches)
 
     def after_step(progress: Progress) -> bool:
@@ -211,6 +216,7 @@ class _Trainer:
     every: int
     patience: int | None
     min_improvement: float
+    before: TrainingState | None
 
     state_type = TrainingState
 
@@ -219,6 +225,9 @@ class _Trainer:
         return getattr(self.method, "needs_linearize", False)
 
     def init(self, theta: np.ndarray) -> TrainingState:
+        if self.before is not None:
+            self._inner(self.before)
+            return TrainingState(self.before.kind, copy.deepcopy(self.before.method))
         return TrainingState(type(self.method).__name__, vars(self.method.init(theta)))
 
     def step(
@@ -245,8 +254,8 @@ class _Trainer:
         """The method's own state: an object whose attributes are the entries of ``state.method``."""
         if state.kind != type(self.method).__name__:
             raise ValueError(
-                f"checkpoint must be of a training by {type(self.method).__name__}, got one by {state.kind}; give its "
-                "own checkpoint, or resume=False."
+                f"a state to go on from must be of a training by {type(self.method).__name__}, got one by "
+                f"{state.kind}; give its own, or begin anew."
             )
         inner = object.__new__(self.method.state_type)
         inner.__dict__ = state.method

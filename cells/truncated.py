@@ -18,7 +18,7 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
-from cells.carried import initial_rows, parted, rows_after
+from cells.carried import check_rows, initial_rows, parted, rows_after
 from cells.data import SequenceData
 from cells.layer import Input, Memory
 from cells.losses import LOSSES, cotangents, evaluate
@@ -61,6 +61,8 @@ class TruncatedObjective:
         Whether the weight of a window is the number of its rows, or 1, which makes its loss and gradient sums.
     clip_signal : float > 0
         Bound on the back-propagated signal, by unit and step.
+    initial_state : (S,) or (n_sequences, S), optional
+        States before the first step, as an earlier pass has left them; by default those learnt, or 0.
 
     Attributes
     ----------
@@ -89,6 +91,7 @@ class TruncatedObjective:
         mask: Any = None,
         reduction: Literal["mean", "sum"] = "mean",
         clip_signal: float = np.inf,
+        initial_state: Any = None,
         dtype: Any = None,
         n_jobs: int | None = None,
     ) -> None:
@@ -99,8 +102,11 @@ class TruncatedObjective:
         self.dtype, self.n_params, self.n_sequences = self.data.dtype, network.n_params, self.data.n_sequences
         self.n_windows = -(-int(self.data.lengths.max()) // self.k1)
         self.n_threads = n_threads(n_jobs)
-        parts = cut_into_shares(network, self.dtype, self.data.by_length)
-        self._shares = [_Share(network, self.data.share(part), self.dtype, float(clip_signal)) for part in parts]
+        self._initial = None
+        if initial_state is not None:
+            self._initial = check_rows(network, initial_state, self.n_sequences, self.dtype)
+        parts = cut_into_shares(network, self.dtype, self.data.by_length, self.n_sequences * self.k2)
+        self._shares = [_Share(network, self.data.share(part), self.dtype, float(clip_signal), initial_state is None) for part in parts]
         self._parameters = Parameters(network, min(part.size for part in parts))
         self._slots = np.empty((len(parts), self.n_params), self.dtype)
         sums = [sum(share.weight(self._span(w)) for share in self._shares) for w in range(self.n_windows)]
@@ -131,7 +137,7 @@ class TruncatedObjective:
         self._check_theta(theta)
         span = self._span(number)
         if span.begin == 0:
-            carried = initial_rows(self.network, theta, self.n_sequences)
+            carried = initial_rows(self.network, theta, self.n_sequences) if self._initial is None else self._initial
         parameters = self._parameters.set(theta)
         after = carried.copy()
 
@@ -169,8 +175,9 @@ class TruncatedObjective:
         return Evaluation(loss_sum, sum(self._weights), grad)
 
     def _span(self, number: int) -> Span:
-        end = (number + 1) * self.k1
-        begin, next_begin = max(0, end - self.k2), max(0, end + self.k1 - self.k2)
+        T = int(self.data.lengths.max())
+        end, next_end = min((number + 1) * self.k1, T), min((number + 2) * self.k1, T)
+        begin, next_begin = max(0, end - self.k2), max(0, next_end - self.k2)
         return Span(begin, number * self.k1, end, next_begin - begin)
 
     def _check_theta(self, theta: np.ndarray) -> None:
@@ -194,8 +201,9 @@ class Span(NamedTuple):
 class _Share:
     """Sequences that one thread carries through a window, and the memory in which it does."""
 
-    def __init__(self, network: Network, data: Data, dtype: Any, limit: float) -> None:
+    def __init__(self, network: Network, data: Data, dtype: Any, limit: float, starts_as_learnt: bool) -> None:
         self.network, self.data, self.dtype, self.limit = network, data, dtype, limit
+        self.learns_start = network.learn_initial_state and starts_as_learnt
         self.memory = Memory()
         self._runs: dict[bytes, Run] = {}
 
@@ -238,7 +246,7 @@ class _Share:
         if gradient is not None:
             cotangents(p, targets, labels, weights, p)
             initial = run.backward(parameters, p, gradient, limit=self.limit)
-            if span.begin == 0 and self.network.learn_initial_state:
+            if span.begin == 0 and self.learns_start:
                 self._add_initial_gradient(initial, gradient)
         return loss_sum
 

@@ -1,6 +1,6 @@
 """Contracts: lists of objects, and the decorator that runs a check on every one of them.
 
-A new estimator, topology or kernel is tested by being in its list. A check is an ordinary test whose first
+A new estimator, topology, cell or kernel is tested by being in its list. A check is an ordinary test whose first
 parameter is the object::
 
     @every(TOPOLOGIES)
@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from cells import GRU, LSTM, MUT1, MUT2, MUT3, Elman, ForgetGate, MultiplicativeLSTM, MultiplicativeRNN
 from conftest import package_folders
 from reservoir import ESNClassifier, ESNForecaster, ESNRegressor, ReservoirTransformer, topology
 
@@ -95,6 +96,60 @@ REGRESSORS = {name: contract for name, contract in ESTIMATORS.items() if contrac
 # ------------------------------------------------------------------------------------------------- topologies
 
 TOPOLOGIES = dict(topology.NAMES)
+
+
+# ------------------------------------------------------------------------------------------------------ cells
+
+
+def square(cell: Callable[..., Any]) -> Callable[..., Any]:
+    """The cell with as many inputs as units."""
+    return lambda n_in, n_units: cell(n_units, n_units)
+
+
+PEEPHOLES = partial(LSTM, has_peepholes=True)
+
+# What makes a cell of n_in inputs and n_units units. The LSTM's names are those of the search space odyssey.
+CELLS = {
+    "elman-tanh": Elman,
+    "elman-relu": partial(Elman, activation="relu"),
+    "elman-logistic": partial(Elman, activation="logistic"),
+    "elman-identity": partial(Elman, activation="identity"),
+    "elman-tanh-first": partial(Elman, activates_first=True),
+    "elman-relu-first": partial(Elman, activation="relu", activates_first=True),
+    "elman-logistic-first": partial(Elman, activation="logistic", activates_first=True),
+    "elman-identity-first": partial(Elman, activation="identity", activates_first=True),
+    "forget-gate": ForgetGate,
+    "lstm-np": LSTM,
+    "lstm-vanilla": PEEPHOLES,
+    "lstm-nig": partial(PEEPHOLES, has_input_gate=False),
+    "lstm-nfg": partial(PEEPHOLES, has_forget_gate=False),
+    "lstm-nog": partial(PEEPHOLES, has_output_gate=False),
+    "lstm-niaf": partial(PEEPHOLES, has_input_activation=False),
+    "lstm-noaf": partial(PEEPHOLES, has_output_activation=False),
+    "lstm-cifg": partial(PEEPHOLES, is_coupled=True),
+    "lstm-fgr": partial(PEEPHOLES, has_full_gate_recurrence=True),
+    "lstm-cifg-fgr": partial(PEEPHOLES, is_coupled=True, has_full_gate_recurrence=True),
+    "lstm-1997": partial(LSTM, has_forget_gate=False),
+    "lstm-no-gates": partial(LSTM, has_input_gate=False, has_forget_gate=False, has_output_gate=False),
+    "gru": GRU,
+    "gru-reset-after": partial(GRU, reset_after=True),
+    "mut1": partial(MUT1, project_input=True),
+    "mut1-unprojected": square(MUT1),
+    "mut2": partial(MUT2, project_input=True),
+    "mut2-unprojected": square(MUT2),
+    "mut3": MUT3,
+    "multiplicative-rnn": MultiplicativeRNN,
+    "multiplicative-rnn-few-factors": partial(MultiplicativeRNN, n_factors=2),
+    "multiplicative-lstm": MultiplicativeLSTM,
+}
+# One entry of each set of step functions that differ by more than an activation.
+ONE_OF_EACH = {
+    name: CELLS[name]
+    for name in (
+        *("elman-tanh", "elman-tanh-first", "forget-gate", "lstm-fgr", "gru", "gru-reset-after", "mut1", "mut3"),
+        *("multiplicative-rnn", "multiplicative-lstm"),
+    )
+}
 
 
 # ---------------------------------------------------------------------------------------------------- kernels

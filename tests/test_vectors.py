@@ -22,6 +22,7 @@ from reservoir.vectors import (
     is_double,
     like,
     load,
+    load_some,
     magnitude,
     pack_size,
     pad,
@@ -30,6 +31,7 @@ from reservoir.vectors import (
     put,
     spread,
     store,
+    store_some,
     times_or_zero,
     total,
     where_negative,
@@ -217,6 +219,43 @@ def test_power_of_two_holds_over_the_range_of_exponents(dtype):
     assert_array_equal(power_of_two(t), np.ldexp(dtype(1), exponents))
 
 
+@njit(cache=True)
+def copy_some(packs, a, start, b, end, count):
+    """``count`` elements of ``a`` from ``start`` on to ``end`` on in ``b``; returns the sum of their first pack."""
+    v = load_some(a, packs, start, count)
+    store_some(b, end, v, count)
+    return total(load_some(a, ONE_PACK, start, count))
+
+
+some = pytest.mark.parametrize("function", [copy_some, plain(copy_some)], ids=["as run", "plain"])
+
+
+@some
+@both_widths
+@both_types
+def test_some_of_a_vector_is_copied_and_nothing_around_it(function, packs, dtype):
+    P = PACK_BYTES // np.dtype(dtype).itemsize
+    n, above, below = len(packs) * P, 3, 5
+    numbers = np.random.default_rng(0).integers(-9, 10, n).astype(dtype)
+    for count in (0, 1, 2, P - 1, P, n - 1, n):
+        a = np.full(above + count + below, np.nan, dtype)
+        a[above : above + count] = numbers[:count]
+        b = np.full(below + count + above, -1, dtype)
+        assert function(packs, a, above, b, below, count) == numbers[: min(count, P)].sum()
+        assert_array_equal(b, [*[-1] * below, *numbers[:count], *[-1] * above])
+
+
+@some
+@both_widths
+@both_types
+def test_more_than_a_vector_holds_is_a_whole_vector(function, packs, dtype):
+    n = len(packs) * PACK_BYTES // np.dtype(dtype).itemsize
+    a, b = np.arange(3 * n, dtype=dtype), np.zeros(3 * n, dtype)
+    for count in (n + 1, 2 * n, 10**6):
+        function(packs, a, 1, b, 2, count)
+        assert_array_equal(b, [0, 0, *a[1 : 1 + n], *[0] * (2 * n - 2)])
+
+
 @both_types
 @pytest.mark.parametrize("shape", [(0, 5), (1,), (3, 7), (2, 2, 2)])
 def test_aligned_arrays_are_zeros_that_begin_on_a_pack(shape, dtype):
@@ -297,6 +336,21 @@ def test_a_vector_that_reaches_outside_its_array_raises(function, dtype):
     for position in (P + 1, 2 * P, -1):
         with pytest.raises(IndexError, match="outside its array"):
             function(a, ONE_PACK, position)
+
+
+@pytest.mark.compiled
+@needs_bounds_check
+@both_types
+def test_some_of_a_vector_from_outside_the_array_raises(dtype):
+    n = PACK_BYTES // np.dtype(dtype).itemsize
+    a, b = np.zeros(n, dtype), np.zeros(3 * n, dtype)
+    for start, count in ((0, n), (n - 1, 1), (0, 10 * n), (n - 2, 2)):
+        copy_some(ONE_PACK, a, start, b, 0, count)
+    for start, count in ((1, n), (n, 1), (-1, 1), (n - 2, 3)):
+        with pytest.raises(IndexError, match="outside its array"):
+            copy_some(ONE_PACK, a, start, b, 0, count)
+        with pytest.raises(IndexError, match="outside its array"):
+            copy_some(ONE_PACK, b, 0, a, start, count)
 
 
 @njit(cache=True)

@@ -1,0 +1,80 @@
+"""Beam search: the likeliest continuations of a text until it reaches a stop."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from cells.alphabet import Alphabet
+from cells.stepper import Stepper
+
+
+class Completion(NamedTuple):
+    """A continuation and how surprising it is.
+
+    Parameters
+    ----------
+    text : str
+    bits : float
+        -log2 of its probability, the character at which it stopped included.
+    """
+
+    text: str
+    bits: float
+
+
+def complete(
+    stepper: Stepper,
+    state: np.ndarray,
+    log_p: np.ndarray,
+    ends: np.ndarray,
+    letters: Alphabet,
+    k: int,
+    n_characters: int,
+) -> list[Completion]:
+    """The k likeliest continuations that beam search finds; ties go to the smaller number, so the answer is one.
+
+    A beginning is dropped when as many others are likelier as the stepper has sequences, and the search ends when no
+    beginning is likelier than the k-th completion: a longer one can only be less so.
+
+    Parameters
+    ----------
+    stepper : Stepper
+        With as many sequences B as beginnings are pursued.
+    state : (1, S)
+        After what is to be continued.
+    log_p : (V,)
+        What is predicted then.
+    ends : (V,) bool
+        Characters that end a completion.
+    letters : Alphabet
+    k, n_characters : int >= 1
+    """
+    B = stepper.n_sequences
+    beginnings: list[list[int]] = [[]]
+    scores = np.zeros(1)
+    rows = log_p[None, :]
+    stepper.state = state[0]
+    found: list[tuple[float, list[int]]] = []
+    for length in range(1, n_characters + 1):
+        total = scores[:, None] + rows[: len(beginnings)]
+        for i, number in zip(*np.nonzero(np.broadcast_to(ends, total.shape)), strict=True):
+            found.append((float(total[i, number]), beginnings[i]))
+        going = np.where(ends, -np.inf, total).ravel()
+        best = np.argsort(-going, kind="stable")[:B]
+        best = best[np.isfinite(going[best])]
+        parents, numbers = np.divmod(best, total.shape[1])
+        scores = going[best]
+        beginnings = [[*beginnings[i], int(number)] for i, number in zip(parents, numbers, strict=True)]
+        found = sorted(found, key=lambda pair: -pair[0])[:k]
+        if not beginnings or (len(found) == k and found[-1][0] >= scores[0]):
+            break
+        if length == n_characters:
+            found += list(zip(scores.tolist(), beginnings, strict=True))
+            break
+        filled = np.concatenate([parents, np.zeros(B - len(parents), np.int64)])
+        stepper.state = stepper.state[filled]
+        rows = np.log(stepper.step(np.concatenate([numbers, np.zeros(B - len(numbers), np.int64)])).astype(float))
+    found = sorted(found, key=lambda pair: -pair[0])[:k]
+    return [Completion(letters.decode(numbers), -score / float(np.log(2.0))) for score, numbers in found]

@@ -1,0 +1,472 @@
+"""Language models of characters: a recurrent network that reads a text and says what comes next."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from sklearn.utils.validation import check_is_fitted
+
+from cells.alphabet import Alphabet, streams
+from cells.architecture import LEARNING_RATES, build_method, build_network, check_count
+from cells.char_recipe import MIN_CHAR_RNN
+from cells.completion import Completion, complete
+from cells.data import SequenceData
+from cells.estimator import RecurrentEstimator, generator
+from cells.initial import initial_theta
+from cells.interpolation import Interpolation, interpolate
+from cells.predict import run_network
+from cells.stepper import Stepper
+from cells.train import TrainingResult, train
+from cells.truncated import TruncatedObjective
+from optim.schedule import Cosine
+from optim.threads import n_threads
+from reservoir.estimator import all_or_nothing, check_dtype
+
+# Characters scored at a time: their outputs fit into memory whatever the alphabet.
+_BLOCK = 65_536
+# A learning rate that decays ends at this share of what it began with.
+_LAST_RATE = 0.01
+
+
+class CharRNN(RecurrentEstimator):
+    """Character-level language model.
+
+    The text is cut into ``n_streams`` pieces that are read side by side, in windows of ``n_steps`` characters. The state
+    is carried from window to window, the gradient is cut there (:mod:`cells.truncated`). At the end of the pieces
+    reading begins anew, with the state at its start.
+
+    Parameters
+    ----------
+    n_units : int >= 1
+    cell : str or callable
+        "lstm", "gru", "elman", "relu", "multiplicative_lstm", "multiplicative", "mut1", "mut2", "mut3", "forget_gate",
+        or a function ``cell(n_in, n_units) -> Cell``.
+    n_layers : int >= 1
+    n_steps : int >= 1
+        Characters of a window, in each stream.
+    n_back : int >= n_steps, optional
+        Characters that gradients reach back; ``n_steps`` by default.
+    n_streams : int >= 1
+        Fewer are used where the text is too short to give each a window.
+    solver : str or method of ``optim``
+        "adam", "rmsprop", "adagrad", "nesterov", "momentum", "sgd".
+    learning_rate : float or schedule, optional
+        By default what suits the solver.
+    decay : None or "cosine"
+        How ``fit`` lowers a learning rate given as a number: not, or along half a cosine that ends with the last epoch.
+    momentum : float or schedule
+        Of "momentum" and "nesterov".
+    clip_value, clip_norm, clip_signal : float > 0, optional
+        Bounds on the entries of the gradient, on its norm, and on the signal that is propagated back.
+    init : str or scheme
+        See :func:`cells.initial_theta`.
+    reduction : "mean" or "sum"
+        Whether steps follow the mean of a window's losses or, as in min-char-rnn, their sum.
+    max_epochs : float > 0
+        Passes over the text.
+    max_seconds : float > 0, optional
+    validation_fraction : float in [0, 1)
+        Share of the text, at its end, that is held out and looked at after each epoch; the best parameters are kept.
+    patience : int >= 1, optional
+        Looks without improvement after which ``fit`` stops.
+    alphabet : str, optional
+        All characters that will ever occur; by default those of the text, sorted.
+    unknown : "error" or a character
+        Characters that are not in the alphabet are refused, or read as this one.
+    dtype : float32 or float64
+    checkpoint : path, optional
+        ``fit`` writes its state there after each epoch, and goes on from it where the file is there.
+    n_jobs : int, optional
+        Threads; the result has the same bits for any number.
+    random_state : int, Generator, RandomState or None
+    verbose : int
+        Above 0: show progress, if tqdm is installed.
+
+    Attributes
+    ----------
+    alphabet_ : str
+    network_ : Network
+    theta_ : (P,)
+    loss_curve_ : (n_iter_,)
+        Loss of each window before the step that it led to, in nats a character; a sum over the window with
+        ``reduction="sum"``.
+    validation_curve_ : dict
+        Columns ``iteration`` and ``loss`` (nats a character) of the looks at the text held out.
+    state_ : (n_streams, S)
+        States of the streams where training ended, from which ``partial_fit`` goes on.
+    n_iter_, trace_, stop_reason_, training_state_
+        Of the last training.
+
+    References
+    ----------
+    Karpathy (2015), The unreasonable effectiveness of recurrent neural networks; char-rnn.
+
+    Examples
+    --------
+    >>> from cells import CharRNN
+    >>> text = "the cat sat on the mat. " * 40
+    >>> model = CharRNN(32, n_steps=20, n_streams=4, max_epochs=40, random_state=0).fit(text)
+    >>> model.score("the cat sat on the mat.") < 1.0
+    True
+    >>> model.sample("the c", 10, temperature=0.1, random_state=0)
+    'at sat on '
+    """
+
+    def __init__(
+        self,
+        n_units=256,
+        *,
+        cell="lstm",
+        n_layers=1,
+        n_steps=100,
+        n_back=None,
+        n_streams=32,
+        solver="adam",
+        learning_rate=None,
+        decay="cosine",
+        momentum=0.9,
+        clip_value=None,
+        clip_norm=1.0,
+        clip_signal=None,
+        init="glorot",
+        reduction="mean",
+        max_epochs=10,
+        max_seconds=None,
+        validation_fraction=0.0,
+        patience=None,
+        alphabet=None,
+        unknown="error",
+        dtype=np.float32,
+        checkpoint=None,
+        n_jobs=None,
+        random_state=None,
+        verbose=0,
+    ):
+        self.n_units = n_units
+        self.cell = cell
+        self.n_layers = n_layers
+        self.n_steps = n_steps
+        self.n_back = n_back
+        self.n_streams = n_streams
+        self.solver = solver
+        self.learning_rate = learning_rate
+        self.decay = decay
+        self.momentum = momentum
+        self.clip_value = clip_value
+        self.clip_norm = clip_norm
+        self.clip_signal = clip_signal
+        self.init = init
+        self.reduction = reduction
+        self.max_epochs = max_epochs
+        self.max_seconds = max_seconds
+        self.validation_fraction = validation_fraction
+        self.patience = patience
+        self.alphabet = alphabet
+        self.unknown = unknown
+        self.dtype = dtype
+        self.checkpoint = checkpoint
+        self.n_jobs = n_jobs
+        self.random_state = random_state
+        self.verbose = verbose
+
+    # ------------------------------------------------------------------------------------------------ learning
+
+    @all_or_nothing
+    def fit(self, text: str, *, validation: str | None = None, callback: Callable[..., Any] | None = None) -> CharRNN:
+        """Learn a text from the beginning.
+
+        Parameters
+        ----------
+        text : str
+            Two characters at least.
+        validation : str, optional
+            Text to look at after each epoch, in the place of ``validation_fraction``.
+        callback : callable, optional
+            ``callback(progress)`` after every window, see :func:`cells.train`; to stop, return True.
+
+        Returns
+        -------
+        self
+        """
+        text, validation = self._held_out(text, validation)
+        self._begin(text if self.alphabet is None else self.alphabet)
+        objective = self._objective(self._encoded(text))
+        looked_at = None if validation is None else self._objective(self._encoded(validation), reduction="mean")
+        n_windows = objective.n_windows * self.max_epochs
+        result = train(
+            *(objective, self.theta_, self._method(n_windows)),
+            max_epochs=self.max_epochs,
+            max_seconds=self.max_seconds,
+            validation=looked_at,
+            patience=self.patience,
+            callback=callback,
+            checkpoint=self.checkpoint,
+            resume=self.checkpoint is not None,
+            verbose=self.verbose,
+        )
+        return self._keep(result, objective)
+
+    @all_or_nothing
+    def partial_fit(self, text: str) -> CharRNN:
+        """Go on learning: one pass over ``text``, from the parameters, the solver's state and the states of the streams.
+
+        The states are handed on only where the text gives as many streams as the last; with ``n_streams=1`` a text in
+        pieces is read as one. The learning rate is what it would be at the beginning: it does not decay.
+
+        Parameters
+        ----------
+        text : str
+
+        Returns
+        -------
+        self
+        """
+        is_first = not hasattr(self, "theta_")
+        if is_first:
+            self._begin(text if self.alphabet is None else self.alphabet)
+        numbers = self._encoded(text)
+        before = getattr(self, "state_", None)
+        objective = self._objective(numbers, initial_state=before)
+        state = None if is_first else self.training_state_
+        result = train(objective, self.theta_, self._method(None), max_epochs=1, state=state, verbose=self.verbose)
+        return self._keep(result, objective)
+
+    def _held_out(self, text: str, validation: str | None) -> tuple[str, str | None]:
+        share = self.validation_fraction
+        if isinstance(share, bool) or not isinstance(share, int | float) or not 0 <= share < 1:
+            raise ValueError(f"validation_fraction must be a number in [0, 1), got {share!r}; 0 holds nothing out.")
+        if validation is not None or share == 0 or not isinstance(text, str):
+            return text, validation
+        n = int((1.0 - share) * len(text))
+        return text[:n], text[n:]
+
+    def _begin(self, characters: str) -> None:
+        check_dtype(self.dtype)
+        found = characters if self.alphabet is not None else "".join(sorted(set(_check_text(characters))))
+        alphabet = Alphabet(found, self.unknown)
+        self.alphabet_ = alphabet.characters
+        V = alphabet.size
+        self.network_ = build_network(self.cell, V, self.n_units, n_layers=self.n_layers, n_out=V, loss="softmax")
+        rng = generator(self.random_state)
+        self.theta_ = initial_theta(self.network_, self.init, rng=rng, dtype=self.dtype or np.float32)
+        vars(self).pop("state_", None)
+
+    def _objective(self, numbers: np.ndarray, *, initial_state: Any = None, reduction: str | None = None) -> Any:
+        T = check_count("n_steps", self.n_steps)
+        T = min(T, numbers.size - 1)
+        X, y = streams(numbers, min(check_count("n_streams", self.n_streams), (numbers.size - 1) // T), T)
+        if initial_state is not None and len(initial_state) != len(X):
+            initial_state = None
+        return TruncatedObjective(
+            *(self.network_, X, y),
+            k1=T,
+            k2=None if self.n_back is None else max(T, check_count("n_back", self.n_back, least=T)),
+            reduction=self.reduction if reduction is None else reduction,
+            clip_signal=np.inf if self.clip_signal is None else self.clip_signal,
+            initial_state=initial_state,
+            dtype=self.theta_.dtype,
+            n_jobs=self.n_jobs,
+        )
+
+    def _method(self, n_steps: float | None) -> Any:
+        if self.decay not in (None, "cosine"):
+            raise ValueError(f"decay must be None or 'cosine', got {self.decay!r}; choose one of them.")
+        rate = self.learning_rate
+        if rate is None and isinstance(self.solver, str):
+            rate = LEARNING_RATES.get(self.solver)
+        if n_steps is not None and self.decay == "cosine" and rate is not None and not callable(rate):
+            rate = Cosine(rate, n_steps, _LAST_RATE * rate)
+        if self.solver == "hf":
+            raise NotImplementedError(
+                f"solver must be one of {', '.join(LEARNING_RATES)} for windows with a carried state, got 'hf'; or use "
+                "cells.SequenceObjective on pieces of the text with optim.HessianFree."
+            )
+        clips = {"clip_value": self.clip_value, "clip_norm": self.clip_norm}
+        return build_method(self.solver, rate, momentum=self.momentum, **clips)
+
+    def _keep(self, result: TrainingResult, objective: TruncatedObjective) -> CharRNN:
+        self._take(result)
+        self.training_state_ = result.state
+        carried = result.state.carried
+        if carried is not None:
+            self.state_ = carried
+        return self
+
+    # ------------------------------------------------------------------------------------------------ scoring
+
+    def log_probabilities_of(self, text: str) -> np.ndarray:
+        """log p of every character but the first given those before it, in nats: (T - 1,) float64.
+
+        Parameters
+        ----------
+        text : str
+            Two characters at least; the state starts from rest.
+        """
+        check_is_fitted(self)
+        numbers = self._encoded(text)
+        found, state = np.empty(numbers.size - 1), None
+        for start in range(0, found.size, _BLOCK):
+            x, y = numbers[start : start + _BLOCK], numbers[start + 1 : start + _BLOCK + 1]
+            data = SequenceData(self.network_, [x[: y.size]], dtype=self.theta_.dtype)
+            outputs, state = run_network(
+                self.network_, self.theta_, data, wanted="outputs", initial=state, n_threads=n_threads(self.n_jobs)
+            )
+            found[start : start + y.size] = _log_softmax_at(outputs, y)
+        return found
+
+    def score(self, text: str) -> float:
+        """Bits a character: the mean of -log2 p over all characters but the first.
+
+        Parameters
+        ----------
+        text : str
+        """
+        return -float(self.log_probabilities_of(text).mean()) / float(np.log(2.0))
+
+    def interpolate(self, ngram: Any, held_out: str) -> Interpolation:
+        """This model mixed with an n-gram, p = w p_network + (1 - w) p_ngram, w chosen on a text held out.
+
+        Parameters
+        ----------
+        ngram : cells.ngram.NGram
+            Fitted; its alphabet must hold the characters that are scored.
+        held_out : str
+            What neither has learnt from.
+
+        Returns
+        -------
+        Interpolation
+            With ``weight``, ``score`` and ``log_probabilities_of``.
+        """
+        check_is_fitted(self)
+        return interpolate(self, ngram, held_out)
+
+    # ------------------------------------------------------------------------------------------------ writing
+
+    def sample(self, prime: str = "", n: int = 100, *, temperature: float = 1.0, random_state: Any = None) -> str:
+        """Draw a continuation, character by character.
+
+        Parameters
+        ----------
+        prime : str
+            Read first, from rest, to set the state (burn-in). If empty, a line break is read where the alphabet has one,
+            else its first character.
+        n : int >= 0
+        temperature : float > 0
+            log p is divided by it: towards 0 the likeliest character always wins.
+        random_state : int, Generator, RandomState or None
+
+        Returns
+        -------
+        str
+            n characters, the prime not among them.
+        """
+        check_is_fitted(self)
+        check_count("n", n, least=0)
+        if isinstance(temperature, bool) or not isinstance(temperature, int | float) or not temperature > 0:
+            raise ValueError(f"temperature must be a number > 0, got {temperature!r}; 1 samples from the model.")
+        rng = generator(random_state)
+        stepper, p = self._burnt_in(prime)
+        drawn = np.empty(n, np.int64)
+        for t in range(n):
+            scores = np.log(p[0].astype(np.float64)) / temperature
+            edges = np.cumsum(np.exp(scores - scores.max()))
+            drawn[t] = min(np.searchsorted(edges, rng.random() * edges[-1], side="right"), edges.size - 1)
+            p = stepper.step(drawn[t])
+        return self._letters().decode(drawn)
+
+    def complete(
+        self, prefix: str, k: int = 5, *, stop: str = " \n", n_characters: int = 40, n_beams: int | None = None
+    ) -> list[Completion]:
+        """The k likeliest ways to go on until a character of ``stop``, by beam search.
+
+        Parameters
+        ----------
+        prefix : str
+            Read first, from rest.
+        k : int >= 1
+            Completions wanted; there may be fewer.
+        stop : str
+            A completion ends before any of these characters, which counts in its probability.
+        n_characters : int >= 1
+            At most so many.
+        n_beams : int >= k, optional
+            Beginnings that are pursued at a time; max(k, 10) by default.
+
+        Returns
+        -------
+        list of Completion
+            The likeliest first: ``text`` and ``bits``, -log2 of its probability.
+        """
+        check_is_fitted(self)
+        check_count("k", k)
+        check_count("n_characters", n_characters)
+        n_beams = max(k, 10) if n_beams is None else check_count("n_beams", n_beams, least=k)
+        stepper, p = self._burnt_in(prefix)
+        ends = np.array([character in stop for character in self.alphabet_])
+        beams = Stepper(self.network_, self.theta_, n_sequences=n_beams)
+        return complete(beams, stepper.state, np.log(p[0].astype(float)), ends, self._letters(), k, n_characters)
+
+    def _burnt_in(self, prime: str) -> tuple[Stepper, np.ndarray]:
+        """The network after it has read ``prime``, and what it then predicts."""
+        prime = prime or ("\n" if "\n" in self.alphabet_ else self.alphabet_[0])
+        stepper = Stepper(self.network_, self.theta_)
+        for number in self._letters().encode(prime):
+            p = stepper.step(number)
+        return stepper, p
+
+    def _letters(self) -> Alphabet:
+        return Alphabet(self.alphabet_, self.unknown)
+
+    def _encoded(self, text: str) -> np.ndarray:
+        """Numbers of a text of at least two characters, one to read and one to predict."""
+        return self._letters().encode(_check_text(text))
+
+    @classmethod
+    def min_char_rnn(cls, **changes: Any) -> CharRNN:
+        """The recipe of min-char-rnn: 100 tanh units, windows of 25 characters, Adagrad, gradients clipped at 5.
+
+        One stream; the state is carried and set to zero where the text begins again; the loss of a window is the sum
+        over its characters; float64. :func:`cells.char_recipe.smooth_losses` turns ``loss_curve_`` into the curve that it prints.
+
+        Where the text is one character longer than a whole number of windows, the original leaves out the last of
+        them; here it is read.
+
+        Parameters
+        ----------
+        changes
+            Other parameters of :class:`CharRNN`, such as ``max_epochs`` and ``random_state``.
+
+        Returns
+        -------
+        CharRNN
+
+        References
+        ----------
+        Karpathy (2015), min-char-rnn.py.
+
+        Examples
+        --------
+        >>> from cells import CharRNN
+        >>> CharRNN.min_char_rnn(random_state=0).learning_rate
+        0.1
+        """
+        return cls(**{**MIN_CHAR_RNN, **changes})
+
+
+def _check_text(text: Any) -> str:
+    if not isinstance(text, str):
+        raise TypeError(f"text must be a str, got {type(text).__name__}; decode bytes, join lists.")
+    if len(text) < 2:
+        raise ValueError(f"text must hold at least two characters, one to read and one to predict, got {text!r}.")
+    return text
+
+
+def _log_softmax_at(outputs: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """log p of the labels, float64, from outputs (T, V)."""
+    highest = outputs.max(axis=1, keepdims=True)
+    log_sums = np.log(np.exp(outputs - highest, dtype=np.float64).sum(axis=1))
+    return outputs[np.arange(labels.size), labels] - highest[:, 0] - log_sums

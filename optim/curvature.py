@@ -1,0 +1,80 @@
+"""The damped curvature of a mean loss as a product, into a buffer of its own, and a preconditioner for it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from optim.long_vectors import add_scaled
+from optim.problem import check_positive, check_vector
+
+
+class DampedCurvature:
+    """v -> (G + λμ S) v / weight + λ v.
+
+    Parameters
+    ----------
+    linear : Linearization
+    damping : float >= 0
+        λ.
+    structural : float >= 0
+        λμ.
+    out : (P,) array
+        Where every product goes.
+
+    Attributes
+    ----------
+    n_products : int
+        Calls so far.
+    """
+
+    def __init__(self, linear: Any, damping: float, structural: float, out: np.ndarray) -> None:
+        check_positive("the weight of a linearisation", float(linear.weight))
+        self.linear, self.damping, self.structural, self.out = linear, damping, structural, out
+        self.n_products = 0
+
+    def __call__(self, v: np.ndarray) -> np.ndarray:
+        product = self.linear.gauss_newton(v, structural=self.structural)
+        if self.n_products == 0:
+            check_vector("a curvature product", product, v)
+        self.n_products += 1
+        np.multiply(product, 1.0 / float(self.linear.weight), out=self.out)
+        if self.damping > 0.0:
+            add_scaled(self.out, self.damping, v)
+        return self.out
+
+
+def diagonal_preconditioner(linear: Any, damping: float, exponent: float) -> np.ndarray:
+    """M = (Σ_n g_n ∘ g_n / weight + λ)^exponent, g_n the gradient of sequence n.
+
+    The squares must be taken a sequence at a time: with weights shared over time the square of a sum is not the sum
+    of the squares, and the square of the batch's mean gradient tends to zero where the curvature does not.
+
+    Parameters
+    ----------
+    linear : Linearization with squared_gradients
+    damping : float > 0
+    exponent : float in [0, 1]
+
+    Returns
+    -------
+    (P,) array
+
+    Raises
+    ------
+    NotImplementedError
+        If the linearisation has no ``squared_gradients``.
+
+    References
+    ----------
+    Martens, 2010, §4.7; the exponent 0.75 is his.
+    """
+    if not hasattr(linear, "squared_gradients"):
+        raise NotImplementedError(
+            "preconditioner='squared_gradients' needs an objective whose linearisation has squared_gradients(), got "
+            f"{type(linear).__name__} without it; use preconditioner=None, or give squared_gradients to from_callables."
+        )
+    squares = linear.squared_gradients()
+    diagonal = np.maximum(squares / float(linear.weight), 0.0) + damping
+    return (diagonal**exponent).astype(squares.dtype, copy=False)

@@ -1,0 +1,322 @@
+"""Methods that follow the gradient: frozen settings with ``init(theta) -> state`` and ``update(grad, theta, state)``.
+
+``theta`` is always the point at which ``grad`` was taken; for Nesterov's method, that is the point looked ahead to.
+``update`` writes ``theta`` and the arrays of the state in place, block by block, so that a block stays in the
+cache from its first operation to its last, and nothing of the size of ``theta`` is allocated. Every operation is
+one rounding of an entry on its own: the same bits for any size of the blocks, any machine, any number of threads.
+"""
+
+from __future__ import annotations
+
+from dataclasses import KW_ONLY, dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+
+from optim.clipping import shrinking
+from optim.interrupts import commits
+from optim.long_vectors import BLOCK, norm
+from optim.problem import Batches, check_evaluation, check_positive, check_vector
+from optim.result import Step, StopReason
+from optim.schedule import Schedule, value_at
+
+
+@dataclass
+class FirstOrderState:
+    """Steps taken, and the method's arrays by name, each of the shape and dtype of theta. Plain data.
+
+    Parameters
+    ----------
+    iteration : int >= 0
+    slots : dict of (P,) arrays
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from optim import Momentum
+    >>> Momentum(0.1).init(np.ones(2))
+    FirstOrderState(iteration=0, slots={'velocity': array([0., 0.])})
+    """
+
+    iteration: int
+    slots: dict[str, np.ndarray]
+
+
+@dataclass(frozen=True)
+class FirstOrder:
+    """What the methods below share: a learning rate, clipping, and the walk over the blocks of theta.
+
+    A method names its arrays in ``SLOTS`` and writes one block in ``advance``.
+
+    Parameters
+    ----------
+    learning_rate : float > 0, or callable of the step
+    clip_value : float > 0, optional
+        Bound on every entry of the gradient.
+    clip_norm : float > 0, optional
+        Bound on the Euclidean norm of the gradient; after ``clip_value`` where both are given.
+    """
+
+    learning_rate: Schedule = 0.01
+    _: KW_ONLY
+    clip_value: float | None = None
+    clip_norm: float | None = None
+
+    SLOTS: ClassVar[tuple[str, ...]] = ()
+    state_type: ClassVar[type] = FirstOrderState
+
+    def __post_init__(self) -> None:
+        for name in ("learning_rate", "clip_value", "clip_norm"):
+            value = getattr(self, name)
+            if value is not None and not callable(value):
+                check_positive(name, value)
+
+    def init(self, theta: np.ndarray) -> FirstOrderState:
+        """State before the first step: zeros."""
+        return FirstOrderState(0, {name: np.zeros_like(theta) for name in self.SLOTS})
+
+    def update(
+        self, grad: np.ndarray, theta: np.ndarray, state: FirstOrderState, *, scale: float = 1.0
+    ) -> tuple[np.ndarray, FirstOrderState]:
+        """One step along ``scale * grad``.
+
+        Parameters
+        ----------
+        grad : (P,) array
+            Read only.
+        theta : (P,) array
+            Written in place.
+        state : FirstOrderState
+            Written in place.
+        scale : float
+            1 / weight makes a mean of a sum of gradients.
+
+        Returns
+        -------
+        theta, state
+            The same objects.
+        """
+        check_vector("grad", grad, theta)
+        settings = self.settings(state.iteration)
+        slots = [state.slots[name] for name in self.SLOTS]
+        g, scratch = np.empty((2, min(BLOCK, theta.size)), theta.dtype)
+        shrink = shrinking(self._norm(grad, scale, g), self.clip_norm) if self.clip_norm else 1.0
+        for start in range(0, theta.size, BLOCK):
+            here = slice(start, start + BLOCK)
+            size = len(theta[here])
+            self._clipped(grad[here], scale, g[:size])
+            if shrink < 1.0:
+                np.multiply(g[:size], shrink, out=g[:size])
+            self.advance(g[:size], theta[here], [slot[here] for slot in slots], scratch[:size], settings)
+        state.iteration += 1
+        return theta, state
+
+    def settings(self, t: int) -> dict[str, float]:
+        """Numbers of step ``t``, schedules evaluated."""
+        return {"rate": value_at(self.learning_rate, t)}
+
+    def advance(
+        self, g: np.ndarray, theta: np.ndarray, slots: list[np.ndarray], scratch: np.ndarray, at: dict[str, float]
+    ) -> None:
+        """Write one block: ``g`` and ``scratch`` may be overwritten, ``theta`` and ``slots`` are the result."""
+        raise NotImplementedError(f"{type(self).__name__} must define advance; see optim.SGD for the shortest one.")
+
+    def step(
+        self,
+        objective: Any,
+        theta: np.ndarray,
+        state: FirstOrderState,
+        *,
+        batches: Batches | None = None,
+        tolerance: float = 0.0,
+    ) -> tuple[np.ndarray, FirstOrderState, Step]:
+        """Gradient at ``theta`` and one update with its mean; nothing is written where it is not finite.
+
+        Parameters
+        ----------
+        objective : Objective
+        theta : (P,) array
+            Written in place.
+        state : FirstOrderState
+            Written in place.
+        batches : Batches, optional
+            Only ``gradient`` is used.
+        tolerance : float >= 0
+            Stop before the update where the norm of the mean gradient is at most this.
+
+        Returns
+        -------
+        theta, state, Step
+        """
+        found = objective.value_and_grad(theta, batches.gradient if batches else None)
+        check_evaluation(found, theta, with_grad=True)
+        length = norm(found.grad) / found.weight
+        row = {
+            "iteration": state.iteration,
+            "loss": found.loss,
+            "gradient_norm": length,
+            "learning_rate": value_at(self.learning_rate, state.iteration),
+        }
+        if not (np.isfinite(found.loss) and np.isfinite(length)):
+            return theta, state, Step(row, StopReason.NOT_FINITE)
+        if length <= tolerance:
+            return theta, state, Step(row, StopReason.CONVERGED)
+        with commits():
+            self.update(found.grad, theta, state, scale=1.0 / found.weight)
+        return theta, state, Step(row)
+
+    def _clipped(self, grad: np.ndarray, scale: float, out: np.ndarray) -> None:
+        np.multiply(grad, scale, out=out)
+        if self.clip_value is not None:
+            np.clip(out, -self.clip_value, self.clip_value, out=out)
+
+    def _norm(self, grad: np.ndarray, scale: float, scratch: np.ndarray) -> float:
+        """Norm of the scaled gradient after ``clip_value``, in float64."""
+        if self.clip_value is None:
+            return norm(grad) * abs(scale)
+        total = 0.0
+        for start in range(0, grad.size, BLOCK):
+            block = grad[start : start + BLOCK]
+            self._clipped(block, scale, scratch[: len(block)])
+            total += norm(scratch[: len(block)]) ** 2
+        return float(np.sqrt(total))
+
+
+@dataclass(frozen=True)
+class SGD(FirstOrder):
+    """Steepest descent: θ ← θ - ε g.
+
+    Parameters
+    ----------
+    learning_rate : float > 0, or callable of the step
+        ε.
+    clip_value, clip_norm : float > 0, optional
+        Bounds on the entries and on the norm of the gradient.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from optim import SGD
+    >>> method, theta = SGD(0.1), np.array([1.0, 2.0])
+    >>> theta, state = method.update(np.array([1.0, -1.0]), theta, method.init(theta))
+    >>> theta
+    array([0.9, 2.1])
+    """
+
+    def advance(self, g, theta, slots, scratch, at):
+        np.multiply(g, at["rate"], out=g)
+        theta -= g
+
+
+@dataclass(frozen=True)
+class Momentum(FirstOrder):
+    """Classical momentum: v ← μ v - ε g, θ ← θ + v.
+
+    Parameters
+    ----------
+    learning_rate : float > 0, or callable of the step
+        ε.
+    momentum : float in [0, 1), or callable of the step
+        μ.
+    clip_value, clip_norm : float > 0, optional
+        Bounds on the entries and on the norm of the gradient.
+
+    References
+    ----------
+    Polyak, 1964; in the form of Sutskever, Martens, Dahl and Hinton, 2013, equations 1 and 2.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from optim import Momentum
+    >>> method, theta = Momentum(0.1, momentum=0.5), np.array([1.0])
+    >>> state = method.init(theta)
+    >>> for _ in range(2):
+    ...     theta, state = method.update(np.array([1.0]), theta, state)
+    >>> round(float(theta[0]), 9), round(float(state.slots["velocity"][0]), 9)
+    (0.75, -0.15)
+    """
+
+    _: KW_ONLY
+    momentum: Schedule = 0.9
+
+    SLOTS = ("velocity",)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_fraction("momentum", self.momentum)
+
+    def settings(self, t: int) -> dict[str, float]:
+        return {**super().settings(t), "momentum": value_at(self.momentum, t)}
+
+    def advance(self, g, theta, slots, scratch, at):
+        (v,) = slots
+        np.multiply(v, at["momentum"], out=v)
+        np.multiply(g, at["rate"], out=g)
+        v -= g
+        theta += v
+
+
+@dataclass(frozen=True)
+class Nesterov(Momentum):
+    """Nesterov's accelerated gradient, with the gradient taken at the point looked ahead to.
+
+    The paper moves θ and takes the gradient elsewhere::
+
+        v_{t+1} = μ_t v_t - ε_t ∇f(θ_t + μ_t v_t)          θ_{t+1} = θ_t + v_{t+1}
+
+    Here ``theta`` is that elsewhere, φ_t = θ_t + μ_t v_t, so that the caller takes the gradient g at ``theta`` as for
+    any other method. In exact arithmetic it is the same method, for momenta that change as well::
+
+        v_{t+1} = μ_t v_t - ε_t g                          φ_{t+1} = φ_t - ε_t g + μ_{t+1} v_{t+1}
+
+    :meth:`position` gives the paper's θ_t. The usual shortcut that looks ahead with μ_t in place of μ_{t+1} is another
+    method where the momentum changes.
+
+    Parameters
+    ----------
+    learning_rate : float > 0, or callable of the step
+        ε_t.
+    momentum : float in [0, 1), or callable of the step
+        μ_t, for example :class:`optim.RisingMomentum`; it is asked for t + 1 as well.
+    clip_value, clip_norm : float > 0, optional
+        Bounds on the entries and on the norm of the gradient.
+
+    References
+    ----------
+    Sutskever, Martens, Dahl and Hinton, 2013, equations 3 and 4.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from optim import Nesterov
+    >>> method, theta = Nesterov(0.1, momentum=0.5), np.array([1.0])
+    >>> theta, state = method.update(np.array([1.0]), theta, method.init(theta))
+    >>> round(float(theta[0]), 9), round(float(method.position(theta, state)[0]), 9)
+    (0.85, 0.9)
+    """
+
+    def settings(self, t: int) -> dict[str, float]:
+        return {**super().settings(t), "next_momentum": value_at(self.momentum, t + 1)}
+
+    def advance(self, g, theta, slots, scratch, at):
+        (v,) = slots
+        np.multiply(v, at["momentum"], out=v)
+        np.multiply(g, at["rate"], out=g)
+        v -= g
+        theta -= g
+        np.multiply(v, at["next_momentum"], out=scratch)
+        theta += scratch
+
+    def position(self, theta: np.ndarray, state: FirstOrderState) -> np.ndarray:
+        """The paper's θ_t, which the gradient at ``theta`` looks ahead from: ``theta`` - μ_t v_t, a new array."""
+        return theta - value_at(self.momentum, state.iteration) * state.slots["velocity"]
+
+
+def check_fraction(name: str, value: Any) -> None:
+    """Raise unless ``value`` is a number in [0, 1), or a schedule."""
+    if callable(value):
+        return
+    check_positive(name, value, or_zero=True)
+    if value >= 1.0:
+        raise ValueError(f"{name} must be in [0, 1), got {value!r}; give for example 0.9.")

@@ -1,0 +1,253 @@
+"""The loop around every method: budgets, callbacks, checkpoints, and the reason it ended."""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+
+from optim.batches import BatchPolicy, draw
+from optim.interrupts import commits, interrupts_handled, interruptible_until_commit
+from optim.minimisation import Minimisation
+from optim.problem import Batches, Objective, agreed, check_positive, check_problem
+from optim.result import Result, Step, StopReason, Trace
+
+
+class Method(Protocol):
+    """What :func:`minimize` drives. The state is a dataclass of numbers, texts, arrays and dicts of them.
+
+    ``step`` writes theta and state in place, both completely or, where it is interrupted or cannot go on, not at all:
+    it writes inside :func:`optim.interrupts.commits`.
+    ``needs_linearize`` says whether the objective must have ``linearize``.
+    """
+
+    state_type: type
+
+    def init(self, theta: np.ndarray) -> Any:
+        """State before the first step."""
+        ...
+
+    def step(
+        self, objective: Any, theta: np.ndarray, state: Any, *, batches: Batches | None, tolerance: float
+    ) -> tuple[np.ndarray, Any, Step]:
+        """One step."""
+        ...
+
+
+@dataclass(frozen=True)
+class Progress:
+    """What the callback of :func:`minimize` receives after a step.
+
+    Parameters
+    ----------
+    iteration : int
+        Steps taken.
+    theta : (P,) array
+        Parameters after the step. The array is written again by the next step: copy it to keep it.
+    row : dict
+        The step's row of the trace; its ``loss`` was measured before the step.
+    state : object
+        The method's state, as live as ``theta``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from optim import SGD, from_callables, minimize
+    >>> bowl = from_callables(lambda x: (0.5 * x @ x, x), n_params=1)
+    >>> seen = []
+    >>> _ = minimize(bowl, np.ones(1), SGD(0.5), max_iterations=2, callback=lambda p: seen.append(p.row["loss"]))
+    >>> seen
+    [0.5, 0.125]
+    """
+
+    iteration: int
+    theta: np.ndarray
+    row: dict[str, Any]
+    state: Any
+
+
+def minimize(
+    objective: Objective,
+    theta0: np.ndarray,
+    method: Method,
+    *,
+    batches: BatchPolicy | None = None,
+    max_iterations: int = 100,
+    max_seconds: float | None = None,
+    max_products: int | None = None,
+    tolerance: float = 0.0,
+    callback: Callable[[Progress], Any] | None = None,
+    checkpoint: str | os.PathLike | None = None,
+    checkpoint_every: int = 1,
+    resume: bool = False,
+    rng: np.random.Generator | None = None,
+    verbose: int = 0,
+) -> Result:
+    """Minimise the mean loss of an objective by any method of this package.
+
+    Parameters
+    ----------
+    objective : Objective
+    theta0 : (P,) float32 or float64 array
+        Not written to.
+    method : SGD, Momentum, Nesterov, Adagrad, RMSProp, Adam, HessianFree or alike
+    batches : callable, optional
+        ``batches(rng, iteration)`` returns :class:`optim.Batches` or an integer array, see :mod:`optim.batches`.
+        None takes all sequences at every step; only then losses of different steps can be compared, and the best
+        parameters are returned, otherwise the last.
+    max_iterations : int >= 0
+        In all, those before a resumed checkpoint included; so are ``max_seconds`` and ``max_products``.
+    max_seconds : float > 0, optional
+        Looked at between steps.
+    max_products : int >= 1, optional
+        Bound on curvature products, looked at between steps.
+    tolerance : float >= 0
+        Converged where the norm of the gradient of the mean loss is at most this.
+    callback : callable, optional
+        ``callback(progress)`` after every step, with a :class:`Progress`. To stop, return True or raise
+        StopIteration.
+    checkpoint : path, optional
+        Written every ``checkpoint_every`` steps and at the end, never torn.
+    checkpoint_every : int >= 1
+    resume : bool
+        Go on from ``checkpoint`` if that file is there: the rest of the run is, bit for bit, what it would have been.
+    rng : numpy.random.Generator, optional
+        For ``batches``. ``numpy.random.default_rng(0)`` if not given; that of the checkpoint when resumed.
+    verbose : int
+        Above 0, a progress bar where tqdm is installed, else a line of the log a step.
+
+    Returns
+    -------
+    Result
+        Ctrl-C is a reason to stop, not an error: the result has the best so far.
+
+    Raises
+    ------
+    TypeError, ValueError
+        Before the first step, for arguments that do not fit.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from optim import Momentum, from_callables, minimize
+    >>> A = np.diag([1.0, 10.0])
+    >>> bowl = from_callables(lambda x: (0.5 * x @ A @ x, A @ x), n_params=2)
+    >>> result = minimize(bowl, np.ones(2), Momentum(0.1, momentum=0.5), max_iterations=200, tolerance=1e-9)
+    >>> result.reason.value, bool(result.value < 1e-17)
+    ('converged', True)
+    """
+    check_problem(objective, theta0, needs_linearize=getattr(method, "needs_linearize", False))
+    _check_method(method)
+    _check_settings(max_iterations, max_seconds, max_products, tolerance, checkpoint, checkpoint_every, resume)
+    if resume and os.path.exists(checkpoint):
+        run = Minimisation.read(checkpoint, method, theta0)
+    else:
+        theta, rng = theta0.copy(), np.random.default_rng(0) if rng is None else rng
+        run = Minimisation(theta, method.init(theta), rng, Trace(), theta.copy())
+    is_root = getattr(objective, "is_root", True)
+    writes = checkpoint is not None and is_root
+    show = _display(verbose if is_root else 0, max_iterations)
+    started = time.perf_counter() - run.seconds
+    before, reason, message = run.theta.copy(), None, ""
+    drawn_before = run.rng.bit_generator.state
+    try:
+        while reason is None:
+            if max_seconds is not None:
+                run.seconds = agreed(objective, run.seconds)
+            reason = run.budget_used_up(max_iterations, max_seconds, max_products)
+            if reason is not None:
+                break
+            with interruptible_until_commit():
+                drawn = draw(batches, run.rng, run.iteration)
+                np.copyto(before, run.theta)
+                run.theta, run.state, step = method.step(
+                    objective, run.theta, run.state, batches=drawn, tolerance=tolerance
+                )
+                with commits():
+                    reason, message = step.reason, step.message
+                    row = {**step.row, "seconds": time.perf_counter() - started}
+                    before = run.record(row, before, comparable=batches is None)
+                    drawn_before = run.rng.bit_generator.state
+            show(run.iteration, row)
+            if callback is not None:
+                asks = _asks_to_stop(callback, Progress(run.iteration, run.theta, row, run.state))
+                if agreed(objective, float(asks)) > 0.0:
+                    reason = reason or StopReason.CALLBACK
+            if writes and reason is None and run.iteration % checkpoint_every == 0:
+                run.write(checkpoint, method)
+    except KeyboardInterrupt:
+        reason, message = StopReason.INTERRUPTED, ""
+        run.rng.bit_generator.state = drawn_before
+    finally:
+        show(None, {})
+    if writes:
+        run.write(checkpoint, method)
+    theta, value = run.outcome(objective, reason, comparable=batches is None)
+    text = " ".join(part for part in (message, reason.advice) if part)
+    return Result(theta, value, run.iteration, reason, text, run.trace, run.state, run.seconds)
+
+
+def _asks_to_stop(callback: Callable[[Progress], Any], progress: Progress) -> bool:
+    try:
+        return callback(progress) is True
+    except StopIteration:
+        return True
+
+
+def _display(verbose: int, total: int) -> Callable[[int | None, dict[str, Any]], None]:
+    """A function of (steps taken, row) that shows progress; None for the number of steps ends it."""
+    if verbose <= 0:
+        return lambda iteration, row: None
+    log = logging.getLogger("optim")
+    try:
+        from tqdm.auto import tqdm
+    except ImportError:
+
+        def write(iteration: int | None, row: dict[str, Any]) -> None:
+            if iteration is not None:
+                log.info("step %d of %d: loss %.6g", iteration, total, row["loss"])
+
+        return write
+    bar = tqdm(total=total)
+
+    def move(iteration: int | None, row: dict[str, Any]) -> None:
+        if iteration is None:
+            bar.close()
+        else:
+            bar.set_postfix(loss=f"{row['loss']:.5g}", refresh=False)
+            bar.update(iteration - bar.n)
+
+    return move
+
+
+def _check_method(method: Any) -> None:
+    missing = [name for name in ("init", "step", "state_type") if not hasattr(method, name)]
+    if missing or isinstance(method, type):
+        came = f"the class {method.__name__}" if isinstance(method, type) else repr(method)
+        raise TypeError(
+            f"method must be an optimiser such as optim.Adam(1e-3), got {came}; make one with its settings."
+        )
+
+
+def _check_settings(
+    max_iterations: Any,
+    max_seconds: Any,
+    max_products: Any,
+    tolerance: Any,
+    checkpoint: Any,
+    checkpoint_every: Any,
+    resume: bool,
+) -> None:
+    check_positive("max_iterations", max_iterations, or_zero=True)
+    check_positive("tolerance", tolerance, or_zero=True)
+    check_positive("checkpoint_every", checkpoint_every)
+    for name, budget in {"max_seconds": max_seconds, "max_products": max_products}.items():
+        if budget is not None:
+            check_positive(name, budget)
+    if resume and checkpoint is None:
+        raise ValueError("resume=True needs checkpoint, got None; give the path that the run wrote to.")

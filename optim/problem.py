@@ -1,0 +1,328 @@
+"""What an optimiser needs to know about a problem: a loss, its gradient, and products with its curvature.
+
+Everything is a sum over the sequences of a batch together with the weight of that sum; the loss that is
+minimised is the mean::
+
+    f(θ) = loss_sum(θ) / weight          ∇f = grad / weight          G = Σ Jᵀ H_ℓ J / weight
+
+Sums make chunks, masks and shards exact: they are added, and divided once. ``weight`` is the number of
+unmasked target rows of the batch, or any other positive measure of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Loss of a batch as a sum, the weight of that sum, and the gradient of the sum if it was asked for.
+
+    Parameters
+    ----------
+    loss_sum : float
+    weight : float > 0
+    grad : (P,) array or None
+        Gradient of ``loss_sum``, not of the mean.
+
+    Examples
+    --------
+    >>> from optim import Evaluation
+    >>> Evaluation(loss_sum=6.0, weight=4.0).loss
+    1.5
+    """
+
+    loss_sum: float
+    weight: float
+    grad: np.ndarray | None = None
+
+    @property
+    def loss(self) -> float:
+        """Mean loss, ``loss_sum / weight``."""
+        return float(self.loss_sum) / float(self.weight)
+
+
+@runtime_checkable
+class Linearization(Protocol):
+    """A model linearised at one point, with the forward states kept: products cost no further forward pass.
+
+    It may also have ``squared_gradients()``: (P,) sum over the sequences of the batch of their squared
+    gradients, which a preconditioner is made from.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from optim import Linearization, from_callables
+    >>> bowl = from_callables(lambda x: (0.5 * x @ x, x), lambda x, v: v, n_params=2)
+    >>> isinstance(bowl.linearize(np.ones(2)), Linearization)
+    True
+    """
+
+    weight: float
+
+    def gauss_newton(self, v: np.ndarray, *, structural: float = 0.0) -> np.ndarray:
+        """Σ Jᵀ H_ℓ J v, plus ``structural`` = λμ times the curvature of the hidden-state distance."""
+        ...
+
+
+@runtime_checkable
+class Objective(Protocol):
+    """A sum of losses over sequences as a function of one flat vector of parameters.
+
+    ``theta``, ``v`` and ``grad`` are 1-D, float32 or float64 of one dtype; ``batch`` is None for all
+    sequences, or an integer array of their indices. An objective may also say how many sequences it has in
+    ``n_sequences``, and leave out ``linearize`` where only first-order methods are used. What a method
+    returns stays as it is until the same method is called again; a linearisation, while ``theta`` does.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from optim import Evaluation, SGD, minimize
+    >>> class Bowl:
+    ...     n_params = 2
+    ...     def value(self, theta, batch=None):
+    ...         return Evaluation(0.5 * float(theta @ theta), 1.0)
+    ...     def value_and_grad(self, theta, batch=None):
+    ...         return Evaluation(0.5 * float(theta @ theta), 1.0, theta.copy())
+    >>> minimize(Bowl(), np.ones(2), SGD(1.0), max_iterations=1).value
+    0.0
+    """
+
+    n_params: int
+
+    def value(self, theta: np.ndarray, batch: np.ndarray | None = None) -> Evaluation:
+        """Loss and weight of the batch."""
+        ...
+
+    def value_and_grad(self, theta: np.ndarray, batch: np.ndarray | None = None) -> Evaluation:
+        """Loss, weight and gradient of the batch."""
+        ...
+
+    def linearize(self, theta: np.ndarray, batch: np.ndarray | None = None) -> Linearization:
+        """The batch's model linearised at ``theta``; the forward pass runs once, here."""
+        ...
+
+
+@dataclass(frozen=True)
+class Batches:
+    """Sequences for the roles they play in one step; None is all of them.
+
+    Parameters
+    ----------
+    gradient : (n,) integer array or None
+        Where the gradient is taken; the larger, the better the direction. First-order methods use no other.
+    curvature : (m,) integer array or None
+        Where Gauss-Newton products are taken. A subset of ``gradient`` is the custom of the literature.
+    acceptance : (k,) integer array or None
+        Where losses decide on backtracking, reduction ratio and step length.
+    debias : (l,) integer array or None
+        Here None means that there is none. Sequences apart from ``curvature`` on which the curvature along
+        the directions of CG is measured again (Tatzel et al. 2025).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from optim import Batches
+    >>> Batches(curvature=np.arange(10)).gradient is None
+    True
+    """
+
+    gradient: np.ndarray | None = None
+    curvature: np.ndarray | None = None
+    acceptance: np.ndarray | None = None
+    debias: np.ndarray | None = None
+
+
+def from_callables(
+    value_and_grad: Callable[..., Any],
+    gauss_newton: Callable[..., np.ndarray] | None = None,
+    *,
+    n_params: int,
+    value: Callable[..., float] | None = None,
+    squared_gradients: Callable[..., np.ndarray] | None = None,
+    weight: float = 1.0,
+    n_sequences: int | None = None,
+) -> Objective:
+    """An objective made of plain functions.
+
+    Parameters
+    ----------
+    value_and_grad : callable
+        ``value_and_grad(theta) -> (loss, grad)``; with ``n_sequences``, ``value_and_grad(theta, batch)``.
+        It may also return an :class:`Evaluation`, then ``weight`` is not used.
+    gauss_newton : callable, optional
+        ``gauss_newton(theta, v) -> G v`` on the same scale as ``grad``; any symmetric matrix without negative
+        eigenvalues. With ``n_sequences``, ``gauss_newton(theta, v, batch)``. First-order methods do without.
+    n_params : int >= 1
+    value : callable, optional
+        ``value(theta) -> loss`` where that is cheaper than loss and gradient; arguments as above.
+    squared_gradients : callable, optional
+        ``squared_gradients(theta) -> (P,)`` sum of squared gradients over samples; arguments as above.
+    weight : float > 0
+        Number of terms in the sum that the functions return; 1 if they return a mean.
+    n_sequences : int, optional
+        Number of sequences that a batch may be drawn from. Given, every function takes ``batch`` last and
+        ``value_and_grad`` must return an :class:`Evaluation` with the weight of the batch.
+
+    Returns
+    -------
+    Objective
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from optim import from_callables
+    >>> A = np.diag([1.0, 10.0])
+    >>> bowl = from_callables(lambda x: (0.5 * x @ A @ x, A @ x), lambda x, v: A @ v, n_params=2)
+    >>> bowl.value(np.ones(2)).loss
+    5.5
+    """
+    check_positive("weight", weight)
+    if isinstance(n_params, bool) or not isinstance(n_params, (int, np.integer)) or n_params < 1:
+        raise ValueError(f"n_params must be an integer >= 1, got {n_params!r}; give the length of theta.")
+    for name, function in {"value_and_grad": value_and_grad, "gauss_newton": gauss_newton, "value": value}.items():
+        if not callable(function) and (function is not None or name == "value_and_grad"):
+            raise TypeError(f"{name} must be a function of theta, got {function!r}; pass the function itself.")
+    kind = _FirstOrderCallables if gauss_newton is None else _Callables
+    return kind(value_and_grad, gauss_newton, value, squared_gradients, int(n_params), float(weight), n_sequences)
+
+
+@dataclass(frozen=True)
+class _FirstOrderCallables:
+    _value_and_grad: Callable[..., Any]
+    _gauss_newton: Callable[..., np.ndarray] | None
+    _value: Callable[..., float] | None
+    _squared_gradients: Callable[..., np.ndarray] | None
+    n_params: int
+    weight: float
+    n_sequences: int | None
+
+    def arguments(self, batch: np.ndarray | None) -> tuple:
+        if self.n_sequences is not None:
+            return (np.arange(self.n_sequences) if batch is None else batch,)
+        if batch is not None:
+            raise ValueError(
+                "batch must be None for an objective made by from_callables without n_sequences, got an array; "
+                "give n_sequences, and functions that take the batch last."
+            )
+        return ()
+
+    def value(self, theta: np.ndarray, batch: np.ndarray | None = None) -> Evaluation:
+        if self._value is None:
+            return self.value_and_grad(theta, batch)
+        return self.evaluation(self._value(theta, *self.arguments(batch)), None)
+
+    def value_and_grad(self, theta: np.ndarray, batch: np.ndarray | None = None) -> Evaluation:
+        found = self._value_and_grad(theta, *self.arguments(batch))
+        return found if isinstance(found, Evaluation) else self.evaluation(*found)
+
+    def evaluation(self, loss: Any, grad: np.ndarray | None) -> Evaluation:
+        if isinstance(loss, Evaluation):
+            return loss
+        if self.n_sequences is not None:
+            raise TypeError(
+                "functions of a batch must return an Evaluation, which tells the weight of the batch, got "
+                f"{type(loss).__name__}; return Evaluation(loss_sum, weight, grad)."
+            )
+        return Evaluation(float(loss), self.weight, grad)
+
+
+class _Callables(_FirstOrderCallables):
+    def linearize(self, theta: np.ndarray, batch: np.ndarray | None = None) -> Linearization:
+        weight = self.weight if self.n_sequences is None else self.value(theta, batch).weight
+        kind = _Products if self._squared_gradients is None else _ProductsAndSquares
+        return kind(self, theta.copy(), batch, weight)
+
+
+@dataclass(frozen=True)
+class _Products:
+    _functions: _Callables
+    _theta: np.ndarray
+    _batch: np.ndarray | None
+    weight: float
+
+    def gauss_newton(self, v: np.ndarray, *, structural: float = 0.0) -> np.ndarray:
+        if structural != 0.0:  # exact: zero is how structural damping is switched off
+            raise NotImplementedError(
+                f"structural must be 0 for an objective made by from_callables, got {structural!r}; set "
+                "structural=0 in HessianFree, or give an objective whose linearisation knows its hidden states."
+            )
+        return self._functions._gauss_newton(self._theta, v, *self._functions.arguments(self._batch))
+
+
+class _ProductsAndSquares(_Products):
+    def squared_gradients(self) -> np.ndarray:
+        return self._functions._squared_gradients(self._theta, *self._functions.arguments(self._batch))
+
+
+def check_positive(name: str, value: Any, *, or_zero: bool = False) -> None:
+    """Raise unless ``value`` is a finite number > 0, or >= 0."""
+    wanted = f"{name} must be a finite number {'>=' if or_zero else '>'} 0"
+    if isinstance(value, (bool, str)) or not isinstance(value, (int, float, np.integer, np.floating)):
+        raise TypeError(f"{wanted}, got {value!r}; give a plain number.")
+    if not np.isfinite(value) or value < 0 or (value == 0 and not or_zero):
+        raise ValueError(f"{wanted}, got {value!r}; give a larger one.")
+
+
+def check_problem(objective: Any, theta: Any, *, needs_linearize: bool = False) -> None:
+    """Raise unless ``theta`` is a finite float vector of the size that ``objective``, complete, asks for.
+
+    Raises
+    ------
+    TypeError, ValueError
+        Naming what is missing, or what does not fit.
+    """
+    names = ["n_params", "value", "value_and_grad", *(["linearize"] if needs_linearize else [])]
+    missing = [name for name in names if not hasattr(objective, name)]
+    if missing:
+        raise TypeError(
+            f"objective must have {', '.join(names)}, got a {type(objective).__name__} without {', '.join(missing)}; "
+            "write these methods, or make one with optim.from_callables"
+            + (" and its argument gauss_newton (first-order methods do without)." if "linearize" in missing else ".")
+        )
+    if not isinstance(theta, np.ndarray) or theta.dtype not in (np.float32, np.float64):
+        came = f"dtype {theta.dtype}" if isinstance(theta, np.ndarray) else type(theta).__name__
+        raise TypeError(f"theta must be a NumPy array of float32 or float64, got {came}; use theta.astype(float).")
+    if theta.shape != (objective.n_params,):
+        raise ValueError(
+            f"theta must have shape ({objective.n_params},), the objective's n_params, got {theta.shape}; "
+            "flatten the parameters into one vector."
+        )
+    if not np.isfinite(theta).all():
+        bad = int(np.flatnonzero(~np.isfinite(theta))[0])
+        raise ValueError(f"theta must be finite, got {theta[bad]} at position {bad}; start from finite parameters.")
+
+
+def check_evaluation(evaluation: Any, theta: np.ndarray, *, with_grad: bool) -> None:
+    """Raise unless an objective's answer has a positive weight and, if asked for, a gradient that fits ``theta``."""
+    if not isinstance(evaluation, Evaluation):
+        raise TypeError(
+            f"an objective must return an Evaluation, got {type(evaluation).__name__}; "
+            "return optim.Evaluation(loss_sum, weight, grad)."
+        )
+    if not (np.isfinite(evaluation.weight) and evaluation.weight > 0):
+        raise ValueError(
+            f"the weight of a batch must be a finite number > 0, got {evaluation.weight!r}; "
+            "leave out batches in which every target is masked."
+        )
+    if with_grad:
+        check_vector("the gradient", evaluation.grad, theta)
+
+
+def check_vector(name: str, vector: Any, theta: np.ndarray) -> None:
+    """Raise unless ``vector`` has the shape and the dtype of ``theta``."""
+    if not isinstance(vector, np.ndarray) or vector.shape != theta.shape or vector.dtype != theta.dtype:
+        came = f"{vector.dtype} of shape {vector.shape}" if isinstance(vector, np.ndarray) else type(vector).__name__
+        raise ValueError(
+            f"{name} must be {theta.dtype} of shape {theta.shape}, as theta is, got {came}; "
+            "compute it in theta's dtype, one entry a parameter."
+        )
+
+
+def agreed(objective: Any, number: float) -> float:
+    """``number`` as the objective's processes agree on it: those of :mod:`optim.distributed` take that of rank 0."""
+    return objective.agree(number) if hasattr(objective, "agree") else number

@@ -1,0 +1,105 @@
+"""Ctrl-C waits until what must not be torn is done."""
+
+import signal
+import threading
+
+import pytest
+
+from optim.interrupts import commits, interruptible_until_commit, interrupts_deferred
+
+
+def ctrl_c():
+    signal.raise_signal(signal.SIGINT)
+
+
+@pytest.fixture(autouse=True)
+def handler_is_put_back():
+    yield
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+@pytest.mark.parametrize("context", [interrupts_deferred, commits])
+def test_interrupt_is_raised_on_the_way_out_once(context):
+    done = []
+    with pytest.raises(KeyboardInterrupt), context():
+        ctrl_c()
+        ctrl_c()
+        done.append("written")
+    assert done == ["written"]
+
+
+@pytest.mark.parametrize("context", [interrupts_deferred, commits, interruptible_until_commit])
+def test_without_an_interrupt_nothing_happens(context):
+    with context():
+        pass
+
+
+def test_before_the_commit_an_interrupt_acts_at_once():
+    done = []
+    with pytest.raises(KeyboardInterrupt), interruptible_until_commit():
+        ctrl_c()
+        done.append("never")
+    assert not done
+
+
+@pytest.mark.parametrize("where", ["inside", "after"])
+def test_from_the_commit_on_an_interrupt_waits_for_the_end(where):
+    done = []
+    with pytest.raises(KeyboardInterrupt), interruptible_until_commit():
+        with commits():
+            if where == "inside":
+                ctrl_c()
+            done.append("written")
+        if where == "after":
+            ctrl_c()
+        done.append("recorded")
+    assert done == ["written", "recorded"]
+
+
+def test_what_is_only_deferred_does_not_wait_for_the_end():
+    done = []
+    with pytest.raises(KeyboardInterrupt), interruptible_until_commit():
+        with interrupts_deferred():
+            ctrl_c()
+            done.append("written")
+        done.append("never")
+    assert done == ["written"]
+
+
+def test_a_commit_inside_a_deferral_waits_for_both():
+    done = []
+    with pytest.raises(KeyboardInterrupt), interruptible_until_commit():
+        with interrupts_deferred():
+            with commits():
+                ctrl_c()
+            done.append("deferred")
+        done.append("recorded")
+    assert done == ["deferred", "recorded"]
+
+
+def test_an_error_inside_is_not_lost():
+    with pytest.raises(ZeroDivisionError), interrupts_deferred():
+        raise ZeroDivisionError
+
+
+def test_other_threads_and_other_handlers_are_left_alone():
+    seen = []
+
+    def inside():
+        with interruptible_until_commit(), commits(), interrupts_deferred():
+            seen.append(signal.getsignal(signal.SIGINT))
+
+    thread = threading.Thread(target=inside)
+    thread.start()
+    thread.join()
+
+    def own(number, frame):
+        seen.append("own")
+
+    signal.signal(signal.SIGINT, own)
+    try:
+        with interruptible_until_commit(), commits():
+            ctrl_c()
+    finally:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    assert seen == [signal.default_int_handler, "own"]

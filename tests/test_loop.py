@@ -1,0 +1,254 @@
+"""The loop around the methods: budgets, callbacks, best parameters, Ctrl-C, checkpoints and resuming."""
+
+import logging
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from optim import SGD, Adam, Batches, Epochs, Evaluation, Momentum, Nesterov, StopReason, from_callables, minimize
+
+A = np.diag([3.0, 1.0, 0.1])
+START = np.array([1.0, -1.0, 2.0])
+SAMPLES = np.random.default_rng(0).standard_normal((40, 3))
+TARGETS = SAMPLES @ np.array([1.0, 2.0, -1.0]) + 0.1
+
+
+def bowl():
+    return from_callables(lambda x: (0.5 * x @ A @ x, A @ x), n_params=3)
+
+
+def least_squares():
+    def value_and_grad(theta, batch):
+        errors = SAMPLES[batch] @ theta - TARGETS[batch]
+        return Evaluation(0.5 * float(errors @ errors), float(len(batch)), SAMPLES[batch].T @ errors)
+
+    return from_callables(value_and_grad, n_params=3, n_sequences=40)
+
+
+def noisy_batches(rng, iteration):
+    return rng.choice(40, size=8, replace=False)
+
+
+def assert_same_run(one, other):
+    np.testing.assert_array_equal(one.theta, other.theta)
+    assert (one.value, one.n_iterations, one.reason) == (other.value, other.n_iterations, other.reason)
+    assert list(one.trace) == list(other.trace)
+    for column in set(one.trace) - {"seconds"}:
+        np.testing.assert_array_equal(one.trace[column], other.trace[column])
+
+
+def test_a_bowl_is_descended_to_its_bottom():
+    result = minimize(bowl(), START, Momentum(0.3, momentum=0.5), max_iterations=2000, tolerance=1e-10)
+    assert result.reason == StopReason.CONVERGED and result.success
+    # The gradient is at most 1e-10, the smallest curvature 0.1.
+    assert np.linalg.norm(result.theta) <= 1e-9
+    assert result.trace["loss"][0] == bowl().value(START).loss and result.trace.n_rows == result.n_iterations
+
+
+def test_start_is_not_written():
+    start = START.copy()
+    minimize(bowl(), start, Adam(0.1), max_iterations=3)
+    np.testing.assert_array_equal(start, START)
+
+
+def test_best_parameters_are_returned_where_losses_compare():
+    # Too long a step: the first entry oscillates with growing amplitude, the best point is the second.
+    line = from_callables(lambda x: (0.5 * x @ x + 0.0 * x.sum(), x), n_params=1)
+    result = minimize(line, np.ones(1), SGD(lambda t: 0.5 if t == 0 else 2.5), max_iterations=10)
+    assert result.theta[0] == 0.5 and result.value == 0.125
+    last = minimize(line, np.ones(1), SGD(0.5), max_iterations=3)
+    assert last.theta[0] == 0.125 and last.value == 0.5 * 0.125**2
+
+
+def test_batches_are_followed_and_the_last_parameters_returned():
+    result = minimize(least_squares(), np.zeros(3), Adam(0.1), batches=Epochs(40, 8), max_iterations=300)
+    np.testing.assert_allclose(result.theta, [1.0, 2.0, -1.0], atol=0.1)
+    only_gradient = minimize(
+        least_squares(), np.zeros(3), Adam(0.1), max_iterations=300,
+        batches=lambda rng, iteration: Batches(gradient=Epochs(40, 8)(rng, iteration)),
+    )  # fmt: skip
+    assert_same_run(result, only_gradient)
+
+
+def test_budgets_end_a_run():
+    assert minimize(bowl(), START, SGD(0.1), max_iterations=0).value == bowl().value(START).loss
+    result = minimize(bowl(), START, SGD(0.1), max_iterations=10**9, max_seconds=0.01)
+    assert result.reason == StopReason.MAX_SECONDS and 0.01 <= result.seconds < 5.0
+    assert result.message == StopReason.MAX_SECONDS.advice
+
+
+@pytest.mark.parametrize("kind", ["returns", "raises"])
+def test_a_callback_may_stop(kind):
+    seen = []
+
+    def callback(progress):
+        seen.append((progress.iteration, progress.row["loss"]))
+        if progress.iteration == 3:
+            if kind == "raises":
+                raise StopIteration
+            return True
+        return None
+
+    result = minimize(bowl(), START, SGD(0.1), callback=callback)
+    assert result.reason == StopReason.CALLBACK and [iteration for iteration, _ in seen] == [1, 2, 3]
+    assert [loss for _, loss in seen] == result.trace["loss"].tolist()
+
+
+def test_an_error_in_a_callback_is_not_swallowed():
+    with pytest.raises(ZeroDivisionError):
+        minimize(bowl(), START, SGD(0.1), callback=lambda progress: 1 / 0)
+
+
+@pytest.mark.parametrize("batches", [None, Epochs(1, 1)])
+def test_a_loss_that_becomes_non_finite_stops_with_the_last_finite_parameters(batches):
+    def value_and_grad(x, batch=None):
+        with np.errstate(over="ignore"):
+            return Evaluation(float(np.exp(x[0] ** 2)), 1.0, np.array([-1e3]))
+
+    objective = from_callables(value_and_grad, n_params=1, n_sequences=None if batches is None else 1)
+    result = minimize(objective, np.zeros(1), SGD(0.01), batches=batches, max_iterations=50)
+    assert result.reason == StopReason.NOT_FINITE and not result.success
+    assert np.isinf(result.trace["loss"][-1]) and np.isfinite(result.value)
+    # Steps of 10: exp(20²) is finite, exp(30²) is not. The lowest loss was at the start.
+    assert result.theta[0] == (0.0 if batches is None else 20.0)
+
+
+def test_a_gradient_that_is_not_finite_never_reaches_the_parameters():
+    objective = from_callables(lambda x: (1.0, np.array([np.nan])), n_params=1)
+    result = minimize(objective, np.ones(1), Adam(0.1))
+    assert result.reason == StopReason.NOT_FINITE and result.theta[0] == 1.0
+
+
+@pytest.mark.parametrize("batches", [None, noisy_batches])
+@pytest.mark.parametrize("method", [Adam(0.05), Nesterov(0.01, momentum=0.9)], ids=["adam", "nesterov"])
+def test_a_resumed_run_equals_an_uninterrupted_one(tmp_path, method, batches):
+    path = tmp_path / "run.npz"
+    whole = minimize(least_squares(), np.zeros(3), method, batches=batches, max_iterations=30)
+    minimize(least_squares(), np.zeros(3), method, batches=batches, max_iterations=11, checkpoint=path)
+    resumed = minimize(
+        least_squares(), np.zeros(3), method, batches=batches, max_iterations=30, checkpoint=path, resume=True
+    )
+    assert_same_run(whole, resumed)
+
+
+@pytest.mark.parametrize("where", ["objective", "callback"])
+def test_interrupted_runs_return_and_can_be_resumed_exactly(tmp_path, where):
+    path = tmp_path / "run.npz"
+    whole = minimize(least_squares(), np.zeros(3), Adam(0.05), batches=noisy_batches, max_iterations=30)
+    calls = []
+    plain = least_squares()
+
+    def value_and_grad(theta, batch):
+        calls.append(1)
+        if where == "objective" and len(calls) == 8:
+            raise KeyboardInterrupt
+        return plain.value_and_grad(theta, batch)
+
+    def callback(progress):
+        if where == "callback" and progress.iteration == 7:
+            raise KeyboardInterrupt
+
+    stopped = minimize(
+        from_callables(value_and_grad, n_params=3, n_sequences=40), np.zeros(3), Adam(0.05), batches=noisy_batches,
+        max_iterations=30, checkpoint=path, checkpoint_every=1000, callback=callback,
+    )  # fmt: skip
+    assert stopped.reason == StopReason.INTERRUPTED and stopped.n_iterations == 7
+    resumed = minimize(
+        plain, np.zeros(3), Adam(0.05), batches=noisy_batches, max_iterations=30, checkpoint=path, resume=True
+    )
+    assert_same_run(whole, resumed)
+
+
+def test_ctrl_c_answers_within_a_second():
+    script = (
+        "import time, sys, numpy as np\n"
+        "from optim import SGD, from_callables, minimize\n"
+        "def slow(x):\n"
+        "    time.sleep(0.01)\n"
+        "    return 0.5 * x @ x, x\n"
+        "print('ready', flush=True)\n"
+        "result = minimize(from_callables(slow, n_params=2), np.ones(2), SGD(1e-3), max_iterations=10**6)\n"
+        "print(result.reason.value, result.n_iterations > 0, bool(result.value < 1.0))\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(Path(minimize.__code__.co_filename).parents[1])}
+    process = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True, env=environment)
+    assert process.stdout.readline() == "ready\n"
+    time.sleep(0.3)
+    process.send_signal(signal.SIGINT)
+    started = time.perf_counter()
+    answer = process.communicate(timeout=10)[0]
+    assert answer.split() == ["interrupted", "True", "True"]
+    assert time.perf_counter() - started < 1.0
+
+
+def test_a_checkpoint_of_another_run_is_refused(tmp_path):
+    path = tmp_path / "run.npz"
+    minimize(bowl(), START, SGD(0.1), max_iterations=1, checkpoint=path)
+    with pytest.raises(ValueError, match=r"must be of a run by Adam with 3 parameters .* got one by SGD"):
+        minimize(bowl(), START, Adam(0.1), checkpoint=path, resume=True)
+    single = from_callables(lambda x: (0.5 * float(x @ x), x), n_params=3)
+    with pytest.raises(ValueError, match="in float32, got one by SGD with 3 in float64"):
+        minimize(single, START.astype(np.float32), SGD(0.1), checkpoint=path, resume=True)
+
+
+def test_progress_goes_to_the_log_without_a_progress_bar(monkeypatch, caplog):
+    monkeypatch.setitem(sys.modules, "tqdm.auto", None)
+    with caplog.at_level(logging.INFO, logger="optim"):
+        minimize(bowl(), START, SGD(0.1), max_iterations=2, verbose=1)
+    assert [record.getMessage()[:12] for record in caplog.records] == ["step 1 of 2:", "step 2 of 2:"]
+
+
+def test_progress_bar_ends_where_the_run_ends(capsys):
+    pytest.importorskip("tqdm")
+    minimize(bowl(), START, SGD(0.1), max_iterations=3, verbose=1)
+    assert "3/3" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"method": SGD}, "method must be an optimiser such as .* got the class SGD"),
+        ({"method": "adam"}, "method must be an optimiser such as .* got 'adam'"),
+        ({"max_iterations": -1}, "max_iterations must be a finite number >= 0, got -1"),
+        ({"max_seconds": 0}, "max_seconds must be a finite number > 0, got 0"),
+        ({"tolerance": float("nan")}, "tolerance must be a finite number >= 0, got nan"),
+        ({"resume": True}, "resume=True needs checkpoint, got None"),
+        ({"checkpoint_every": 0}, "checkpoint_every must be"),
+    ],
+)
+def test_arguments_that_do_not_fit_are_named(arguments, message):
+    settings = {"method": SGD(0.1), **arguments}
+    with pytest.raises((ValueError, TypeError), match=message):
+        minimize(bowl(), START, **settings)
+
+
+@pytest.mark.parametrize("when", ["inside the update", "before it"])
+def test_a_signal_at_any_moment_leaves_a_checkpoint_that_resumes_exactly(tmp_path, when):
+    path = tmp_path / "run.npz"
+    calls = []
+
+    def rate(t):
+        calls.append(t)
+        # A rate is asked for twice a step: for the trace, and in the update, where everything is about to be written.
+        if signals and t == 7 and calls.count(7) == (2 if when == "inside the update" else 1):
+            signal.raise_signal(signal.SIGINT)
+        return 0.05
+
+    def run(**options):
+        return minimize(least_squares(), np.zeros(3), Adam(rate), batches=noisy_batches, max_iterations=30, **options)
+
+    signals = False
+    whole = run()
+    signals = True
+    calls.clear()
+    stopped = run(checkpoint=path, checkpoint_every=1000)
+    assert stopped.reason == StopReason.INTERRUPTED
+    assert stopped.n_iterations == stopped.trace.n_rows == (8 if when == "inside the update" else 7)
+    signals = False
+    assert_same_run(whole, run(checkpoint=path, resume=True))

@@ -1,0 +1,86 @@
+"""Shares of a batch: stretches of time cover it once, keep little, and give what the whole gives."""
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose
+
+from cells import LSTM, Elman, Network
+from cells.layer import Memory
+from cells.parameters import Parameters
+from cells.share import Options, Share
+from network_problems import problem
+
+# The same sums in another order.
+RTOL = 1e-13
+
+
+def share(network, lengths, recomputes=False, **options):
+    ours = problem(network, lengths)
+    data = ours.objective().data
+    return ours, Share(network, data.share(data.by_length), Options(np.float64, recomputes=recomputes, **options))
+
+
+def network(**options):
+    return Network([LSTM(2, 3), Elman(3, 2)], n_out=2, learn_initial_state=True, **options)
+
+
+@pytest.mark.parametrize("T", [1, 2, 3, 4, 7, 16, 17, 100])
+def test_stretches_cover_time_once_and_are_about_as_many_as_they_are_long(T):
+    _, again = share(network(), [T], recomputes=True)
+    assert [step for a, b in again.stretches for step in range(a, b)] == list(range(T))
+    longest = max(b - a for a, b in again.stretches)
+    assert max(longest, len(again.stretches)) <= np.sqrt(T) + 1
+    assert share(network(), [T])[1].stretches == [(0, T)]
+
+
+@pytest.mark.parametrize("targets", ["all", "last"])
+@pytest.mark.parametrize("lengths", [[1], [1, 1], [9, 9], [9, 8, 5, 3, 3, 1], [2, 10, 4]])
+def test_stretches_give_what_the_whole_gives(targets, lengths):
+    found = []
+    for recomputes in (False, True):
+        ours, one = share(network(targets=targets), lengths, recomputes, is_mean_over_time=True)
+        parameters = Parameters(one.network, len(lengths)).set(ours.theta)
+        direction = Parameters(one.network, len(lengths), is_direction=True).set(ours.direction())
+        gradient, product, memory = np.zeros_like(ours.theta), np.zeros_like(ours.theta), Memory()
+        loss = one.value_and_grad(parameters, memory, gradient)
+        assert one.value(parameters, memory) == loss
+        assert one.linearize(parameters, memory) == loss
+        one.gauss_newton(parameters, direction, memory, Memory(), 0.4, product)
+        found.append((loss, gradient, product))
+    for whole, stretched in zip(*found, strict=True):
+        assert_allclose(stretched, whole, rtol=RTOL, atol=RTOL * np.max(np.abs(whole)))
+
+
+def test_what_is_found_is_added():
+    ours, one = share(network(), [3, 2])
+    parameters = Parameters(one.network, 2).set(ours.theta)
+    direction = Parameters(one.network, 2, is_direction=True).set(ours.direction())
+    results = []
+    for start in (0.0, 1.0):
+        gradient, product = np.full_like(ours.theta, start), np.full_like(ours.theta, start)
+        memory = Memory()
+        one.value_and_grad(parameters, memory, gradient)
+        one.linearize(parameters, memory)
+        one.gauss_newton(parameters, direction, memory, Memory(), 0.0, product)
+        results.append(np.concatenate([gradient, product]))
+    assert_allclose(results[1], results[0] + 1.0, rtol=RTOL, atol=RTOL)
+
+
+def n_bytes(memory):
+    return sum(array.nbytes for array in memory._arrays.values())
+
+
+@pytest.mark.compiled
+def test_memory_of_stretches_grows_with_the_root_of_time():
+    kept = {}
+    for T in (100, 1600):
+        ours, one = share(network(), [T, T], recomputes=True)
+        memory, parameters = Memory(), Parameters(one.network, 2).set(ours.theta)
+        one.value_and_grad(parameters, memory, np.zeros_like(ours.theta))
+        states = sum(h.nbytes + np.asarray(c).nbytes for entry in one.entries for h, c in entry if np.ndim(h))
+        kept[T] = n_bytes(memory) + states - memory._arrays["panel"].nbytes
+        _, whole = share(network(), [T, T])
+        whole_memory = Memory()
+        whole.value_and_grad(parameters, whole_memory, np.zeros_like(ours.theta))
+        assert kept[T] < (n_bytes(whole_memory) - whole_memory._arrays["panel"].nbytes) / 4
+    assert kept[1600] < 5 * kept[100]  # 4 for 16 times the steps, and what is constant
