@@ -176,7 +176,7 @@ class SequenceObjective:
         return shares, self._parameters[in_place].set(theta, self.n_threads)
 
     def _summed(self, function: Callable[..., Any], arguments: list[tuple]) -> tuple[list, np.ndarray]:
-        """Results of ``function(slot, *args)``, which adds to its slot (P,); and the sum of the slots in their order."""
+        """Results of ``function(slot, *args)``, which adds to its slot (P,); and the sum of the slots, in order."""
         others = self._slots.lend("slots", (len(arguments) - 1, self.n_params), self.dtype)
         slots = [np.empty(self.n_params, self.dtype), *others]
 

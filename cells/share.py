@@ -67,7 +67,8 @@ class Share:
 
     def __init__(self, network: Network, data: Data, options: Options) -> None:
         self.network, self.data, self.options = network, data, options
-        self._runs: dict[tuple[Memory, int], Run] = {}
+        self._memory: Memory | None = None
+        self._runs: dict[int, Run] = {}
         T = data.rows.running.size
         n_stretches = int(np.ceil(np.sqrt(T))) if options.recomputes else 1
         cuts = np.linspace(0, T, n_stretches + 1).round().astype(int)
@@ -165,9 +166,11 @@ class Share:
     def _run(self, parameters: Parameters, memory: Memory, k: int) -> tuple[Run, float]:
         """Run stretch k forward; its predictions are kept, its loss returned."""
         rows, x, clamp, n_continuing = self._stretch(k)
-        run = self._runs.get((memory, k))
+        if self._memory is not memory:  # runs are kept for the memory that came last: most shares only meet one
+            self._memory, self._runs = memory, {}
+        run = self._runs.get(k)
         if run is None:
-            run = self._runs[memory, k] = Run(self.network, rows, self.options.dtype, memory, n_continuing)
+            run = self._runs[k] = Run(self.network, rows, self.options.dtype, memory, n_continuing)
         outputs = run.forward(parameters, x, self.entries[k], clamp)
         self.predictions = memory.lend("predictions", outputs.shape, self.options.dtype)
         targets, labels, weights = self._answers(k)

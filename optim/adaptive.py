@@ -49,7 +49,7 @@ class Adagrad(FirstOrder):
         super().__post_init__()
         _check_epsilon(self.epsilon, self.epsilon_place)
 
-    def advance(self, g, theta, slots, scratch, at):
+    def advance(self, g, theta, slots, scratch, *, at):
         (s,) = slots
         np.multiply(g, g, out=scratch)
         s += scratch
@@ -111,7 +111,7 @@ class RMSProp(FirstOrder):
     def settings(self, t: int) -> dict[str, float]:
         return {**super().settings(t), "momentum": value_at(self.momentum, t)}
 
-    def advance(self, g, theta, slots, scratch, at):
+    def advance(self, g, theta, slots, scratch, *, at):
         s, v = slots
         _average_square(s, g, self.decay, scratch)
         _root(s, self.epsilon, self.epsilon_place, out=scratch)
@@ -170,7 +170,7 @@ class Adam(FirstOrder):
         rate = value_at(self.learning_rate, t) / (1.0 - self.beta1 ** (t + 1))
         return {"rate": rate, "root_scale": (1.0 - self.beta2 ** (t + 1)) ** -0.5}
 
-    def advance(self, g, theta, slots, scratch, at):
+    def advance(self, g, theta, slots, scratch, *, at):
         m, s = slots
         _average_square(s, g, self.beta2, scratch)
         np.multiply(m, self.beta1, out=m)

@@ -64,12 +64,10 @@ class Epochs:
 
 @dataclass(frozen=True)
 class RandomBatches:
-    """Fresh batches for every step of a second-order method: curvature from within gradient, the rest apart.
+    """Fresh batches for every step of a second-order method: curvature from within gradient, the rest apart from it.
 
-    Sequences of ``gradient`` are drawn without replacement; the first of them are ``curvature``. Those of
-    ``acceptance`` are ``curvature`` itself or, given as a number, the last ones of ``gradient``; those of
-    ``debias`` follow after ``curvature``. So the last two are apart from ``curvature`` while they fit into
-    ``gradient``, which is checked.
+    All are drawn without replacement. The first sequences of ``gradient`` are ``curvature``; those of ``debias`` come
+    after them, and those of ``acceptance``, given as a number, last.
 
     Parameters
     ----------
@@ -77,8 +75,12 @@ class RandomBatches:
     gradient : int in [1, n_sequences]
     curvature : int in [1, gradient]
     acceptance : "curvature", "gradient" or int
-        The custom is "curvature" (Martens 2010): the reduction ratio then compares like with like. A number
-        takes sequences that CG has not seen.
+        On "curvature" the reduction ratio compares like with like (Martens, 2010), but what CG learns by heart of its
+        batch looks like success. On "gradient", or on a number of sequences apart from curvature, it does not.
+    acceptance_from : "gradient" or "rest"
+        Where a number of sequences for acceptance is drawn from: within ``gradient``, or from what is not in it. The
+        rest is the strictest judge. On the plateaus of long-lag tasks it is too strict for small gradient batches: it
+        rejects every step, and λ grows without end.
     debias : int >= 0
         0 for none.
 
@@ -95,36 +97,46 @@ class RandomBatches:
     gradient: int
     curvature: int
     acceptance: str | int = "curvature"
+    acceptance_from: str = "gradient"
     debias: int = 0
 
     def __post_init__(self) -> None:
         _check_count("n_sequences", self.n_sequences)
         _check_count("gradient", self.gradient, self.n_sequences)
         _check_count("curvature", self.curvature, self.gradient)
-        apart = self.curvature + self.debias
-        if not isinstance(self.acceptance, str):
-            _check_count("acceptance", self.acceptance)
-            apart += self.acceptance
-        elif self.acceptance not in ("curvature", "gradient"):
+        if isinstance(self.acceptance, str) and self.acceptance not in ("curvature", "gradient"):
             raise ValueError(
                 f"acceptance must be 'curvature', 'gradient' or a number of sequences, got {self.acceptance!r}; "
                 "give one of them."
             )
-        if self.debias < 0 or apart > self.gradient:
+        if self.acceptance_from not in ("gradient", "rest"):
+            raise ValueError(f"acceptance_from must be 'gradient' or 'rest', got {self.acceptance_from!r}.")
+        apart = 0 if isinstance(self.acceptance, str) else self.acceptance
+        if apart:
+            _check_count("acceptance", apart)
+        within = self.curvature + self.debias + (apart if self.acceptance_from == "gradient" else 0)
+        if self.debias < 0 or within > self.gradient:
             raise ValueError(
-                f"curvature, debias and acceptance are drawn apart from within gradient, which must hold at least "
-                f"{apart} sequences, got {self.gradient} (and debias={self.debias}); make gradient larger."
+                f"gradient must hold curvature, debias and acceptance side by side, {within} sequences, got "
+                f"{self.gradient} (and debias={self.debias}); make it larger."
+            )
+        if self.acceptance_from == "rest" and self.gradient + apart > self.n_sequences:
+            raise ValueError(
+                f"n_sequences must hold gradient and acceptance side by side, {self.gradient + apart} sequences, got "
+                f"{self.n_sequences}; make one of them smaller."
             )
 
     def __call__(self, rng: np.random.Generator, iteration: int) -> Batches:
-        gradient = rng.permutation(self.n_sequences)[: self.gradient]
+        order = rng.permutation(self.n_sequences)
+        gradient = order[: self.gradient]
         curvature = gradient[: self.curvature]
         if self.acceptance == "curvature":
             acceptance = curvature
         elif self.acceptance == "gradient":
             acceptance = gradient
         else:
-            acceptance = gradient[-self.acceptance :]
+            end = self.gradient + (self.acceptance if self.acceptance_from == "rest" else 0)
+            acceptance = order[end - self.acceptance : end]
         debias = gradient[self.curvature : self.curvature + self.debias] if self.debias else None
         return Batches(gradient, curvature, acceptance, debias)
 

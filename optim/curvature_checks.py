@@ -148,8 +148,8 @@ def gauss_newton(
     theta: np.ndarray,
     outputs: Callable[[np.ndarray], np.ndarray],
     curvature: np.ndarray | Callable[[np.ndarray], np.ndarray],
-    batch: np.ndarray | None = None,
     *,
+    batch: np.ndarray | None = None,
     structural: float = 0.0,
     rtol: float = GRADIENT_RTOL,
 ) -> Check:

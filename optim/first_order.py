@@ -107,7 +107,7 @@ class FirstOrder:
             self._clipped(grad[here], scale, g[:size])
             if shrink < 1.0:
                 np.multiply(g[:size], shrink, out=g[:size])
-            self.advance(g[:size], theta[here], [slot[here] for slot in slots], scratch[:size], settings)
+            self.advance(g[:size], theta[here], [slot[here] for slot in slots], scratch[:size], at=settings)
         state.iteration += 1
         return theta, state
 
@@ -116,7 +116,7 @@ class FirstOrder:
         return {"rate": value_at(self.learning_rate, t)}
 
     def advance(
-        self, g: np.ndarray, theta: np.ndarray, slots: list[np.ndarray], scratch: np.ndarray, at: dict[str, float]
+        self, g: np.ndarray, theta: np.ndarray, slots: list[np.ndarray], scratch: np.ndarray, *, at: dict[str, float]
     ) -> None:
         """Write one block: ``g`` and ``scratch`` may be overwritten, ``theta`` and ``slots`` are the result."""
         raise NotImplementedError(f"{type(self).__name__} must define advance; see optim.SGD for the shortest one.")
@@ -203,7 +203,7 @@ class SGD(FirstOrder):
     array([0.9, 2.1])
     """
 
-    def advance(self, g, theta, slots, scratch, at):
+    def advance(self, g, theta, slots, scratch, *, at):
         np.multiply(g, at["rate"], out=g)
         theta -= g
 
@@ -249,7 +249,7 @@ class Momentum(FirstOrder):
     def settings(self, t: int) -> dict[str, float]:
         return {**super().settings(t), "momentum": value_at(self.momentum, t)}
 
-    def advance(self, g, theta, slots, scratch, at):
+    def advance(self, g, theta, slots, scratch, *, at):
         (v,) = slots
         np.multiply(v, at["momentum"], out=v)
         np.multiply(g, at["rate"], out=g)
@@ -299,7 +299,7 @@ class Nesterov(Momentum):
     def settings(self, t: int) -> dict[str, float]:
         return {**super().settings(t), "next_momentum": value_at(self.momentum, t + 1)}
 
-    def advance(self, g, theta, slots, scratch, at):
+    def advance(self, g, theta, slots, scratch, *, at):
         (v,) = slots
         np.multiply(v, at["momentum"], out=v)
         np.multiply(g, at["rate"], out=g)

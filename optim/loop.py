@@ -12,7 +12,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from optim.batches import BatchPolicy, draw
-from optim.interrupts import commits, interrupts_handled, interruptible_until_commit
+from optim.interrupts import commits, interruptible_until_commit, interrupts_handled
 from optim.minimisation import Minimisation
 from optim.problem import Batches, Objective, agreed, check_positive, check_problem
 from optim.result import Result, Step, StopReason, Trace
@@ -152,37 +152,27 @@ def minimize(
     is_root = getattr(objective, "is_root", True)
     writes = checkpoint is not None and is_root
     show = _display(verbose if is_root else 0, max_iterations)
-    started = time.perf_counter() - run.seconds
-    before, reason, message = run.theta.copy(), None, ""
-    drawn_before = run.rng.bit_generator.state
+    ask = _asker(callback, objective)
+    reason, message = None, ""
+    taker = _StepTaker(objective, method, batches, tolerance, run)
     try:
-        while reason is None:
-            if max_seconds is not None:
-                run.seconds = agreed(objective, run.seconds)
-            reason = run.budget_used_up(max_iterations, max_seconds, max_products)
-            if reason is not None:
-                break
-            with interruptible_until_commit():
-                drawn = draw(batches, run.rng, run.iteration)
-                np.copyto(before, run.theta)
-                run.theta, run.state, step = method.step(
-                    objective, run.theta, run.state, batches=drawn, tolerance=tolerance
-                )
-                with commits():
-                    reason, message = step.reason, step.message
-                    row = {**step.row, "seconds": time.perf_counter() - started}
-                    before = run.record(row, before, comparable=batches is None)
-                    drawn_before = run.rng.bit_generator.state
-            show(run.iteration, row)
-            if callback is not None:
-                asks = _asks_to_stop(callback, Progress(run.iteration, run.theta, row, run.state))
-                if agreed(objective, float(asks)) > 0.0:
+        with interrupts_handled():
+            while reason is None:
+                if max_seconds is not None:
+                    run.seconds = agreed(objective, run.seconds)
+                reason = run.budget_used_up(max_iterations, max_seconds, max_products)
+                if reason is not None:
+                    break
+                step = taker.take()
+                reason, message = step.reason, step.message
+                show(run.iteration, step.row)
+                if ask(Progress(run.iteration, run.theta, step.row, run.state)):
                     reason = reason or StopReason.CALLBACK
-            if writes and reason is None and run.iteration % checkpoint_every == 0:
-                run.write(checkpoint, method)
+                if writes and reason is None and run.iteration % checkpoint_every == 0:
+                    run.write(checkpoint, method)
     except KeyboardInterrupt:
         reason, message = StopReason.INTERRUPTED, ""
-        run.rng.bit_generator.state = drawn_before
+        taker.forget_what_was_drawn()
     finally:
         show(None, {})
     if writes:
@@ -192,11 +182,49 @@ def minimize(
     return Result(theta, value, run.iteration, reason, text, run.trace, run.state, run.seconds)
 
 
-def _asks_to_stop(callback: Callable[[Progress], Any], progress: Progress) -> bool:
-    try:
-        return callback(progress) is True
-    except StopIteration:
-        return True
+class _StepTaker:
+    """One step after another: batches drawn, the step taken, and what happened recorded, together or not at all."""
+
+    def __init__(
+        self, objective: Objective, method: Method, batches: BatchPolicy | None, tolerance: float, run: Minimisation
+    ) -> None:
+        self.objective, self.method, self.batches, self.tolerance = objective, method, batches, tolerance
+        self.run = run
+        self.started = time.perf_counter() - run.seconds
+        self.before = run.theta.copy()
+        self.drawn_before = run.rng.bit_generator.state
+
+    def take(self) -> Step:
+        run = self.run
+        with interruptible_until_commit():
+            drawn = draw(self.batches, run.rng, run.iteration)
+            np.copyto(self.before, run.theta)
+            run.theta, run.state, step = self.method.step(
+                self.objective, run.theta, run.state, batches=drawn, tolerance=self.tolerance
+            )
+            with commits():
+                step.row["seconds"] = time.perf_counter() - self.started
+                self.before = run.record(step.row, self.before, comparable=self.batches is None)
+                if self.batches is not None:
+                    self.drawn_before = run.rng.bit_generator.state
+        return step
+
+    def forget_what_was_drawn(self) -> None:
+        """Put the generator back to where it was after the last step that was recorded."""
+        self.run.rng.bit_generator.state = self.drawn_before
+
+
+def _asker(callback: Callable[[Progress], Any] | None, objective: Objective) -> Callable[[Progress], bool]:
+    """Whether the callback asks to stop: by True or StopIteration, on rank 0 where there are several."""
+
+    def ask(progress: Progress) -> bool:
+        try:
+            stops = callback(progress) is True
+        except StopIteration:
+            stops = True
+        return agreed(objective, float(stops)) > 0.0
+
+    return ask if callback is not None else lambda progress: False
 
 
 def _display(verbose: int, total: int) -> Callable[[int | None, dict[str, Any]], None]:

@@ -99,9 +99,11 @@ class Trace(Mapping):
 
     def append(self, **row: float | int | str | bool) -> None:
         """Add a row."""
-        for name in row:
-            self._columns.setdefault(name, [None] * self.n_rows)
-        for name, column in self._columns.items():
+        columns = self._columns
+        if row.keys() != columns.keys():
+            for name in row:
+                columns.setdefault(name, [None] * self.n_rows)
+        for name, column in columns.items():
             column.append(row.get(name))
         self.n_rows += 1
 

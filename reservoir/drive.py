@@ -15,8 +15,8 @@ the same bits, and a batch equals a loop over its members exactly.
 **Lanes.** Every lane is an independent run over one sparse graph: a sequence, a stretch of a long series, or a
 configuration of its own. Arrays keep the lane innermost, so one weight meets a vector of lanes in a register and
 nothing is gathered. **One sequence.** Units are the vector: rows of W are packed in slices of ``pack_size`` rows
-(sliced ELLPACK) and states gathered, or, where W is a sum of cyclic diagonals, read as windows of a state that is
-stored twice in a row.
+(sliced ELLPACK) and states gathered, or, where W is a sum of cyclic diagonals, read as windows of the state, whose
+beginning is stored once more behind its end.
 
 The kernels allocate nothing, check nothing and release the GIL. ``lane_runs`` and ``sequence_runs`` call them.
 """
@@ -28,7 +28,7 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit
 
-from reservoir.activations import activate
+from reservoir.activations import activate, activate_with
 from reservoir.vectors import (
     ONE_PACK,
     TWO_PACKS,
@@ -51,7 +51,8 @@ class Graph(NamedTuple):
     """W as a kernel reads it.
 
     Lanes: compressed rows. Sequence: slices of ``pack_size`` rows, an entry of each row side by side, padded with
-    weight 0 from the slot behind the last slice; or, with ``shifts``, row k of ``weights`` is the k-th cyclic diagonal.
+    weight 0 from the slot behind the last slice; or, with ``shifts``, blocks of two packs of each cyclic diagonal in
+    turn: (N_padded / (2 pack_size), K, 2 pack_size).
     """
 
     pointers: np.ndarray  # (N + 1,) or (n_slices + 1,) int64
@@ -115,7 +116,7 @@ class Work(NamedTuple):
     inputs: np.ndarray  # (I, B)
     root: np.ndarray  # (B,)
     partial: np.ndarray  # (O, pack_size, B)
-    block: np.ndarray  # (BLOCK, B) pre-activations; for a sequence (BLOCK, pack_size)
+    block: np.ndarray  # (BLOCK, B) pre-activations; for a sequence (2, pack_size)
     recent: np.ndarray  # sequence only: (pack_size, N_padded) states on their way to the tile
 
 
@@ -265,12 +266,14 @@ def _leave(s, new, B, N, O, plan, work, sinks):
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def drive_sequence(N, graph, units, scales, activation, data, first_row, n_steps, column, readout, noise, work, sinks):
+def drive_sequence(
+    N, graph, units, scales, activation, tanh, data, first_row, n_steps, column, readout, noise, work, sinks
+):  # fmt: skip
     """``n_steps`` steps of one sequence of N units from row ``first_row`` of ``data`` on.
 
-    ``scales`` (4,), ``noise`` (n_steps, N_padded) or of size 0. ``column`` >= 0: the tile takes
-    the steps from that column on.
-    ``work.state`` (2, stride): stride is N_padded + 2 pack_size, the last packs zero, or 2 N + 4 pack_size with shifts.
+    ``tanh``: entry of :data:`reservoir.activations.TANH`. ``scales`` (4,), ``noise`` (n_steps, N_padded) or of size 0.
+    ``column`` >= 0: the tile takes the steps from that column on. ``work.state`` (2, N_padded + 2 pack_size): behind
+    the N units come zeros or, with shifts, the first 2 pack_size units again.
     """
     packs = ONE_PACK
     state = work.state
@@ -292,10 +295,20 @@ def drive_sequence(N, graph, units, scales, activation, data, first_row, n_steps
                 put(work.inputs, readout.fed + o, at(work.output, o))
         for o in range(O):
             store(work.partial, o * P, full(state, packs, 0.0))
-        for first in range(0, N, BLOCK * P):
-            last = min(first + BLOCK * P, N)
-            if n_shifts == 0:
-                for i in range(first, last, 2 * P):
+        # The activation of two packs is taken beside the sums of the next two: its chain of dependent instructions
+        # is long, and theirs wait for memory. The first output's sum stays in a register.
+        ahead = full(state, TWO_PACKS, 0.0)
+        of_first = full(state, packs, 0.0)
+        for i in range(0, N + 2 * P, 2 * P):
+            z, done = ahead, i - 2 * P
+            if i < N:
+                if n_shifts > 0:
+                    recurrent = full(state, TWO_PACKS, 0.0)
+                    for k in range(n_shifts):
+                        source = at(graph.shifts, k) + i
+                        window = load(state, TWO_PACKS, old + (source if source < N else source - N))
+                        recurrent = fma(load(graph.weights, TWO_PACKS, i * n_shifts + k * 2 * P), window, recurrent)
+                else:
                     # Two slices side by side: their gathers overlap. Where one is longer, the rest of it follows.
                     k0, k1 = at(graph.pointers, i // P), at(graph.pointers, i // P + 1)
                     k2 = at(graph.pointers, i // P + 2)
@@ -310,35 +323,39 @@ def drive_sequence(N, graph, units, scales, activation, data, first_row, n_steps
                         one = fma(load(graph.weights, packs, k), gather(state, packs, old, graph.indices, k), one)
                     for k in range(k1 + shared, k2, P):
                         two = fma(load(graph.weights, packs, k), gather(state, packs, old, graph.indices, k), two)
-                    store(work.block, i - first, one)
-                    store(work.block, i - first + P, two)
-            for i in range(first, last, 2 * P):
-                if n_shifts > 0:
-                    recurrent = full(state, TWO_PACKS, 0.0)
-                    for k in range(n_shifts):
-                        window = load(state, TWO_PACKS, old + at(graph.shifts, k) + i)
-                        recurrent = fma(load(graph.weights, TWO_PACKS, k * padded + i), window, recurrent)
-                else:
-                    recurrent = load(work.block, TWO_PACKS, i - first)
+                    store(work.block, 0, one)
+                    store(work.block, P, two)
+                    recurrent = load(work.block, TWO_PACKS, 0)
                 driven = full(state, TWO_PACKS, 0.0)
                 for j in range(I):
                     weight = load(units.input_weights, TWO_PACKS, j * padded + i)
                     driven = fma(weight, spread(work.inputs, TWO_PACKS, j), driven)
-                z = fma(radius, recurrent, fma(scale, driven, scale_bias * load(units.bias, TWO_PACKS, i)))
+                ahead = fma(radius, recurrent, fma(scale, driven, scale_bias * load(units.bias, TWO_PACKS, i)))
                 if noise.size > 0:
-                    z = z + load(noise, TWO_PACKS, s * padded + i)
-                x = activate(activation, z)
+                    ahead = ahead + load(noise, TWO_PACKS, s * padded + i)
+            if done >= 0:
+                x = activate_with(activation, tanh, z)
                 if units.is_leaky:
-                    a = scale_leak * load(units.leak, TWO_PACKS, i)
-                    x = fma(a, x, (like(a, 1.0) - a) * load(state, TWO_PACKS, old + i))
-                store(state, new + i, x)
-            for o in range(O):
-                part = load(work.partial, packs, o * P)
-                for i in range(first, last, P):
-                    part = fma(load(readout.coef, packs, o * padded + i), load(state, packs, new + i), part)
-                store(work.partial, o * P, part)
+                    a = scale_leak * load(units.leak, TWO_PACKS, done)
+                    x = fma(a, x, (like(a, 1.0) - a) * load(state, TWO_PACKS, old + done))
+                store(state, new + done, x)
+                has_second = done + P < N
+                if O > 0:
+                    of_first = fma(load(readout.coef, packs, done), load(state, packs, new + done), of_first)
+                    if has_second:
+                        next_x = load(state, packs, new + done + P)
+                        of_first = fma(load(readout.coef, packs, done + P), next_x, of_first)
+                for o in range(1, O):
+                    coef = o * padded + done
+                    part = load(work.partial, packs, o * P)
+                    part = fma(load(readout.coef, packs, coef), load(state, packs, new + done), part)
+                    if has_second:
+                        part = fma(load(readout.coef, packs, coef + P), load(state, packs, new + done + P), part)
+                    store(work.partial, o * P, part)
+        if O > 0:
+            store(work.partial, 0, of_first)
         if n_shifts > 0:
-            for j in range(0, N, P):
+            for j in range(0, 2 * P, P):
                 store(state, new + N + j, load(state, packs, new + j))
         for o in range(O):
             y = at(readout.offset, o)

@@ -7,7 +7,8 @@ from itertools import pairwise
 
 import numpy as np
 
-from reservoir.drive import BLOCK, Readout, Sinks, Work, drive_sequence
+from reservoir.activations import TANH
+from reservoir.drive import Readout, Sinks, Work, drive_sequence
 from reservoir.matrix import Shifts
 from reservoir.task import Task, data_of, noise_of, readout_of, tile_sinks
 from reservoir.vectors import PACK_BYTES, aligned, pad
@@ -32,7 +33,7 @@ class Runner:
             inputs=aligned((len(reservoir.units.input_weights), 1), dtype),
             root=aligned(1, dtype),
             partial=aligned((O, P, 1), dtype),
-            block=aligned((BLOCK, P), dtype),
+            block=aligned((2, P), dtype),
             recent=aligned((P, padded), dtype),
         )
 
@@ -44,7 +45,8 @@ class Runner:
         self.work.output[:] = 0
         self.work.state[0, :N] = origin[:N]
         if isinstance(self.reservoir.W, Shifts):
-            self.work.state[0, N : 2 * N] = origin[:N]
+            again = min(N, self.work.state.shape[1] - N)
+            self.work.state[0, N : N + again] = origin[:again]
         if self.task.initial is not None:
             self.work.output[:, 0] = origin[N : N + O]
 
@@ -56,8 +58,8 @@ class Runner:
             noise = aligned((n_steps, pad(r.n_units, r.dtype)), r.dtype)
             noise[:, : r.n_units] = noise_of(self.task, np.arange(begin, end), r.n_units)
         drive_sequence(
-            r.n_units, r.sequence_graph, r.units, self.scales, r.activation_code, self.data, begin, n_steps, column,
-            self.readout, noise, self.work, sinks,
+            r.n_units, r.sequence_graph, r.units, self.scales, r.activation_code, TANH[r.dtype.name], self.data, begin,
+            n_steps, column, self.readout, noise, self.work, sinks,
         )  # fmt: skip
 
     @property

@@ -106,12 +106,14 @@ class Reservoir:
         """W for the kernel of one sequence."""
         padded = pad(self.n_units, self.dtype)
         if isinstance(self.W, Shifts):
-            weights = aligned((len(self.W.shifts), padded), self.dtype)
-            weights[:, : self.n_units] = self.W.weights
+            K, width = len(self.W.shifts), 2 * PACK_BYTES // self.dtype.itemsize
+            diagonals = np.zeros((K, padded), self.dtype)
+            diagonals[:, : self.n_units] = self.W.weights
+            blocks = diagonals.reshape(K, -1, width).transpose(1, 0, 2)
             return Graph(
                 np.zeros(1, np.int64),
                 np.empty(0, np.int32),
-                weights.reshape(-1),
+                _placed(blocks.reshape(-1), self.dtype),
                 self.W.shifts.astype(np.int64),
             )
         return _sliced(self.W, padded, self.dtype)
@@ -119,10 +121,7 @@ class Reservoir:
     @property
     def sequence_stride(self) -> int:
         """Length of one state in the kernel of one sequence."""
-        P = PACK_BYTES // self.dtype.itemsize
-        if isinstance(self.W, Shifts):
-            return 2 * self.n_units + 4 * P
-        return pad(self.n_units, self.dtype) + 2 * P
+        return pad(self.n_units, self.dtype) + 2 * PACK_BYTES // self.dtype.itemsize
 
     def __getstate__(self) -> dict:
         """The weights alone; layouts are made again where they are used."""

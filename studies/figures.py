@@ -177,3 +177,18 @@ def save(figure: Figure, folder: Path, name: str) -> list[Path]:
     for path in paths:
         figure.savefig(path, metadata={"Date": None} if path.suffix == ".svg" else None)
     return paths
+
+
+def ratios(rows, by: str, title: str):
+    """Bars of the column ``ratio`` for each value of ``by``, with a mark at ``reach``."""
+    table = rows.groupby(by, sort=False)[["ratio", "reach"]].median().iloc[::-1]
+    figure, (axes,) = panels(1, width=7.5)
+    figure.set_size_inches(7.5, 0.32 * len(table) + 1.2)
+    where = range(len(table))
+    axes.barh(where, table["ratio"], color="#0072b2", height=0.6)
+    axes.plot(table["reach"], where, "|", color="#d55e00", markersize=12, markeredgewidth=2, label="set out to reach")
+    axes.set_xscale("log")
+    axes.set_yticks(where, list(table.index))
+    axes.set(xlabel="times faster than the best rival", title=title)
+    axes.legend(loc="lower right")
+    return figure

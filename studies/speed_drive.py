@@ -18,13 +18,13 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import time
 from dataclasses import dataclass
 
 import numpy as np
 
+from studies.timing import in_turn
+
 NAN = float("nan")
-PAUSE_S, ROUNDS = 0.1, 3
 
 
 @dataclass(frozen=True)
@@ -127,7 +127,7 @@ def _drive(case: Drive, settings: Settings) -> dict:
         n = 50 if case.is_closed else rival_steps
         if not np.allclose(drive(short)[:n], answer[:n], rtol=0, atol=1e-6 * max(1.0, np.abs(answer).max())):
             raise ArithmeticError(f"expected equal answers on equal matrices, got another one from {name}")
-    times = _in_turn(
+    times = in_turn(
         {"ours": lambda: ours(u)} | {k: _call(f, short) for k, f in contestants.items()}, settings.n_repeats
     )
     rates = {name: (n_steps if name == "ours" else rival_steps) / t for name, t in times.items()}
@@ -155,24 +155,6 @@ def _call(function, *args):
     return lambda: function(*args)
 
 
-def _in_turn(contestants: dict, n_repeats: int) -> dict[str, float]:
-    """Median seconds of each contestant, in three rounds, so that all meet the same machine.
-
-    In a round each has a pause, in which threads of the one before that some libraries keep spinning come to rest, a
-    call that is not timed, and a third of its repeats in a row.
-    """
-    times: dict[str, list[float]] = {name: [] for name in contestants}
-    for _ in range(ROUNDS):
-        for name, contestant in contestants.items():
-            time.sleep(PAUSE_S)
-            contestant()
-            for _ in range(-(-n_repeats // ROUNDS)):
-                start = time.perf_counter()
-                contestant()
-                times[name].append(time.perf_counter() - start)
-    return {name: float(np.median(values)) for name, values in times.items()}
-
-
 def _fit_sequences(settings: Settings) -> dict:
     """200 sequences of 200 steps, 100 units, reservoir given; fits a second."""
     from reservoir import ESNRegressor
@@ -188,7 +170,7 @@ def _fit_sequences(settings: Settings) -> dict:
     for name, fit in contestants.items():
         if not np.allclose(fit(), model.coef_, atol=1e-6):
             raise ArithmeticError(f"expected equal readouts on equal matrices, got another one from {name}")
-    times = _in_turn({"ours": lambda: model.fit(X, y)} | contestants, settings.n_repeats)
+    times = in_turn({"ours": lambda: model.fit(X, y)} | contestants, settings.n_repeats)
     rates = {name: 1.0 / t for name, t in times.items()}
     best = max(rate for name, rate in rates.items() if name != "ours")
     return rates | {"ratio": rates["ours"] / best, "reach": 6.0}
@@ -205,7 +187,7 @@ def _fit_over_gram(settings: Settings) -> float:
     y = np.roll(u[:, 0], 3)
     model = ESNRegressor(1000, warm_start=True, random_state=settings.seed).fit(u, y)
     Z = np.asfortranarray(rng.uniform(-1, 1, (1002, 10_000)))
-    times = _in_turn({"fit": lambda: model.fit(u, y), "gram": lambda: dsyrk(1.0, Z)}, settings.n_repeats)
+    times = in_turn({"fit": lambda: model.fit(u, y), "gram": lambda: dsyrk(1.0, Z)}, settings.n_repeats)
     return times["fit"] / times["gram"]
 
 
@@ -215,7 +197,7 @@ def _build(settings: Settings) -> float:
     def build() -> None:
         build_reservoir(n_units=1000, n_inputs=1, rng=np.random.default_rng(settings.seed))
 
-    return _in_turn({"build": build}, settings.n_repeats)["build"]
+    return in_turn({"build": build}, settings.n_repeats)["build"]
 
 
 MEMORY = """

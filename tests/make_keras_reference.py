@@ -2,7 +2,7 @@
 
 Run ``python tests/make_keras_reference.py``; needs keras and jax, which the test that reads the file does not.
 
-A case is a ``Sequential`` model of recurrent layers and a Dense layer on a masked batch, in float64. It is stored as one
+A case is a ``Sequential`` model of recurrent layers and a Dense layer on a masked batch, in float64, stored as one
 record, as those of ``make_torch_reference.py``: x (B, T, I), zero behind the end of each sequence, lengths (B,), the
 weights by their paths behind ``parameter/``, y (B, T, O), dy, and the derivatives of <dy, y> behind ``gradient/``.
 """

@@ -22,12 +22,17 @@ def test_epochs_differ_and_do_not_depend_on_what_was_asked_before():
     np.testing.assert_array_equal(Epochs(50, 50)(None, 7), late)
 
 
-def test_random_batches_nest_curvature_and_keep_the_rest_apart():
-    policy = RandomBatches(100, gradient=60, curvature=20, acceptance=15, debias=10)
+@pytest.mark.parametrize("source", ["gradient", "rest"])
+def test_random_batches_nest_curvature_and_keep_the_rest_apart(source):
+    policy = RandomBatches(100, gradient=60, curvature=20, acceptance=15, acceptance_from=source, debias=10)
     drawn = policy(np.random.default_rng(0), 0)
-    roles = [set(part.tolist()) for part in (drawn.curvature, drawn.acceptance, drawn.debias)]
-    assert [len(role) for role in roles] == [20, 15, 10]
-    assert len(set.union(*roles)) == 45 and set.union(*roles) <= set(drawn.gradient.tolist())
+    gradient, curvature, acceptance, debias = (
+        set(part.tolist()) for part in (drawn.gradient, drawn.curvature, drawn.acceptance, drawn.debias)
+    )
+    assert [len(role) for role in (gradient, curvature, acceptance, debias)] == [60, 20, 15, 10]
+    assert curvature < gradient and debias < gradient and not debias & curvature
+    assert not acceptance & (curvature | debias)
+    assert acceptance < gradient if source == "gradient" else not acceptance & gradient
 
 
 def test_acceptance_may_be_another_role():
@@ -55,7 +60,13 @@ def test_a_policy_that_returns_something_else_is_named():
         (lambda: RandomBatches(10, gradient=11, curvature=2), r"gradient must be an integer in \[1, 10\], got 11"),
         (lambda: RandomBatches(10, gradient=5, curvature=6), r"curvature must be an integer in \[1, 5\]"),
         (lambda: RandomBatches(10, gradient=5, curvature=3, acceptance="test"), "acceptance must be"),
-        (lambda: RandomBatches(10, gradient=5, curvature=3, debias=3), "at least 6 sequences, got 5"),
+        (lambda: RandomBatches(10, gradient=5, curvature=3, debias=3), "side by side, 6 sequences, got 5"),
+        (lambda: RandomBatches(10, gradient=5, curvature=3, acceptance=3), "side by side, 6 sequences, got 5"),
+        (
+            lambda: RandomBatches(10, gradient=8, curvature=3, acceptance=3, acceptance_from="rest"),
+            "side by side, 11 sequences, got 10",
+        ),
+        (lambda: RandomBatches(10, gradient=8, curvature=3, acceptance_from="all"), "acceptance_from must be"),
     ],
 )
 def test_sizes_that_do_not_fit_are_named(make, message):

@@ -2,11 +2,16 @@
 
 import dataclasses
 import math
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 import scipy.optimize
 
+import optim
 from contracts import every
 from objectives import bowl, logistic_regression, small_net, valley
 from optim import (
@@ -237,6 +242,31 @@ def test_budget_of_products_is_kept():
     objective, theta = small_net()
     result = minimize(objective, theta, HessianFree(cg=10), max_products=40)
     assert result.reason == StopReason.MAX_PRODUCTS and 40 <= result.state.products <= 40 + 12
+
+
+def test_fresh_processes_find_the_same_bits():
+    script = (
+        "from objectives import small_net\n"
+        "from optim import HessianFree, RandomBatches, minimize\n"
+        "objective, theta = small_net('softmax', n_sequences=40)\n"
+        "method = HessianFree(structural=0.1, preconditioner='squared_gradients')\n"
+        "policy = RandomBatches(40, gradient=30, curvature=10)\n"
+        "result = minimize(objective, theta, method, batches=policy, max_iterations=5)\n"
+        "print(result.theta.tobytes().hex(), result.state.damping.hex())\n"
+    )
+    answers = set()
+    for threads in ("1", "2"):
+        folders = (Path(optim.__file__).parents[1], Path(__file__).parent)
+        environment = {
+            "PYTHONPATH": os.pathsep.join(map(str, folders)),
+            "OPENBLAS_NUM_THREADS": threads,
+            "OMP_NUM_THREADS": threads,
+        }
+        run = subprocess.run(
+            [sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=True
+        )
+        answers.add(run.stdout)
+    assert len(answers) == 1 and len(answers.pop()) > 100
 
 
 # --------------------------------------------------------------------------------------------- what goes wrong

@@ -199,15 +199,16 @@ def test_slices_hold_every_entry_of_its_row_once(n_units, dtype):
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-def test_shifts_are_laid_out_by_diagonal_and_by_row(dtype):
-    r = build(topology="shifts", dtype=dtype, n_units=9, in_degree=3)
-    padded = pad(9, dtype)
-    graph = r.sequence_graph
-    assert_array_equal(graph.weights.reshape(3, padded)[:, :9], r.W.weights)
-    assert not graph.weights.reshape(3, padded)[:, 9:].any()
+def test_shifts_are_laid_out_by_blocks_of_diagonals_and_by_row(dtype):
+    r = build(topology="shifts", dtype=dtype, n_units=37, in_degree=3)
+    two_packs, graph = pad(1, dtype), r.sequence_graph
+    diagonals = np.hstack(list(graph.weights.reshape(-1, 3, two_packs)))
+    assert_array_equal(diagonals[:, :37], r.W.weights)
+    assert diagonals.shape == (3, pad(37, dtype))
+    assert not diagonals[:, 37:].any()
     assert_array_equal(graph.shifts, r.W.shifts)
     lanes = r.lane_graph
-    assert_array_equal(sp.csr_array((lanes.weights, lanes.indices, lanes.pointers), (9, 9)).toarray(), dense(r.W))
+    assert_array_equal(sp.csr_array((lanes.weights, lanes.indices, lanes.pointers), (37, 37)).toarray(), dense(r.W))
 
 
 @pytest.mark.parametrize("topology", ["sparse", "shifts"])

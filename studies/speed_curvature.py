@@ -1,0 +1,84 @@
+"""How fast is a Gauss-Newton product of a recurrent net, beside torch, JAX and our own gradient?
+
+Method. One layer of cells and a linear readout at every step; products of the linearised net with one direction, states
+being kept. torch runs the faster of two routes (double backward, forward mode under reverse mode), JAX one linearisation
+and its transpose under jit. vᵀ G v must agree to 1e-3. Times are medians of `n_repeats` warm calls in three rounds, in one
+process on the same weights and data. `ratio` is the best rival's time over ours; `over_gradient` our product's time over
+our own loss and gradient. "adding" has one output and half squared error, "char" 65 outputs and softmax.
+
+Rivals are optional: pip install torch jax.
+
+Sources. The cases are the project's own. The route by double backward is folklore of reverse-mode libraries.
+
+Expected run time: about two minutes by default on two cores. Run it alone, with --jobs 1.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+NAN = float("nan")
+# cell, (units, sequences, steps, inputs), outputs: ratio to reach, and bound on over_gradient
+CASES = {
+    "Elman char": ("Elman", (128, 32, 100, 65), 65, 1.4, NAN),
+    "Elman adding": ("Elman", (100, 1000, 100, 2), 1, 2.0, NAN),
+    "LSTM adding": ("LSTM", (100, 1000, 100, 2), 1, 3.0, 1.5),
+    "GRU adding": ("GRU", (100, 1000, 100, 2), 1, 3.0, 1.5),
+}
+
+
+@dataclass(frozen=True)
+class Settings:
+    """One row of the table."""
+
+    case: str
+    n_repeats: int = 15
+    seed: int = 0
+
+
+GRID = {
+    "quick": [{"case": ["Elman char"], "n_repeats": 3}],
+    "default": [{"case": list(CASES)}],
+}
+EXPECTED_S = {"quick": 5, "default": 150}
+COLUMNS = ("ours_ms", "torch_ms", "jax_ms", "gradient_ms", "ratio", "reach", "over_gradient", "bound")
+BY = ("case",)
+
+
+def run(settings: Settings) -> list[dict]:
+    """Medians of one case."""
+    from studies.recurrent_rivals import RIVALS
+    from studies.speed_bptt import make
+    from studies.timing import in_turn
+
+    cell, shape, n_out, reach, bound = CASES[settings.case]
+    _, objective, theta, v, problem = make(cell, shape, "float32", n_out, settings.seed)
+    linear = objective.linearize(theta)
+    ours = float(np.dot(linear.gauss_newton(v).astype(float), v))
+    made = {name: rival(problem) for name, rival in RIVALS.items()}
+    rivals = {name: pair[1] for name, pair in made.items() if pair is not None and pair[1] is not None}
+    for name, rival in rivals.items():
+        if abs(rival() - ours) > 1e-3 * ours:
+            raise ArithmeticError(f"expected vᵀ G v = {ours}, got {rival()} from {name}")
+    own = {"ours": lambda: linear.gauss_newton(v), "gradient": lambda: objective.value_and_grad(theta)}
+    times = in_turn(own | rivals, settings.n_repeats)
+    best = min((time for name, time in times.items() if name not in own), default=NAN)
+    row = {f"{name}_ms": 1e3 * times.get(name, NAN) for name in ("ours", "torch", "jax", "gradient")}
+    ratios = {"ratio": best / times["ours"], "over_gradient": times["ours"] / times["gradient"]}
+    return [row | ratios | {"reach": reach, "bound": bound}]
+
+
+def remarks(rows) -> list[str]:
+    """Which rivals were missing."""
+    from studies.recurrent_rivals import hint
+
+    return [hint()] if hint() else []
+
+
+def plot(rows):
+    """Ratio to the best rival beside what was to be reached."""
+    from studies.figures import ratios
+
+    return ratios(rows, "case", "Gauss-Newton products: times faster than the best rival")

@@ -1,0 +1,28 @@
+"""Timing contestants in one run, so that all meet the same machine."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+
+import numpy as np
+
+PAUSE_S, ROUNDS = 0.1, 3
+
+
+def in_turn(contestants: Mapping[str, Callable[[], object]], n_repeats: int) -> dict[str, float]:
+    """Median seconds of a call of each contestant, in three rounds.
+
+    In a round each has a pause, in which threads of the one before that some libraries keep spinning come to rest, a
+    call that is not timed, and a third of its repeats in a row.
+    """
+    times: dict[str, list[float]] = {name: [] for name in contestants}
+    for _ in range(ROUNDS):
+        for name, contestant in contestants.items():
+            time.sleep(PAUSE_S)
+            contestant()
+            for _ in range(-(-n_repeats // ROUNDS)):
+                start = time.perf_counter()
+                contestant()
+                times[name].append(time.perf_counter() - start)
+    return {name: float(np.median(values)) for name, values in times.items()}
