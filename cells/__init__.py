@@ -1,6 +1,7 @@
 """Recurrent cells with full back-propagation through time: forward, backward and R-forward passes in Numba."""
 
 from cells.elman import Elman
+from cells.estimators import RNNClassifier, RNNRegressor
 from cells.forget_gate import ForgetGate
 from cells.gru import GRU
 from cells.initial import initial_theta
@@ -29,6 +30,8 @@ __all__ = [
     "MultiplicativeLSTM",
     "MultiplicativeRNN",
     "Network",
+    "RNNClassifier",
+    "RNNRegressor",
     "SequenceObjective",
     "Stepper",
     "TrainingResult",

@@ -31,7 +31,9 @@ class Alphabet:
 
     def __post_init__(self) -> None:
         if not isinstance(self.characters, str) or len(set(self.characters)) != len(self.characters):
-            raise ValueError(f"alphabet must be a str of different characters, got {self.characters!r}; name each once.")
+            raise ValueError(
+                f"alphabet must be a str of different characters, got {self.characters!r}; name each once."
+            )
         if self.unknown != "error" and (len(self.unknown) != 1 or self.unknown not in self.characters):
             raise ValueError(
                 f"unknown must be 'error' or one character of the alphabet, got {self.unknown!r}; name one that was "

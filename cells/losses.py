@@ -54,8 +54,9 @@ def evaluate(loss, outputs, targets, labels, weights, p):
             for j in range(1, O):
                 highest = max(highest, outputs[r, j])
             if labels.size > 0:
-                row = -float(outputs[r, labels[r]])
+                row = float(highest) - float(outputs[r, labels[r]])
             else:
+                row = float(highest)
                 for j in range(O):
                     row -= float(targets[r, j]) * float(outputs[r, j])
             first = take(outputs, r, 0, 0, O)
@@ -66,7 +67,7 @@ def evaluate(loss, outputs, targets, labels, weights, p):
             partition = total(sums)
             for j in range(0, O, P):
                 give(p, r, 0, j, O, take(p, r, 0, j, O) / like(first, partition))
-            row += float(highest) + math.log(float(partition))
+            row += math.log(float(partition))
         elif loss == _LOGISTIC:
             for j in range(O):
                 o = float(outputs[r, j])

@@ -148,11 +148,14 @@ def fill_planes(maps, theta, x, index, tape, spans, z, with_input, with_all):
     ``with_input`` adds the other maps of the input too, with their matrices read as they stand in ``theta``;
     ``with_all`` adds those of all sources likewise.
     """
-    begin_planes(z)
+    one = z[: min(1, z.shape[0])]
+    begin_planes(one)
     for m in range(maps.shape[0]):  # biases first, here and where panels are read: the same sums, the same bits
         form, _, _, _, column, width, start = maps[m]
         if form == _BIAS:
-            add_bias(theta[start : start + width], z, column)
+            add_bias(theta[start : start + width], one, column)
+    for r in range(1, z.shape[0]):
+        z[r] = z[0]
     for m in range(maps.shape[0]):
         form, source, source_column, K, column, width, start = maps[m]
         if form == _BIAS:

@@ -12,7 +12,9 @@ from cells.network import Network
 
 # Sequences of a share: enough that a matrix read from the cache meets many rows, few enough that states stay in it.
 MIN_SHARE, MAX_SHARE, MAX_SHARES = 16, 64, 16
-LARGE_MATRIX = 2**20  # bytes: beyond that a matrix shares the second-level cache with nothing, so more rows must meet it
+LARGE_MATRIX = (
+    2**20
+)  # bytes: beyond that a matrix shares the second-level cache with nothing, so more rows must meet it
 
 WORTH_A_THREAD = 10**7  # rows times parameters: half a millisecond, many times what it takes to wake a thread
 

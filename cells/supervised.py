@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import numpy as np
+from sklearn.utils.validation import check_is_fitted
 
 from cells.architecture import LEARNING_RATES, build_method, build_network, check_count
 from cells.carried import check_rows
@@ -23,6 +23,8 @@ from reservoir.estimator import check_dtype
 from reservoir.sequences import Sequences, read_sequences
 
 _LAST_RATE = 0.01  # share of the learning rate that a decay ends at
+_BATCH = 64  # sequences of a step where nothing else is said
+_CONSTANT = 1e-12  # a column whose deviation is so small beside its mean has only rounding to show
 
 
 class SupervisedNetwork(RecurrentEstimator):
@@ -98,6 +100,7 @@ class SupervisedNetwork(RecurrentEstimator):
         -------
         states : (n_steps, n_units), or (n_steps, 2 n_units) if bidirectional, or in the form of X
         """
+        check_is_fitted(self)
         sequences = self._read(X, groups=groups, lengths=lengths)
         return sequences.like_input(self._answer_of(sequences, "states", initial_state).rows)
 
@@ -127,11 +130,24 @@ class SupervisedNetwork(RecurrentEstimator):
 
     # ------------------------------------------------------------------------------------------------ learning
 
-    def _learn(self, sequences: Sequences, answers: np.ndarray, *, loss: str, n_out: int, per_sequence: bool) -> None:
-        """Train on ``answers``, one a row or one a sequence; weights are those of the rows."""
+    def _weights_of_targets(self, sequences: Sequences, per_sequence: bool) -> np.ndarray | None:
+        """Weights of the rows or, where there is one target a sequence, the mean over its rows."""
         weights = sequences.weights
         if per_sequence and weights is not None:
             weights = np.add.reduceat(weights, sequences.offsets[:-1]) / sequences.lengths
+        return weights
+
+    def _learn(
+        self,
+        sequences: Sequences,
+        answers: np.ndarray,
+        weights: np.ndarray | None,
+        *,
+        loss: str,
+        n_out: int,
+        per_sequence: bool,
+    ) -> None:
+        """Train on ``answers``, one a row or one a sequence, with their weights."""
         targets = "last" if per_sequence else "all"
         choices = {"n_layers": self.n_layers, "bidirectional": bool(self.bidirectional), "loss": loss}
         n_in, dtype = sequences.rows.shape[1], sequences.rows.dtype
@@ -142,25 +158,77 @@ class SupervisedNetwork(RecurrentEstimator):
             self.network_ = network
             self.theta_ = initial_theta(network, self.init, rng=of_theta, dtype=dtype)
             self._set_scales(sequences)
-        chosen, looked_at = self._split(sequences, weights, of_order)
         X = self._scaled(sequences)
         y = list(answers) if per_sequence else np.split(answers, sequences.offsets[1:-1])
-        mask = None if chosen[1] is None else chosen[1]
-        objective = self._objective(X, y, *chosen, mask)
-        validation = None if looked_at is None else self._objective(X, y, *looked_at, looked_at[1])
+        w = _weights_of(sequences, weights, per_sequence)
+        training, held_out = self._split(w, of_order)
+        objective = self._objective(X, y, training)
+        validation = None if held_out is None else self._objective(X, y, held_out)
         self._take(self._train(objective, validation, of_order))
+
+    def _set_scales(self, sequences: Sequences) -> None:
+        """Set shift and scale of the inputs, over rows as they are weighted."""
+        self.input_shift_, self.input_scale_ = standard(sequences.rows, sequences.weights, on=self.standardize)
+
+    def _split(self, weights: list[np.ndarray], rng: np.random.Generator) -> tuple[list, list | None]:
+        """Weights to learn with and weights to validate with: sequences held out or, of a single one, its last rows."""
+        if not self.early_stopping:
+            return weights, None
+        share = check_share(self.validation_fraction)
+        n = len(weights)
+        if n == 1 and weights[0].size < 2:
+            raise ValueError(
+                "early_stopping needs something to hold out, got one sequence with one target; give more sequences, "
+                "or early_stopping=False."
+            )
+        nothing = [np.zeros_like(part) for part in weights]
+        if n == 1:
+            first = min(max(1, round((1.0 - share) * weights[0].size)), weights[0].size - 1)
+            is_held_out = [np.arange(weights[0].size) >= first]
+        else:
+            chosen = set(rng.permutation(n)[: min(max(1, round(share * n)), n - 1)].tolist())
+            is_held_out = [np.full(part.size, i in chosen) for i, part in enumerate(weights)]
+        pairs = list(zip(weights, nothing, is_held_out, strict=True))
+        split = (
+            [np.where(held, none, part) for part, none, held in pairs],
+            [np.where(held, part, none) for part, none, held in pairs],
+        )
+        if not all(any(part.any() for part in side) for side in split):
+            raise ValueError(
+                "sample_weight must be positive both in what is learnt and in what early_stopping holds out, got zeros "
+                "only on one side; use another random_state or validation_fraction."
+            )
+        return split
+
+    def _objective(self, X: list, y: list, weights: list[np.ndarray]) -> SequenceObjective:
+        """The loss on the sequences that have any weight."""
+        chosen = [i for i, part in enumerate(weights) if part.any()]
+        is_last = self.network_.targets == "last"
+        mask = [weights[i] for i in chosen]
+        return SequenceObjective(
+            self.network_,
+            [X[i] for i in chosen],
+            np.array([y[i] for i in chosen]) if is_last else [y[i] for i in chosen],
+            mask=np.concatenate(mask) if is_last else mask,
+            clip_signal=np.inf if self.clip_signal is None else self.clip_signal,
+            dtype=self.theta_.dtype,
+            n_jobs=self.n_jobs,
+        )
 
     def _train(self, objective: SequenceObjective, validation: Any, rng: np.random.Generator) -> Any:
         n = objective.n_sequences
-        size = min(n, 64) if self.batch_size is None else min(n, check_count("batch_size", self.batch_size))
-        choices: dict[str, Any] = {"batch_size": size if size < n else None}
+        size = min(n, _BATCH if self.batch_size is None else check_count("batch_size", self.batch_size))
+        seed = int(rng.integers(2**31))
         if self.solver == "hf":
+            n_batches = 1
             choices = {"batches": RandomBatches(n, gradient=n, curvature=size) if size < n else None}
-        n_batches = -(-n // size) if "batch_size" in choices else 1
+        else:
+            n_batches = -(-n // size)
+            choices = {"batch_size": size if size < n else None}
         return train(
             *(objective, self.theta_, self._method(n_batches)),
             **choices,
-            seed=int(rng.integers(2**31)),
+            seed=seed,
             max_epochs=self.max_epochs,
             validation=validation,
             patience=None if validation is None else self.patience,
@@ -172,27 +240,64 @@ class SupervisedNetwork(RecurrentEstimator):
         )
 
     def _method(self, n_batches: int) -> Any:
-        if self.decay not in (None, "cosine"):
-            raise ValueError(f"decay must be None or 'cosine', got {self.decay!r}; choose one of them.")
-        rate = self.learning_rate
-        if rate is None and isinstance(self.solver, str):
-            rate = LEARNING_RATES.get(self.solver)
-        if self.decay == "cosine" and rate is not None and not callable(rate):
-            rate = Cosine(rate, n_batches * self.max_epochs, _LAST_RATE * rate)
+        rate = decayed(self.solver, self.learning_rate, self.decay, n_batches * self.max_epochs)
         return build_method(
             self.solver, rate, momentum=self.momentum, clip_norm=self.clip_norm, hf_options=self.hf_options
         )
 
-    def _objective(
-        self, X: list, y: list, chosen: np.ndarray, weights: list | np.ndarray | None, mask: Any
-    ) -> SequenceObjective:
-        del weights
-        return SequenceObjective(
-            self.network_,
-            [X[i] for i in chosen],
-            np.array([y[i] for i in chosen]) if self.network_.targets == "last" else [y[i] for i in chosen],
-            mask=mask,
-            clip_signal=np.inf if self.clip_signal is None else self.clip_signal,
-            dtype=self.theta_.dtype,
-            n_jobs=self.n_jobs,
+    # ------------------------------------------------------------------------------------------------ answers
+
+    def _answer_of(self, sequences: Sequences, wanted: Wanted, initial_state: Any = None) -> Answer:
+        data = SequenceData(self.network_, self._scaled(sequences), dtype=self.theta_.dtype)
+        initial = None
+        if initial_state is not None:
+            if self.network_.bidirectional:
+                raise ValueError(
+                    "initial_state must be None for a network that reads in both directions, got states; start from rest."
+                )
+            initial = check_rows(self.network_, initial_state, sequences.n_sequences, self.theta_.dtype)
+        return run_network(
+            self.network_, self.theta_, data, wanted=wanted, initial=initial, n_threads=n_threads(self.n_jobs)
         )
+
+    def _shaped(self, sequences: Sequences, values: np.ndarray) -> Any:
+        """Values one a sequence or one a row, whichever are learnt, in the form of X."""
+        is_last = self.network_.targets == "last"
+        return sequences.per_sequence(values) if is_last else sequences.like_input(values)
+
+
+def standard(rows: np.ndarray, weights: np.ndarray | None, *, on: bool = True) -> tuple[np.ndarray, np.ndarray]:
+    """Weighted mean and standard deviation of each column, the latter 1 where a column is constant; 0 and 1 if not on."""
+    if not on:
+        return np.zeros(rows.shape[1]), np.ones(rows.shape[1])
+    shift = np.average(rows, axis=0, weights=weights).astype(np.float64)
+    scale = np.sqrt(np.average((rows - shift) ** 2, axis=0, weights=weights))
+    is_constant = ~(scale > _CONSTANT * np.maximum(np.abs(shift), 1e-300))
+    return shift, np.where(is_constant, 1.0, scale)
+
+
+def decayed(solver: Any, learning_rate: Any, decay: str | None, n_steps: float) -> Any:
+    """The learning rate that is meant: by default that of the solver; a number decays as asked for over ``n_steps``."""
+    if decay not in (None, "cosine"):
+        raise ValueError(f"decay must be None or 'cosine', got {decay!r}; choose one of them.")
+    rate = LEARNING_RATES.get(solver) if learning_rate is None and isinstance(solver, str) else learning_rate
+    if decay is None or rate is None or callable(rate):
+        return rate
+    return Cosine(rate, n_steps, _LAST_RATE * rate)
+
+
+def check_share(share: Any) -> float:
+    """``validation_fraction`` if it is a number in (0, 1)."""
+    if isinstance(share, bool) or not isinstance(share, int | float) or not 0 < share < 1:
+        raise ValueError(f"validation_fraction must be a number in (0, 1), got {share!r}; 0.1 is usual.")
+    return float(share)
+
+
+def _weights_of(sequences: Sequences, weights: np.ndarray | None, per_sequence: bool) -> list[np.ndarray]:
+    """Weights of each sequence's targets: (T_i,), or (1,) where it has one target."""
+    dtype = sequences.rows.dtype
+    if per_sequence:
+        ones = np.ones(sequences.n_sequences)
+        return list((ones if weights is None else weights).astype(dtype)[:, None])
+    ones = np.ones(sequences.n_steps)
+    return np.split((ones if weights is None else weights).astype(dtype), sequences.offsets[1:-1])

@@ -106,7 +106,10 @@ class TruncatedObjective:
         if initial_state is not None:
             self._initial = check_rows(network, initial_state, self.n_sequences, self.dtype)
         parts = cut_into_shares(network, self.dtype, self.data.by_length, self.n_sequences * self.k2)
-        self._shares = [_Share(network, self.data.share(part), self.dtype, float(clip_signal), initial_state is None) for part in parts]
+        self._shares = [
+            _Share(network, self.data.share(part), self.dtype, float(clip_signal), initial_state is None)
+            for part in parts
+        ]
         self._parameters = Parameters(network, min(part.size for part in parts))
         self._slots = np.empty((len(parts), self.n_params), self.dtype)
         sums = [sum(share.weight(self._span(w)) for share in self._shares) for w in range(self.n_windows)]

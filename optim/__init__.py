@@ -8,6 +8,8 @@ The optimisers need NumPy and SciPy only, and can be used on problems of any kin
 - Schedules of learning rate and momentum in :mod:`optim.schedule`, clipping in :mod:`optim.clipping`, batches of
   sequences in :mod:`optim.batches`, checkpoints in :mod:`optim.checkpoint`.
 - :mod:`optim.checks` tells whether a gradient and curvature products are right.
+- :mod:`optim.for_scipy` is the Hessian-free method inside ``scipy.optimize.minimize``; :mod:`optim.distributed`
+  runs any method over shards of the data, in threads or MPI processes.
 
 Arrays and threads:
 

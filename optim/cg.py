@@ -209,9 +209,17 @@ def conjugate_gradient(
     (array([0.0909, 0.6364]), 2)
     """
     settings = CGSettings() if settings is None else settings
+    if not isinstance(b, np.ndarray) or b.ndim != 1 or b.dtype not in (np.float32, np.float64):
+        came = f"{b.dtype} of shape {b.shape}" if isinstance(b, np.ndarray) else type(b).__name__
+        raise TypeError(f"b must be a 1-D array of float32 or float64, got {came}; flatten and convert it.")
     for name, vector in {"x0": x0, "preconditioner": preconditioner}.items():
         if vector is not None:
             check_vector(name, vector, b)
+    if preconditioner is not None and not (preconditioner > 0.0).all():
+        raise ValueError(
+            f"preconditioner must be > 0 in every entry, got a smallest one of {preconditioner.min()!r}; "
+            "add the damping to it."
+        )
     run = _Iteration(product, b, x0, preconditioner, settings, second_product)
     reason = run.start()
     while reason is None:

@@ -113,8 +113,16 @@ class HessianFree:
     patience : int >= 1
         So many steps in a row that move nothing end the run.
     check : bool
-        Look at the objective before the first step: deterministic, symmetric, non-negative. Five passes on the
-        curvature batch and three products.
+        Look at the objective before the first step: deterministic, symmetric, non-negative. Two losses, two
+        linearisations and three products on the curvature batch.
+
+    Notes
+    -----
+    Columns of the trace, a row a step: ``loss`` and ``gradient_norm`` at the start, on the gradient's batch;
+    ``loss_acceptance`` at the start and ``loss_after`` at the end, on that of acceptance; ``quadratic`` and
+    ``reduction_ratio`` of the judged iterate; ``damping`` used; ``cg_iterations``, ``cg_stop``, ``cg_residual``,
+    ``restarts`` of CG with larger λ; ``taken_iterate``, its number; ``step_length``, 0 for a rejected step;
+    ``products`` so far; ``curvature_scale``; ``seconds`` so far.
 
     Examples
     --------
@@ -182,6 +190,10 @@ class HessianFree:
         """State before the first step."""
         return HessianFreeState(0, float(self.damping.initial), np.zeros_like(theta))
 
+    def problem(self, objective: Any) -> Any:
+        """What is minimised: the objective, with weight decay where that is on."""
+        return WeightDecay(objective, self.weight_decay, self.decay_mask) if self.weight_decay else objective
+
     def step(
         self,
         objective: Any,
@@ -209,7 +221,7 @@ class HessianFree:
         -------
         theta, state, Step
         """
-        problem = WeightDecay(objective, self.weight_decay, self.decay_mask) if self.weight_decay else objective
+        problem = self.problem(objective)
         drawn = grown(batches or Batches(), state.curvature_scale, getattr(objective, "n_sequences", None))
         return theta, state, _StepInProgress(self, problem, theta, state, drawn).run(tolerance)
 

@@ -23,7 +23,8 @@ class Method(Protocol):
 
     ``step`` writes theta and state in place, both completely or, where it is interrupted or cannot go on, not at all:
     it writes inside :func:`optim.interrupts.commits`.
-    ``needs_linearize`` says whether the objective must have ``linearize``.
+    ``needs_linearize``, if it is there, says whether the objective must have ``linearize``; ``problem(objective)``, if
+    it is there, is what the method makes of it (weight decay).
     """
 
     state_type: type
@@ -177,7 +178,8 @@ def minimize(
         show(None, {})
     if writes:
         run.write(checkpoint, method)
-    theta, value = run.outcome(objective, reason, comparable=batches is None)
+    minimised = method.problem(objective) if hasattr(method, "problem") else objective
+    theta, value = run.outcome(minimised, reason, comparable=batches is None)
     text = " ".join(part for part in (message, reason.advice) if part)
     return Result(theta, value, run.iteration, reason, text, run.trace, run.state, run.seconds)
 

@@ -17,22 +17,19 @@ import numpy as np
 from numba import njit
 from numba.core import cgutils, types
 
-from reservoir.vectors import (
-    ONE_PACK,
+from reservoir.llvm_vectors import (
     PACK_BYTES,
-    TWO_PACKS,
-    _address,
-    _array,
-    _compiled,
-    _intrinsic,
-    _llvm_float,
-    _masked_load,
-    _masked_store,
-    _prefix,
-    _splat,
-    aligned,
-    pack_size,
+    address_of,
+    compiled,
+    intrinsic,
+    is_array,
+    llvm_float,
+    masked_load,
+    masked_store,
+    prefix_mask,
+    splat,
 )
+from reservoir.vectors import ONE_PACK, TWO_PACKS, aligned, pack_size
 
 ONE_ROW = (0,)
 FOUR_ROWS = (0,) * 4
@@ -59,15 +56,15 @@ def add_tile_product(rows, packs, a, a_start, a_row, a_column, b, b_start, b_row
     c[c_start + i * c_row + j] += a[a_start + i * a_row + k * a_column] @ b[b_start + k[:, None] * b_row + j]
 
 
-@_compiled(add_tile_product, lambda rows, packs, a, *others: types.none if _array(a) else None)
+@compiled(add_tile_product, lambda rows, packs, a, *others: types.none if is_array(a) else None)
 def _add_tile_product(context, builder, sig, args):
     n_rows, n_packs = len(sig.args[0]), len(sig.args[1])
     dtype = sig.args[9].dtype
-    vector = ir.VectorType(_llvm_float(dtype), PACK_BYTES * 8 // dtype.bitwidth)
+    vector = ir.VectorType(llvm_float(dtype), PACK_BYTES * 8 // dtype.bitwidth)
     numbers = [context.cast(builder, args[n], sig.args[n], types.intp) for n in (3, 4, 5, 7, 8, 10, 11, 12, 13)]
     a_start, a_row, a_column, b_start, b_row, c_start, c_row, depth, n_columns = numbers
     intp = depth.type
-    last = _prefix(builder, builder.sub(n_columns, intp((n_packs - 1) * vector.count)), vector.count)
+    last = prefix_mask(builder, builder.sub(n_columns, intp((n_packs - 1) * vector.count)), vector.count)
 
     def pack_of(row, number):
         return builder.bitcast(builder.gep(row, [intp(number * vector.count)]), vector.as_pointer())
@@ -75,14 +72,14 @@ def _add_tile_product(context, builder, sig, args):
     def read(row, number):
         place = pack_of(row, number)
         if number == n_packs - 1:
-            return _masked_load(builder, place, last)
+            return masked_load(builder, place, last)
         return builder.load(place, align=dtype.bitwidth // 8)
 
     def reach(array, start, row, column, n_rows, n_columns):  # bounds are those of the last element
         end = builder.add(start, builder.mul(row, builder.sub(n_rows, intp(1))))
         end = builder.add(end, builder.mul(column, builder.sub(n_columns, intp(1))))
-        _address(context, builder, sig.args[array], args[array], end, 1)
-        return _address(context, builder, sig.args[array], args[array], start, 1)
+        address_of(context, builder, sig.args[array], args[array], end, 1)
+        return address_of(context, builder, sig.args[array], args[array], start, 1)
 
     a_first = reach(2, a_start, a_row, a_column, intp(n_rows), depth)
     b_first = reach(6, b_start, b_row, intp(1), depth, n_columns)
@@ -94,14 +91,14 @@ def _add_tile_product(context, builder, sig, args):
         b_k = builder.gep(b_first, [builder.mul(loop.index, b_row)])
         right = [read(b_k, number) for number in range(n_packs)]
         for row, sums in zip(a_rows, tile, strict=True):
-            left = _splat(builder, builder.load(builder.gep(row, [builder.mul(loop.index, a_column)])), vector)
+            left = splat(builder, builder.load(builder.gep(row, [builder.mul(loop.index, a_column)])), vector)
             for place, factor in zip(sums, right, strict=True):
-                builder.store(_intrinsic(builder, "fma", [left, factor, builder.load(place)]), place)
+                builder.store(intrinsic(builder, "fma", [left, factor, builder.load(place)]), place)
     for row, sums in zip(c_rows, tile, strict=True):
         for number, place in enumerate(sums):
             value = builder.fadd(read(row, number), builder.load(place))
             if number == n_packs - 1:
-                _masked_store(builder, value, pack_of(row, number), last)
+                masked_store(builder, value, pack_of(row, number), last)
             else:
                 builder.store(value, pack_of(row, number), align=dtype.bitwidth // 8)
     return context.get_dummy_value()

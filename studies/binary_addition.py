@@ -16,7 +16,7 @@ Tuning. None but the learning rate, 0.01, which all recurrent networks bear.
 Sources. The lecture's example of hidden states and finite automata; Moore 1956, "Gedanken-experiments on sequential
 machines", for the merging; Giles et al. 1992, "Learning and extracting finite state automata", for the extraction.
 
-Expected run time: about a minute by default on two cores.
+Expected run time: about three minutes by default on two cores.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ GRID = {
         {"way": FEED_FORWARD, "n_units": 100, "seed": range(5)},
     ],
 }
-EXPECTED_S = {"quick": 4, "default": 60}
+EXPECTED_S = {"quick": 4, "default": 180}
 COLUMNS = ("bits", "adder", "right_share", "wrong_bit_share", "n_states")
 BY = ("way", "n_units", "adder", "bits")
 
@@ -159,25 +159,30 @@ def plot(rows):
     """Right sums against the number of bits, for networks and automata, and the number of states read."""
     from studies.figures import COLOURS, MARKERS, panels, strip
 
-    figure, (left, middle, right) = panels(3, width=4.6)
+    figure, (left, middle, right) = panels(3, width=4.8, height=3.8)
+    groups = list(rows.groupby(["way", "n_units"], sort=False))
     ways = list(rows["way"].unique())
     for axes, adder, title in (
         (left, "network", "the networks add"),
         (middle, "automaton", "the automata read from them add"),
     ):
-        for i, way in enumerate(ways):
-            here = rows[(rows["way"] == way) & (rows["adder"] == adder)]
-            share = here.groupby("bits")["right_share"].mean()
-            shift = 1.0 + 0.06 * (i - len(ways) / 2)  # several ways are at 1 at every length
-            axes.plot(share.index * shift, share, MARKERS[i] + "-", color=COLOURS[i], label=way)
+        for i, ((way, n_units), group) in enumerate(groups):
+            share = group[group["adder"] == adder].groupby("bits")["right_share"].mean()
+            shift = 1.0 + 0.05 * (i - len(groups) / 2)  # several ways are at 1 at every length
+            is_small = n_units < rows.loc[rows["way"] == way, "n_units"].max()
+            style = MARKERS[ways.index(way)] + ("--" if is_small else "-")
+            colour = COLOURS[ways.index(way)]
+            axes.plot(share.index * shift, share, style, color=colour, label=f"{way}, {n_units} units")
         bits = sorted(rows["bits"].unique())
         axes.set_xscale("log")
         axes.set_xticks(bits, [str(b) for b in bits])
         axes.set_xticks([], minor=True)
         axes.set(ylim=(-0.04, 1.08), xlabel="bits", ylabel="share of sums without an error", title=title)
-    left.legend(loc="lower left")
+    left.legend(loc="lower left", fontsize=8)
     read = rows[(rows["adder"] == "automaton") & (rows["bits"] == rows["bits"].min())]
-    strip(right, {way: group["n_states"] for way, group in read.groupby("way", sort=False)})
+    sizes = {f"{way}\n{n}": group["n_states"] for (way, n), group in read.groupby(["way", "n_units"], sort=False)}
+    strip(right, sizes, colours={name: COLOURS[ways.index(name.partition("\n")[0])] for name in sizes})
     right.axhline(4, color=COLOURS[6], linewidth=0.8, zorder=1)
+    right.tick_params(axis="x", labelsize=8)
     right.set(ylim=(0, None), ylabel="states after merging", title="size of the automata")
     return figure

@@ -4,21 +4,22 @@ Method. One layer of `n_units` units of each cell: the LSTM, its eight variants 
 input gate, forget gate, output gate, input activation or output activation; coupled gates; peepholes; full gate
 recurrence), other forget biases, the GRU with its reset gate before and after the matrix, the three cells of an
 evolutionary search (MUT1 to MUT3), the cell h = f h + u, the multiplicative LSTM, and plain tanh units. All have
-Glorot's weights, Adam falling along a half cosine, and the norm of the gradient clipped at 1 (of the mean over target
-rows).
+Glorot's weights and Adam, falling along a half cosine; the norm of the gradient is clipped at 1, on the chorales at 88,
+which is 1 a key.
 
 Chorales: 229 pieces to learn from, next-step prediction of 88 keys; the parameters with the lowest loss on 76 others
 are scored on 77 more. Papers print the loss summed over the keys in two averages, over all steps or over pieces; both
-are here. Sums: numbers of up to three digits, plus or minus, with letters strewn in, 20,000 of them to learn from;
+are here. Sums: numbers of one or two digits, plus or minus, with letters strewn in, 20,000 of them to learn from;
 2,000 others are scored by the share with a wrong symbol and by the loss a symbol.
 
-Tuning. The learning rate of every cell and task is the best of 0.002, 0.005 and 0.01 on one seed that is not among
-those reported, by the validation pieces or by the loss on fresh sums.
+Tuning. The learning rate is 0.01 throughout: the better of 0.003 and 0.01 on the chorales for the LSTM, the GRU, MUT1,
+the multiplicative LSTM and tanh units, on one seed that is not among those reported, and better than 0.02 for the LSTM.
+The variants and the sums use it without a search of their own.
 
 Sources. Greff et al. 2017, "LSTM: a search space odyssey"; Jozefowicz, Zaremba and Sutskever 2015, "An empirical
 exploration of recurrent network architectures"; Boulanger-Lewandowski et al. 2012 for the chorales.
 
-Expected run time: about ten minutes by default on two cores.
+Expected run time: about a quarter of an hour by default on two cores.
 """
 
 from __future__ import annotations
@@ -49,7 +50,6 @@ CELLS = {  # class in `cells`, its choices
     "tanh": ("Elman", {}),
 }
 CHORALES, SUMS = "chorales", "sums"
-RATES = {CHORALES: dict.fromkeys(CELLS, 5e-3), SUMS: dict.fromkeys(CELLS, 5e-3)}
 
 
 @dataclass(frozen=True)
@@ -59,26 +59,18 @@ class Settings:
     task: str = CHORALES
     way: str = "LSTM"
     n_units: int = 100
-    learning_rate: float = 5e-3
-    n_epochs: float = 60.0
-    batch_size: int = 8
+    learning_rate: float = 0.01
+    n_epochs: float = 30.0
+    batch_size: int = 4
     n_train: int = 229
-    n_digits: int = 3
+    n_digits: int = 2
     seed: int = 0
 
 
 SIZES = {
-    CHORALES: {"n_units": 100, "n_epochs": 50.0, "batch_size": 8},
-    SUMS: {"n_units": 100, "n_epochs": 6.0, "batch_size": 50, "n_train": 20_000},
+    CHORALES: {"n_epochs": 30.0, "batch_size": 4},
+    SUMS: {"n_epochs": 4.0, "batch_size": 50, "n_train": 20_000},
 }
-
-
-def _entries(n_seeds: int) -> list[dict]:
-    return [
-        {"task": task, "way": way, "learning_rate": rate, **SIZES[task], "seed": range(n_seeds)}
-        for task, rates in RATES.items()
-        for way, rate in rates.items()
-    ]
 
 
 GRID = {
@@ -87,15 +79,13 @@ GRID = {
          "n_digits": 1, "seed": range(2)},
         {"task": CHORALES, "way": "GRU", "n_units": 20, "n_epochs": 2.0, "n_train": 40, "seed": range(2)},
     ],
-    "default": _entries(5),
+    "default": [{"task": task, "way": list(CELLS), **sizes, "seed": range(5)} for task, sizes in SIZES.items()],
     "half-hour": [
-        {"task": CHORALES, "way": way, "learning_rate": rate, "n_units": 200, "n_epochs": 60.0, "batch_size": 4,
-         "seed": range(5)}
-        for way, rate in RATES[CHORALES].items()
-        if way in ("LSTM", "GRU", "tanh", "coupled gates")
+        {"task": CHORALES, "way": ["LSTM", "coupled gates", "GRU", "multiplicative LSTM", "tanh"], "n_units": 200,
+         "learning_rate": 0.005, "n_epochs": 60.0, "seed": range(10)},
     ],
 }  # fmt: skip
-EXPECTED_S = {"quick": 4, "default": 600, "half-hour": 1800}
+EXPECTED_S = {"quick": 4, "default": 900, "half-hour": 1500}
 COLUMNS = ("measure", "value", "n_params", "time_s")
 BY = ("task", "way", "measure")
 
@@ -106,7 +96,7 @@ def run(settings: Settings) -> list[dict]:
 
 
 def _trained(settings: Settings, network, objective, watched):
-    """Parameters with the lowest loss on what is watched, seconds and that loss."""
+    """Result of the training, with the parameters that have the lowest loss on what is watched."""
     from cells import initial_theta, train
     from optim import Adam, Cosine
 

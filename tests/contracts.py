@@ -8,6 +8,7 @@ parameter is the object::
 """
 
 import ast
+import functools
 import inspect
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -177,22 +178,41 @@ def jit_decorator(node: ast.AST) -> ast.expr | None:
     return None
 
 
+def is_compiled(node: ast.AST) -> bool:
+    """Whether a function stands under ``njit`` or is a cell's step, which the passes compile."""
+    decorators = [ast.unparse(decorator) for decorator in getattr(node, "decorator_list", [])]
+    return jit_decorator(node) is not None or any(decorator.startswith("step(") for decorator in decorators)
+
+
+@functools.cache
+def called_by_kernels() -> frozenset[str]:
+    """Names of the functions that compiled functions of any package call, themselves excepted."""
+    nodes = [node for folder in package_folders() for path in folder.rglob("*.py") for node in ast.walk(parsed(path))]
+    calls = {
+        (ast.unparse(part.func).rpartition(".")[2], node.name)
+        for node in nodes
+        if is_compiled(node)
+        for part in ast.walk(node)
+        if isinstance(part, ast.Call)
+    }
+    return frozenset(callee for callee, caller in calls if callee != caller)
+
+
+@functools.cache
+def parsed(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
 def kernels_in(folder: Path) -> Iterator[Kernel]:
     """The functions of a package that stand under ``njit`` or ``jit``."""
-    modules = {path: ast.parse(path.read_text(encoding="utf-8")) for path in sorted(folder.rglob("*.py"))}
+    modules = {path: parsed(path) for path in sorted(folder.rglob("*.py"))}
     found = [
         (path, module, node, decorator)
         for path, module in modules.items()
         for node in ast.walk(module)
         if (decorator := jit_decorator(node)) is not None
     ]
-    calls = {
-        (ast.unparse(part.func), node.name)
-        for *_, node, _ in found
-        for part in ast.walk(node)
-        if isinstance(part, ast.Call)
-    }
-    called = {callee.rpartition(".")[2] for callee, caller in calls if callee != caller}
+    called = called_by_kernels()
     for path, module, node, decorator in found:
         keywords = decorator.keywords if isinstance(decorator, ast.Call) else []
         options = {str(keyword.arg): ast.unparse(keyword.value) for keyword in keywords}

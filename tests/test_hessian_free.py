@@ -192,6 +192,13 @@ def test_weight_decay_is_the_wrapper():
     inside = minimize(objective, theta, HessianFree(weight_decay=0.01, decay_mask=mask), max_iterations=4)
     outside = minimize(WeightDecay(objective, 0.01, mask), theta, HessianFree(), max_iterations=4)
     np.testing.assert_array_equal(inside.theta, outside.theta)
+    assert inside.value == outside.value == WeightDecay(objective, 0.01, mask).value(inside.theta).loss
+
+
+def test_value_of_a_converged_run_includes_the_decay():
+    objective, _, _ = bowl([1.0, 2.0])
+    result = minimize(objective, np.ones(2), HessianFree(weight_decay=0.5), tolerance=1e-9)
+    assert result.success and result.value == WeightDecay(objective, 0.5).value(result.theta).loss
 
 
 def test_debias_batch_is_used_along_the_directions():

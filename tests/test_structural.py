@@ -69,7 +69,6 @@ def test_columns_are_multiplied_by_the_curvature_of_the_distance(distance, kind,
 
 
 @every(CELLS)
-@pytest.mark.compiled
 def test_planes_that_are_factors_or_given_states_are_left_alone(cell):
     """What is damped is what the curvature is asked of; all of it is damped but factors and states that are given."""
     network = Network(cell(3, 3), n_out=1)
