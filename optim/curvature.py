@@ -75,6 +75,6 @@ def diagonal_preconditioner(linear: Any, damping: float, exponent: float) -> np.
             "preconditioner='squared_gradients' needs an objective whose linearisation has squared_gradients(), got "
             f"{type(linear).__name__} without it; use preconditioner=None, or give squared_gradients to from_callables."
         )
-    squares = linear.squared_gradients()
+    squares = np.nan_to_num(linear.squared_gradients())  # what has overflowed is very large, and no reason to stop
     diagonal = np.maximum(squares / float(linear.weight), 0.0) + damping
     return (diagonal**exponent).astype(squares.dtype, copy=False)

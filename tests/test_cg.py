@@ -237,7 +237,7 @@ def test_vectors_that_do_not_fit_are_named():
         conjugate_gradient(lambda v: A @ v, b, x0=np.zeros(3))
     with pytest.raises(ValueError, match="preconditioner must be float64"):
         conjugate_gradient(lambda v: A @ v, b, preconditioner=np.ones(b.size, np.float32))
-    with pytest.raises(ValueError, match="preconditioner must be > 0 in every entry, got a smallest one of .*0.0"):
+    with pytest.raises(ValueError, match=r"preconditioner must be > 0 in every entry, got a smallest one of .*0.0"):
         conjugate_gradient(lambda v: A @ v, b, preconditioner=np.arange(b.size, dtype=float))
     for wrong in (np.ones(3, int), np.ones((2, 2)), [1.0]):
         with pytest.raises(TypeError, match="b must be a 1-D array of float32 or float64, got"):

@@ -86,3 +86,14 @@ def test_missing_squares_are_named():
     plain = from_callables(lambda x: (x @ x, 2 * x), lambda x, v: 2 * v, n_params=2)
     with pytest.raises(NotImplementedError, match="needs an objective whose linearisation has squared_gradients"):
         diagonal_preconditioner(plain.linearize(np.ones(2)), 0.1, 0.75)
+
+
+def test_squares_that_overflow_give_a_usable_preconditioner():
+    class Overflowing:
+        weight = 2.0
+
+        def squared_gradients(self):
+            return np.array([1.0, np.inf, np.nan], np.float32)
+
+    M = diagonal_preconditioner(Overflowing(), 0.1, 0.75)
+    assert M.dtype == np.float32 and np.isfinite(M).all() and (M > 0).all() and M[1] > 1e20
