@@ -33,6 +33,12 @@ class TrainingResult(Result):
         Passes over the data.
     validation : Trace
         Columns ``iteration`` and ``loss``, a row for every look at the validation set.
+
+    Examples
+    --------
+    >>> from cells import TrainingResult
+    >>> issubclass(TrainingResult, Result)
+    True
     """
 
     n_epochs: float

@@ -1,6 +1,7 @@
 """The rules of the house that can be read off the sources: who imports whom, and what no file contains."""
 
 import ast
+import enum
 import inspect
 import json
 import os
@@ -191,15 +192,22 @@ def test_every_file_with_kernels_has_its_tests(file):
 
 
 def public_names():
+    import cells
+    import optim
     import reservoir
 
-    return {name: getattr(reservoir, name) for name in reservoir.__all__}
+    packages = (optim, reservoir, cells)
+    return {f"{package.__name__}.{name}": getattr(package, name) for package in packages for name in package.__all__}
+
+
+def is_ready_made(public):
+    """Warnings and enumerations: their constructors are Python's."""
+    return inspect.isclass(public) and issubclass(public, (Warning, enum.Enum))
 
 
 @every(public_names())
 def test_public_names_are_documented(public):
-    is_warning = inspect.isclass(public) and issubclass(public, Warning)
-    if is_warning or not (inspect.isclass(public) or inspect.isfunction(public)):
+    if is_ready_made(public) or not (inspect.isclass(public) or inspect.isfunction(public)):
         assert inspect.getdoc(public)
         return
     text = inspect.getdoc(public) or ""
@@ -208,16 +216,18 @@ def test_public_names_are_documented(public):
         for name, parameter in inspect.signature(public).parameters.items()
         if parameter.kind not in {parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD}
     ]
-    documented = re.search(r"^Parameters\n-+\n(.*?)(^\S[^\n]*\n-{3,}\n|\Z)", text, re.MULTILINE | re.DOTALL)
+    ancestors = inspect.getmro(public)[1:-1] if inspect.isclass(public) else ()
+    texts = [text, *(inspect.getdoc(ancestor) or "" for ancestor in ancestors)]
+    section = re.compile(r"^Parameters\n-+\n(.*?)(^\S[^\n]*\n-{3,}\n|\Z)", re.MULTILINE | re.DOTALL)
+    documented = [found.group(1) for found in map(section.search, texts) if found]
     assert documented or not parameters
-    listed = re.findall(r"^((?:\w+, )*\w+) *(?::|$)", documented.group(1) if documented else "", re.MULTILINE)
+    listed = re.findall(r"^((?:\w+, )*\w+) *(?::|$)", "\n".join(documented), re.MULTILINE)
     assert set(parameters) <= {name for line in listed for name in line.split(", ")}
 
 
 @every(public_names())
 def test_public_names_have_an_example(public):
-    is_warning = inspect.isclass(public) and issubclass(public, Warning)
-    if (inspect.isclass(public) or inspect.isfunction(public)) and not is_warning:
+    if (inspect.isclass(public) or inspect.isfunction(public)) and not is_ready_made(public):
         assert ">>>" in inspect.getdoc(public)
 
 
