@@ -13,6 +13,7 @@ from cells.network import Network
 from cells.objective import SequenceObjective
 from cells.predict import predict, states
 from cells.saving import load
+from cells.state_dict import from_state_dict, to_state_dict
 from cells.stepper import Stepper
 from cells.text import CharRNN
 from cells.train import TrainingResult, train
@@ -36,9 +37,11 @@ __all__ = [
     "Stepper",
     "TrainingResult",
     "TruncatedObjective",
+    "from_state_dict",
     "initial_theta",
     "load",
     "predict",
     "states",
+    "to_state_dict",
     "train",
 ]

@@ -63,8 +63,8 @@ class Alphabet:
         if not is_known.all() and self.unknown == "error":
             strange = sorted(set(map(chr, codes[~is_known])))
             raise ValueError(
-                f"text must hold only the {self.size} characters of the alphabet, got also {strange[:10]}; replace them, "
-                "name the whole alphabet by alphabet=, or set unknown= to a character that stands for them."
+                f"text must hold only the {self.size} characters of the alphabet, got also {strange[:10]}; replace "
+                "them, name the whole alphabet by alphabet=, or set unknown= to a character that stands for them."
             )
         numbers = self._numbers[place]
         if not is_known.all():

@@ -19,7 +19,7 @@ from cells.network import Network
 from optim.adaptive import Adagrad, Adam, RMSProp
 from optim.first_order import SGD, Momentum, Nesterov
 from optim.hessian_free import HessianFree
-from optim.schedule import Schedule
+from optim.schedule import Cosine, Schedule
 
 CELLS: Mapping[str, Callable[[int, int], Cell]] = {
     "elman": Elman,
@@ -43,6 +43,7 @@ FIRST_ORDER: Mapping[str, Callable[..., Any]] = {
     "adam": Adam,
 }
 LEARNING_RATES = {"sgd": 0.1, "momentum": 0.01, "nesterov": 0.01, "adagrad": 0.1, "rmsprop": 0.003, "adam": 0.01}
+_LAST_RATE = 0.01  # share of the learning rate that a decay ends at
 
 
 def build_network(
@@ -119,12 +120,22 @@ def build_method(
         return HessianFree(**(hf_options or {}))
     if not isinstance(solver, str) or solver not in FIRST_ORDER:
         raise ValueError(
-            f"solver must be one of {', '.join(FIRST_ORDER)}, hf, or a method such as optim.Adam(1e-3), got {solver!r}; "
-            "choose one of them."
+            f"solver must be one of {', '.join(FIRST_ORDER)}, hf, or a method such as optim.Adam(1e-3), got "
+            f"{solver!r}; choose one of them."
         )
     rate = LEARNING_RATES[solver] if learning_rate is None else learning_rate
     more = {"momentum": momentum} if solver in ("momentum", "nesterov") else {}
     return FIRST_ORDER[solver](rate, clip_value=clip_value, clip_norm=clip_norm, **more)
+
+
+def decayed(solver: Any, learning_rate: Any, decay: str | None, n_steps: float) -> Any:
+    """The learning rate that is meant: by default that of the solver; a number decays as asked for over ``n_steps``."""
+    if decay not in (None, "cosine"):
+        raise ValueError(f"decay must be None or 'cosine', got {decay!r}; choose one of them.")
+    rate = LEARNING_RATES.get(solver) if learning_rate is None and isinstance(solver, str) else learning_rate
+    if decay is None or rate is None or callable(rate):
+        return rate
+    return Cosine(rate, n_steps, _LAST_RATE * rate)
 
 
 def check_count(name: str, value: Any, *, least: int = 1) -> int:

@@ -29,6 +29,21 @@ def state_width(network: Network) -> int:
     return sum(width for _, _, width in _places(network))
 
 
+def carries_all(network: Network) -> bool:
+    """Whether these states are all that a later stretch needs: not for two directions, nor for gates that see gates."""
+    return not network.bidirectional and not any(cell.n_fed_back for cell in network.layers)
+
+
+def refuse_unless_carried(network: Network, what: str) -> None:
+    """Raise unless sequences of ``network`` can be run in stretches, which ``what`` needs."""
+    if not carries_all(network):
+        came = "bidirectional=True" if network.bidirectional else "has_full_gate_recurrence=True"
+        raise NotImplementedError(
+            f"{what} needs a network in one direction whose steps read nothing but states, got {came}; use another "
+            "cell, or run whole sequences."
+        )
+
+
 def joined(network: Network, states: States, n_sequences: int, dtype: Any) -> np.ndarray:
     """(n_sequences, S) of states by part; what a scalar or a vector stands for is written out."""
     rows = np.empty((n_sequences, state_width(network)), dtype)

@@ -15,6 +15,7 @@ MIN_CHAR_RNN = {
     "cell": "elman",
     "n_steps": 25,
     "n_streams": 1,
+    "restart_every": None,
     "solver": "adagrad",
     "learning_rate": 0.1,
     "decay": None,

@@ -252,7 +252,8 @@ def initial_theta(
     Parameters
     ----------
     network : Network
-    scheme : "glorot", "orthogonal", "identity", "sparse", "esn", "normal", or one of this module's classes with settings
+    scheme : "glorot", "orthogonal", "identity", "sparse", "esn", "normal", or a scheme
+        One of this module's classes with settings, or anything that is a :class:`Scheme`.
     rng : numpy.random.Generator
         Every parameter is drawn from a child of its own, in float64, and rounded afterwards.
     dtype : float64 or float32

@@ -48,8 +48,8 @@ class Interpolation:
 def interpolate(network: Any, ngram: Any, held_out: str) -> Interpolation:
     """The mixture whose weight makes ``held_out`` likeliest.
 
-    The mean log-probability is concave in the weight w, and expectation-maximisation climbs it: w becomes the mean share
-    of the network in the probabilities of the characters.
+    The mean log-probability is concave in the weight w, and expectation-maximisation climbs it: w becomes the mean
+    share of the network in the probabilities of the characters.
     """
     one, other = _both(network, ngram, held_out)
     w = 0.5

@@ -177,18 +177,20 @@ class SequenceObjective:
 
     def _summed(self, function: Callable[..., Any], arguments: list[tuple]) -> tuple[list, np.ndarray]:
         """Results of ``function(slot, *args)``, which adds to its slot (P,); and the sum of the slots, in order."""
+        total = np.zeros(self.n_params, self.dtype)
+        if len(arguments) == 1:
+            return [function(total, *arguments[0])], total
         others = self._slots.lend("slots", (len(arguments) - 1, self.n_params), self.dtype)
-        slots = [np.empty(self.n_params, self.dtype), *others]
 
         def run(slot: np.ndarray, *args: Any) -> Any:
             slot.fill(0)
             return function(slot, *args)
 
-        pairs = zip(slots, arguments, strict=True)
+        pairs = zip([total, *others], arguments, strict=True)
         results = run_all(run, [(slot, *args) for slot, args in pairs], self.n_threads)
         for slot in others:
-            slots[0] += slot
-        return results, slots[0]
+            total += slot
+        return results, total
 
     def _check_theta(self, theta: np.ndarray, name: str = "theta") -> None:
         if not isinstance(theta, np.ndarray) or theta.shape != (self.n_params,) or theta.dtype != self.dtype:
@@ -288,7 +290,8 @@ class SequenceLinearization:
             )
 
         def run(squares: np.ndarray, share: Share, memory: Memory) -> None:
-            add_squared_gradients(self._parameters, share, memory, squares)
+            with _Lent(objective._memories) as scratch:
+                add_squared_gradients(self._parameters, share, memory, scratch, squares)
 
         pairs = list(zip(self._batch.shares, self._memories, strict=True))
         with objective._lock:

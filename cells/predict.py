@@ -6,6 +6,7 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
+from cells.carried import carries_all, check_rows, initial_rows, parted, refuse_unless_carried, rows_after
 from cells.data import SequenceData
 from cells.layer import Input, Memory
 from cells.losses import predictions
@@ -15,7 +16,6 @@ from cells.rows import Rows
 from cells.run import Run
 from cells.share import Data
 from cells.sharing import MemoryPool, cut_into_shares
-from cells.carried import check_rows, initial_rows, parted, rows_after
 from optim.threads import n_threads, run_all
 
 Wanted = Literal["predictions", "outputs", "states"]
@@ -170,7 +170,7 @@ def _run_share(
     rows, T = share.rows, share.rows.running.size
     place = data.offsets[part][rows.sequence] + rows.step
     state = initial[part]
-    n_steps = T if network.bidirectional else max(1, _ROWS // part.size)
+    n_steps = max(1, _ROWS // part.size) if carries_all(network) else T
     for begin in range(0, T, n_steps):
         end = min(begin + n_steps, T)
         n, n_continuing = int(rows.running[begin]), int(rows.running[end]) if end < T else 0
@@ -212,6 +212,7 @@ def _run_on(
     data = SequenceData(network, X, lengths=lengths, dtype=theta.dtype)
     initial = None
     if initial_state is not None:
+        refuse_unless_carried(network, "initial_state")
         initial = check_rows(network, initial_state, data.n_sequences, theta.dtype)
     return data, run_network(network, theta, data, wanted=wanted, initial=initial, n_threads=n_threads(n_jobs))
 

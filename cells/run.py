@@ -41,6 +41,8 @@ class Run:
             [k for k, part in enumerate(self.parts) if part.layer == layer] for layer in range(len(network.layers))
         ]
         self.no_clamp = Clamp(np.empty(0, np.int64), np.empty((rows.n_rows, 0), dtype))
+        self._nothing = np.empty((0, 0), dtype)
+        self._spans: dict[int, np.ndarray] = {}
 
     def borrow_from(self, scratch: Memory) -> None:
         """Take what no later pass reads from this memory from now on."""
@@ -101,17 +103,16 @@ class Run:
         """
         dfeatures = self._read_out_backward(parameters, doutputs, gradient)
         B, m = self.rows.n_sequences, self.n_continuing
-        nothing = np.empty((0, 0), self.dtype)
         from_above: np.ndarray | None = dfeatures if self.network.targets == "all" else None
         initial: States = [(0.0, 0.0)] * len(self.parts)
-        self.planes: list[np.ndarray] = [nothing] * len(self.parts)
+        self.planes: list[np.ndarray] = [self._nothing] * len(self.parts)
         for layer in range(len(self.network.layers) - 1, -1, -1):
             members = self._members[layer]
             dbelow = None
             for place, k in enumerate(members):
                 part, run = self.parts[k], self.layers[k]
                 H = part.cell.n_units
-                douts, dh, dc = nothing, 0.0, 0.0
+                douts, dh, dc = self._nothing, 0.0, 0.0
                 if final is not None:
                     dh, dc = final[k]
                 if from_above is not None:
@@ -180,7 +181,9 @@ class Run:
         return outputs
 
     def _span(self, first: int) -> np.ndarray:
-        return np.array([[first, 0, self.n_outputs]])
+        if first not in self._spans:
+            self._spans[first] = np.array([[first, 0, self.n_outputs]])
+        return self._spans[first]
 
     def _read_out_backward(self, parameters: Parameters, doutputs: np.ndarray, gradient: np.ndarray) -> np.ndarray:
         F, O = self.network.n_features, self.network.n_out

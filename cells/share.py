@@ -128,9 +128,15 @@ class Share:
             )
         self._add_initial_gradient(later, product)
 
-    def planes_cotangents(self, parameters: Parameters, memory: Memory, gradient: np.ndarray) -> tuple[Run, States]:
-        """Back-propagate the loss, keep the tape; the run, with its ``planes``, and the initial states' cotangents."""
+    def planes_cotangents(
+        self, parameters: Parameters, memory: Memory, scratch: Memory, gradient: np.ndarray
+    ) -> tuple[Run, States]:
+        """Back-propagate the loss, keep the tape; the run, with its ``planes``, and the initial states' cotangents.
+
+        Memories as in :meth:`gauss_newton`; what is returned lies in both of them.
+        """
         run = self._again(parameters, memory, 0)
+        run.borrow_from(scratch)
         targets, labels, weights = self._answers(0)
         d = memory.lend("doutputs", self.predictions.shape, self.options.dtype)
         cotangents(self.predictions, targets, labels, weights, d)

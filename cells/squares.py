@@ -19,11 +19,16 @@ from cells.rows import Rows
 from cells.share import Share
 
 
-def add_squared_gradients(parameters: Parameters, share: Share, memory: Memory, squares: np.ndarray) -> None:
-    """Add the squared gradient of every sequence of a linearised share to ``squares`` (P,)."""
+def add_squared_gradients(
+    parameters: Parameters, share: Share, memory: Memory, scratch: Memory, squares: np.ndarray
+) -> None:
+    """Add the squared gradient of every sequence of a linearised share to ``squares`` (P,).
+
+    ``memory`` is that of ``share.linearize``; ``scratch`` is another one, free for use.
+    """
     network, dtype = share.network, share.options.dtype
-    scratch, gradient = np.zeros_like(squares), np.zeros_like(squares)
-    run, initial = share.planes_cotangents(parameters, memory, scratch)
+    gradient = np.zeros_like(squares)
+    run, initial = share.planes_cotangents(parameters, memory, scratch, gradient)
     views = network.views(gradient)
     alone = Memory()
     for i, length in enumerate(run.rows.lengths):

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from cells.carried import check_rows, initial_rows, joined, parted
+from cells.carried import check_rows, initial_rows, joined, parted, refuse_unless_carried
 from cells.layer import Input, Memory
 from cells.losses import predictions
 from cells.network import Network
@@ -41,11 +41,7 @@ class Stepper:
     """
 
     def __init__(self, network: Network, theta: np.ndarray, *, n_sequences: int = 1, state: Any = None) -> None:
-        if network.bidirectional:
-            raise ValueError(
-                "network must run in one direction to be stepped, got bidirectional=True; use cells.predict on whole "
-                "sequences."
-            )
+        refuse_unless_carried(network, "a step at a time")
         self.network, self.n_sequences, self.dtype = network, n_sequences, theta.dtype.type
         self._parameters = Parameters(network, n_sequences).set(theta.copy())
         self._run = Run(network, Rows(np.ones(n_sequences, np.int64)), self.dtype, Memory())

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
-from cells.architecture import LEARNING_RATES, build_method, build_network, check_count
-from cells.carried import check_rows
+from cells.architecture import build_method, build_network, check_count, decayed
+from cells.carried import check_rows, refuse_unless_carried
 from cells.data import SequenceData
 from cells.estimator import RecurrentEstimator, generator
 from cells.initial import initial_theta
@@ -17,12 +17,10 @@ from cells.objective import SequenceObjective
 from cells.predict import Answer, Wanted, run_network
 from cells.train import train
 from optim.batches import RandomBatches
-from optim.schedule import Cosine
 from optim.threads import n_threads
 from reservoir.estimator import check_dtype
 from reservoir.sequences import Sequences, read_sequences
 
-_LAST_RATE = 0.01  # share of the learning rate that a decay ends at
 _BATCH = 64  # sequences of a step where nothing else is said
 _CONSTANT = 1e-12  # a column whose deviation is so small beside its mean has only rounding to show
 
@@ -251,10 +249,7 @@ class SupervisedNetwork(RecurrentEstimator):
         data = SequenceData(self.network_, self._scaled(sequences), dtype=self.theta_.dtype)
         initial = None
         if initial_state is not None:
-            if self.network_.bidirectional:
-                raise ValueError(
-                    "initial_state must be None for a network that reads in both directions, got states; start from rest."
-                )
+            refuse_unless_carried(self.network_, "initial_state")
             initial = check_rows(self.network_, initial_state, sequences.n_sequences, self.theta_.dtype)
         return run_network(
             self.network_, self.theta_, data, wanted=wanted, initial=initial, n_threads=n_threads(self.n_jobs)
@@ -267,23 +262,13 @@ class SupervisedNetwork(RecurrentEstimator):
 
 
 def standard(rows: np.ndarray, weights: np.ndarray | None, *, on: bool = True) -> tuple[np.ndarray, np.ndarray]:
-    """Weighted mean and standard deviation of each column, the latter 1 where a column is constant; 0 and 1 if not on."""
+    """Weighted mean and deviation of each column, the latter 1 where a column is constant; 0 and 1 if not ``on``."""
     if not on:
         return np.zeros(rows.shape[1]), np.ones(rows.shape[1])
     shift = np.average(rows, axis=0, weights=weights).astype(np.float64)
     scale = np.sqrt(np.average((rows - shift) ** 2, axis=0, weights=weights))
     is_constant = ~(scale > _CONSTANT * np.maximum(np.abs(shift), 1e-300))
     return shift, np.where(is_constant, 1.0, scale)
-
-
-def decayed(solver: Any, learning_rate: Any, decay: str | None, n_steps: float) -> Any:
-    """The learning rate that is meant: by default that of the solver; a number decays as asked for over ``n_steps``."""
-    if decay not in (None, "cosine"):
-        raise ValueError(f"decay must be None or 'cosine', got {decay!r}; choose one of them.")
-    rate = LEARNING_RATES.get(solver) if learning_rate is None and isinstance(solver, str) else learning_rate
-    if decay is None or rate is None or callable(rate):
-        return rate
-    return Cosine(rate, n_steps, _LAST_RATE * rate)
 
 
 def check_share(share: Any) -> float:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from typing import Any
 
@@ -10,33 +9,26 @@ import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
 from cells.alphabet import Alphabet, streams
-from cells.architecture import LEARNING_RATES, build_method, build_network, check_count
+from cells.architecture import LEARNING_RATES, build_method, build_network, check_count, decayed
 from cells.char_recipe import MIN_CHAR_RNN
-from cells.completion import Completion, complete
-from cells.data import SequenceData
 from cells.estimator import RecurrentEstimator, generator
 from cells.initial import initial_theta
 from cells.interpolation import Interpolation, interpolate
-from cells.predict import run_network
+from cells.scoring import log_probabilities
 from cells.stepper import Stepper
 from cells.train import TrainingResult, train
 from cells.truncated import TruncatedObjective
-from optim.schedule import Cosine
+from cells.writing import Completion, complete, draw
 from optim.threads import n_threads
 from reservoir.estimator import all_or_nothing, check_dtype
-
-# Characters scored at a time: their outputs fit into memory whatever the alphabet.
-_BLOCK = 65_536
-# A learning rate that decays ends at this share of what it began with.
-_LAST_RATE = 0.01
 
 
 class CharRNN(RecurrentEstimator):
     """Character-level language model.
 
-    The text is cut into ``n_streams`` pieces that are read side by side, in windows of ``n_steps`` characters. The state
-    is carried from window to window, the gradient is cut there (:mod:`cells.truncated`). At the end of the pieces
-    reading begins anew, with the state at its start.
+    The text is cut into ``n_streams`` pieces that are read side by side, in windows of ``n_steps`` characters. The
+    state is carried from window to window, the gradient is cut there (:mod:`cells.truncated`). At the end of the
+    pieces reading begins anew, with the state at its start.
 
     Parameters
     ----------
@@ -51,6 +43,10 @@ class CharRNN(RecurrentEstimator):
         Characters that gradients reach back; ``n_steps`` by default.
     n_streams : int >= 1
         Fewer are used where the text is too short to give each a window.
+    restart_every : int >= 1, optional
+        Windows after which a stream's state is set back to rest, each stream in its turn; None: only where the text
+        begins anew. Without it a network may come to need what its cells have gathered over thousands of characters,
+        and be lost where it starts from rest, as it does in ``score`` and ``sample``.
     solver : str or method of ``optim``
         "adam", "rmsprop", "adagrad", "nesterov", "momentum", "sgd".
     learning_rate : float or schedule, optional
@@ -97,6 +93,8 @@ class CharRNN(RecurrentEstimator):
         Columns ``iteration`` and ``loss`` (nats a character) of the looks at the text held out.
     state_ : (n_streams, S)
         States of the streams where training ended, from which ``partial_fit`` goes on.
+    waiting_ : (n,)
+        With one stream, numbers of the characters that have filled no window yet.
     n_iter_, trace_, stop_reason_, training_state_
         Of the last training.
 
@@ -124,6 +122,7 @@ class CharRNN(RecurrentEstimator):
         n_steps=100,
         n_back=None,
         n_streams=32,
+        restart_every=50,
         solver="adam",
         learning_rate=None,
         decay="cosine",
@@ -151,6 +150,7 @@ class CharRNN(RecurrentEstimator):
         self.n_steps = n_steps
         self.n_back = n_back
         self.n_streams = n_streams
+        self.restart_every = restart_every
         self.solver = solver
         self.learning_rate = learning_rate
         self.decay = decay
@@ -193,8 +193,9 @@ class CharRNN(RecurrentEstimator):
         """
         text, validation = self._held_out(text, validation)
         self._begin(text if self.alphabet is None else self.alphabet)
-        objective = self._objective(self._encoded(text))
-        looked_at = None if validation is None else self._objective(self._encoded(validation), reduction="mean")
+        numbers = self._encoded(text)
+        objective = self._objective(numbers)
+        looked_at = None if validation is None else self._objective(self._encoded(validation), is_looked_at=True)
         n_windows = objective.n_windows * self.max_epochs
         result = train(
             *(objective, self.theta_, self._method(n_windows)),
@@ -207,14 +208,15 @@ class CharRNN(RecurrentEstimator):
             resume=self.checkpoint is not None,
             verbose=self.verbose,
         )
-        return self._keep(result, objective)
+        return self._keep(result, objective, numbers)
 
     @all_or_nothing
     def partial_fit(self, text: str) -> CharRNN:
-        """Go on learning: one pass over ``text``, from the parameters, the solver's state and the states of the streams.
+        """Go on learning: one pass over ``text``, from the parameters and the state of the solver as they are.
 
-        The states are handed on only where the text gives as many streams as the last; with ``n_streams=1`` a text in
-        pieces is read as one. The learning rate is what it would be at the beginning: it does not decay.
+        With ``n_streams=1`` a text in pieces is read as one: characters that do not fill a window wait for the next
+        piece. With more, the states of the streams are handed on where there are as many as before. The learning rate
+        is what it would be at the beginning: it does not decay.
 
         Parameters
         ----------
@@ -228,11 +230,12 @@ class CharRNN(RecurrentEstimator):
         if is_first:
             self._begin(text if self.alphabet is None else self.alphabet)
         numbers = self._encoded(text)
-        before = getattr(self, "state_", None)
-        objective = self._objective(numbers, initial_state=before)
+        if self.n_streams == 1 and not is_first:
+            numbers = np.concatenate([self.waiting_, numbers])
+        objective = self._objective(numbers, initial_state=getattr(self, "state_", None))
         state = None if is_first else self.training_state_
         result = train(objective, self.theta_, self._method(None), max_epochs=1, state=state, verbose=self.verbose)
-        return self._keep(result, objective)
+        return self._keep(result, objective, numbers)
 
     def _held_out(self, text: str, validation: str | None) -> tuple[str, str | None]:
         share = self.validation_fraction
@@ -254,7 +257,7 @@ class CharRNN(RecurrentEstimator):
         self.theta_ = initial_theta(self.network_, self.init, rng=rng, dtype=self.dtype or np.float32)
         vars(self).pop("state_", None)
 
-    def _objective(self, numbers: np.ndarray, *, initial_state: Any = None, reduction: str | None = None) -> Any:
+    def _objective(self, numbers: np.ndarray, *, initial_state: Any = None, is_looked_at: bool = False) -> Any:
         T = check_count("n_steps", self.n_steps)
         T = min(T, numbers.size - 1)
         X, y = streams(numbers, min(check_count("n_streams", self.n_streams), (numbers.size - 1) // T), T)
@@ -264,35 +267,31 @@ class CharRNN(RecurrentEstimator):
             *(self.network_, X, y),
             k1=T,
             k2=None if self.n_back is None else max(T, check_count("n_back", self.n_back, least=T)),
-            reduction=self.reduction if reduction is None else reduction,
+            reduction="mean" if is_looked_at else self.reduction,
             clip_signal=np.inf if self.clip_signal is None else self.clip_signal,
+            restart_every=None if is_looked_at else self.restart_every,
             initial_state=initial_state,
             dtype=self.theta_.dtype,
             n_jobs=self.n_jobs,
         )
 
     def _method(self, n_steps: float | None) -> Any:
-        if self.decay not in (None, "cosine"):
-            raise ValueError(f"decay must be None or 'cosine', got {self.decay!r}; choose one of them.")
-        rate = self.learning_rate
-        if rate is None and isinstance(self.solver, str):
-            rate = LEARNING_RATES.get(self.solver)
-        if n_steps is not None and self.decay == "cosine" and rate is not None and not callable(rate):
-            rate = Cosine(rate, n_steps, _LAST_RATE * rate)
+        rate = decayed(self.solver, self.learning_rate, None if n_steps is None else self.decay, n_steps)
         if self.solver == "hf":
             raise NotImplementedError(
                 f"solver must be one of {', '.join(LEARNING_RATES)} for windows with a carried state, got 'hf'; or use "
                 "cells.SequenceObjective on pieces of the text with optim.HessianFree."
             )
-        clips = {"clip_value": self.clip_value, "clip_norm": self.clip_norm}
-        return build_method(self.solver, rate, momentum=self.momentum, **clips)
+        return build_method(
+            self.solver, rate, momentum=self.momentum, clip_value=self.clip_value, clip_norm=self.clip_norm
+        )
 
-    def _keep(self, result: TrainingResult, objective: TruncatedObjective) -> CharRNN:
+    def _keep(self, result: TrainingResult, objective: TruncatedObjective, numbers: np.ndarray) -> CharRNN:
         self._take(result)
         self.training_state_ = result.state
-        carried = result.state.carried
-        if carried is not None:
-            self.state_ = carried
+        if result.state.carried is not None:
+            self.state_ = result.state.carried
+        self.waiting_ = numbers[int(objective.data.lengths.max()) :] if objective.n_sequences == 1 else numbers[:0]
         return self
 
     # ------------------------------------------------------------------------------------------------ scoring
@@ -306,16 +305,7 @@ class CharRNN(RecurrentEstimator):
             Two characters at least; the state starts from rest.
         """
         check_is_fitted(self)
-        numbers = self._encoded(text)
-        found, state = np.empty(numbers.size - 1), None
-        for start in range(0, found.size, _BLOCK):
-            x, y = numbers[start : start + _BLOCK], numbers[start + 1 : start + _BLOCK + 1]
-            data = SequenceData(self.network_, [x[: y.size]], dtype=self.theta_.dtype)
-            outputs, state = run_network(
-                self.network_, self.theta_, data, wanted="outputs", initial=state, n_threads=n_threads(self.n_jobs)
-            )
-            found[start : start + y.size] = _log_softmax_at(outputs, y)
-        return found
+        return log_probabilities(self.network_, self.theta_, self._encoded(text), n_threads=n_threads(self.n_jobs))
 
     def score(self, text: str) -> float:
         """Bits a character: the mean of -log2 p over all characters but the first.
@@ -352,8 +342,8 @@ class CharRNN(RecurrentEstimator):
         Parameters
         ----------
         prime : str
-            Read first, from rest, to set the state (burn-in). If empty, a line break is read where the alphabet has one,
-            else its first character.
+            Read first, from rest, to set the state (burn-in). If empty, a line break is read where the alphabet has
+            one, else its first character.
         n : int >= 0
         temperature : float > 0
             log p is divided by it: towards 0 the likeliest character always wins.
@@ -370,13 +360,7 @@ class CharRNN(RecurrentEstimator):
             raise ValueError(f"temperature must be a number > 0, got {temperature!r}; 1 samples from the model.")
         rng = generator(random_state)
         stepper, p = self._burnt_in(prime)
-        drawn = np.empty(n, np.int64)
-        for t in range(n):
-            scores = np.log(p[0].astype(np.float64)) / temperature
-            edges = np.cumsum(np.exp(scores - scores.max()))
-            drawn[t] = min(np.searchsorted(edges, rng.random() * edges[-1], side="right"), edges.size - 1)
-            p = stepper.step(drawn[t])
-        return self._letters().decode(drawn)
+        return self._letters().decode(draw(stepper, p, n, temperature=temperature, rng=rng))
 
     def complete(
         self, prefix: str, k: int = 5, *, stop: str = " \n", n_characters: int = 40, n_beams: int | None = None
@@ -430,7 +414,8 @@ class CharRNN(RecurrentEstimator):
         """The recipe of min-char-rnn: 100 tanh units, windows of 25 characters, Adagrad, gradients clipped at 5.
 
         One stream; the state is carried and set to zero where the text begins again; the loss of a window is the sum
-        over its characters; float64. :func:`cells.char_recipe.smooth_losses` turns ``loss_curve_`` into the curve that it prints.
+        over its characters; float64. :func:`cells.char_recipe.smooth_losses` turns ``loss_curve_`` into the curve
+        that it prints.
 
         Where the text is one character longer than a whole number of windows, the original leaves out the last of
         them; here it is read.
@@ -463,10 +448,3 @@ def _check_text(text: Any) -> str:
     if len(text) < 2:
         raise ValueError(f"text must hold at least two characters, one to read and one to predict, got {text!r}.")
     return text
-
-
-def _log_softmax_at(outputs: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """log p of the labels, float64, from outputs (T, V)."""
-    highest = outputs.max(axis=1, keepdims=True)
-    log_sums = np.log(np.exp(outputs - highest, dtype=np.float64).sum(axis=1))
-    return outputs[np.arange(labels.size), labels] - highest[:, 0] - log_sums

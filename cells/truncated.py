@@ -18,7 +18,7 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
-from cells.carried import check_rows, initial_rows, parted, rows_after
+from cells.carried import check_rows, initial_rows, parted, refuse_unless_carried, rows_after
 from cells.data import SequenceData
 from cells.layer import Input, Memory
 from cells.losses import LOSSES, cotangents, evaluate
@@ -61,6 +61,10 @@ class TruncatedObjective:
         Whether the weight of a window is the number of its rows, or 1, which makes its loss and gradient sums.
     clip_signal : float > 0
         Bound on the back-propagated signal, by unit and step.
+    restart_every : int >= 1, optional
+        Windows after which a sequence's state is set back to its start, each sequence in its turn, so that among enough
+        of them some always begin anew. Where states are only ever carried, a network can forget how to begin: it
+        comes to need numbers that have gathered in its cells over thousands of steps.
     initial_state : (S,) or (n_sequences, S), optional
         States before the first step, as an earlier pass has left them; by default those learnt, or 0.
 
@@ -91,25 +95,24 @@ class TruncatedObjective:
         mask: Any = None,
         reduction: Literal["mean", "sum"] = "mean",
         clip_signal: float = np.inf,
+        restart_every: int | None = None,
         initial_state: Any = None,
         dtype: Any = None,
         n_jobs: int | None = None,
     ) -> None:
         k2 = k1 if k2 is None else k2
-        _check(network, k1, k2, reduction, clip_signal)
+        _check(network, k1, k2, reduction, clip_signal, restart_every)
         self.network, self.k1, self.k2 = network, int(k1), int(k2)
         self.data = SequenceData(network, X, y, lengths=lengths, mask=mask, dtype=dtype)
         self.dtype, self.n_params, self.n_sequences = self.data.dtype, network.n_params, self.data.n_sequences
         self.n_windows = -(-int(self.data.lengths.max()) // self.k1)
         self.n_threads = n_threads(n_jobs)
+        self.restart_every = restart_every
         self._initial = None
         if initial_state is not None:
             self._initial = check_rows(network, initial_state, self.n_sequences, self.dtype)
         parts = cut_into_shares(network, self.dtype, self.data.by_length, self.n_sequences * self.k2)
-        self._shares = [
-            _Share(network, self.data.share(part), self.dtype, float(clip_signal), initial_state is None)
-            for part in parts
-        ]
+        self._shares = [_Share(network, self.data.share(part), self.dtype, float(clip_signal)) for part in parts]
         self._parameters = Parameters(network, min(part.size for part in parts))
         self._slots = np.empty((len(parts), self.n_params), self.dtype)
         sums = [sum(share.weight(self._span(w)) for share in self._shares) for w in range(self.n_windows)]
@@ -139,13 +142,12 @@ class TruncatedObjective:
         """
         self._check_theta(theta)
         span = self._span(number)
-        if span.begin == 0:
-            carried = initial_rows(self.network, theta, self.n_sequences) if self._initial is None else self._initial
+        carried, is_learnt = self._starts(theta, number, span, carried)
         parameters = self._parameters.set(theta)
         after = carried.copy()
 
         def run(share: _Share, slot: np.ndarray) -> float:
-            return share.run(parameters, span, carried, after, slot if wants_grad else None)
+            return share.run(parameters, span, carried, is_learnt, after, slot if wants_grad else None)
 
         losses = run_all(run, list(zip(self._shares, self._slots, strict=True)), self.n_threads)
         grad = None
@@ -177,6 +179,19 @@ class TruncatedObjective:
                 grad = found.evaluation.grad.copy() if grad is None else grad + found.evaluation.grad
         return Evaluation(loss_sum, sum(self._weights), grad)
 
+    def _starts(
+        self, theta: np.ndarray, number: int, span: Span, carried: np.ndarray | None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """States (n_sequences, S) in which a window's run begins, and for which of them they are those learnt."""
+        n, R = self.n_sequences, self.restart_every
+        learnt = initial_rows(self.network, theta, n)
+        if span.begin == 0:
+            return (learnt, np.ones(n, bool)) if self._initial is None else (self._initial, np.zeros(n, bool))
+        if R is None:
+            return carried, np.zeros(n, bool)
+        restarts = (number + np.arange(n) * R // n) % R == 0
+        return np.where(restarts[:, None], learnt, carried), restarts
+
     def _span(self, number: int) -> Span:
         T = int(self.data.lengths.max())
         end, next_end = min((number + 1) * self.k1, T), min((number + 2) * self.k1, T)
@@ -204,9 +219,8 @@ class Span(NamedTuple):
 class _Share:
     """Sequences that one thread carries through a window, and the memory in which it does."""
 
-    def __init__(self, network: Network, data: Data, dtype: Any, limit: float, starts_as_learnt: bool) -> None:
+    def __init__(self, network: Network, data: Data, dtype: Any, limit: float) -> None:
         self.network, self.data, self.dtype, self.limit = network, data, dtype, limit
-        self.learns_start = network.learn_initial_state and starts_as_learnt
         self.memory = Memory()
         self._runs: dict[bytes, Run] = {}
 
@@ -222,6 +236,7 @@ class _Share:
         parameters: Parameters,
         span: Span,
         carried: np.ndarray,
+        is_learnt: np.ndarray,
         after: np.ndarray,
         gradient: np.ndarray | None,
     ) -> float:
@@ -249,8 +264,8 @@ class _Share:
         if gradient is not None:
             cotangents(p, targets, labels, weights, p)
             initial = run.backward(parameters, p, gradient, limit=self.limit)
-            if span.begin == 0 and self.learns_start:
-                self._add_initial_gradient(initial, gradient)
+            if self.network.learn_initial_state:
+                self._add_initial_gradient(initial, is_learnt[data.indices[:n]], gradient)
         return loss_sum
 
     def _run_of(self, lengths: np.ndarray) -> Run:
@@ -261,15 +276,17 @@ class _Share:
             self._runs[key] = Run(self.network, Rows(lengths), self.dtype, self.memory)
         return self._runs[key]
 
-    def _add_initial_gradient(self, initial: States, gradient: np.ndarray) -> None:
+    def _add_initial_gradient(self, initial: States, is_learnt: np.ndarray, gradient: np.ndarray) -> None:
         views = self.network.views(gradient)
         for part, (dh, dc) in zip(self.network.parts, initial, strict=True):
-            views[f"{part.name}.initial_h"] += dh.sum(axis=0)
+            views[f"{part.name}.initial_h"] += dh[is_learnt].sum(axis=0)
             if part.cell.has_second_state:
-                views[f"{part.name}.initial_c"] += dc.sum(axis=0)
+                views[f"{part.name}.initial_c"] += dc[is_learnt].sum(axis=0)
 
 
-def _check(network: Network, k1: Any, k2: Any, reduction: Any, clip_signal: Any) -> None:
+def _check(network: Network, k1: Any, k2: Any, reduction: Any, clip_signal: Any, restart_every: Any) -> None:
+    if restart_every is not None and (not isinstance(restart_every, int | np.integer) or restart_every < 1):
+        raise ValueError(f"restart_every must be None or an integer >= 1, got {restart_every!r}; it counts windows.")
     for name, value, least in (("k1", k1, 1), ("k2", k2, k1)):
         if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
             raise ValueError(
@@ -279,8 +296,8 @@ def _check(network: Network, k1: Any, k2: Any, reduction: Any, clip_signal: Any)
         raise ValueError(f"reduction must be 'mean' or 'sum', got {reduction!r}; choose one of them.")
     if not clip_signal > 0:
         raise ValueError(f"clip_signal must be a number > 0, got {clip_signal!r}; infinity clips nothing.")
-    if network.bidirectional or network.targets != "all":
+    refuse_unless_carried(network, "truncated back-propagation")
+    if network.targets != "all":
         raise NotImplementedError(
-            "truncated back-propagation needs a network in one direction with targets='all', got "
-            f"bidirectional={network.bidirectional} and targets={network.targets!r}; use SequenceObjective."
+            "truncated back-propagation needs a network with targets='all', got targets='last'; use SequenceObjective."
         )

@@ -18,8 +18,8 @@ import numpy as np
 _ITEM = np.dtype(np.float64).itemsize
 
 
-def add_self_product(rows: np.ndarray, total: np.ndarray) -> None:
-    """Lower triangle of ``total += rows @ rows.T``; what is above the diagonal is neither read nor written.
+def add_self_product(rows: np.ndarray, total: np.ndarray, factor: float = 1.0) -> None:
+    """Lower triangle of ``total += factor * rows @ rows.T``; what is above the diagonal is neither read nor written.
 
     Parameters
     ----------
@@ -28,11 +28,11 @@ def add_self_product(rows: np.ndarray, total: np.ndarray) -> None:
     """
     m, n = rows.shape
     dsyrk = _routine("cython_blas", "dsyrk", 10)
-    dsyrk(b"U", b"T", _int(m), _int(n), _one(), *_matrix(rows), _one(), *_matrix(total))
+    dsyrk(b"U", b"T", _int(m), _int(n), _double(factor), *_matrix(rows), _double(1.0), *_matrix(total))
 
 
-def add_product(left: np.ndarray, right: np.ndarray, total: np.ndarray) -> None:
-    """``total += left @ right.T``.
+def add_product(left: np.ndarray, right: np.ndarray, total: np.ndarray, factor: float = 1.0) -> None:
+    """``total += factor * left @ right.T``.
 
     Parameters
     ----------
@@ -43,7 +43,7 @@ def add_product(left: np.ndarray, right: np.ndarray, total: np.ndarray) -> None:
     (m, n), k = left.shape, right.shape[0]
     dgemm = _routine("cython_blas", "dgemm", 13)
     sizes = (_int(k), _int(m), _int(n))
-    dgemm(b"T", b"N", *sizes, _one(), *_matrix(right), *_matrix(left), _one(), *_matrix(total))
+    dgemm(b"T", b"N", *sizes, _double(factor), *_matrix(right), *_matrix(left), _double(1.0), *_matrix(total))
 
 
 def fold_in(columns: np.ndarray, lower: np.ndarray, *, triangular: bool = False) -> None:
@@ -77,13 +77,55 @@ def fold_in(columns: np.ndarray, lower: np.ndarray, *, triangular: bool = False)
     assert info.value == 0, f"dtpqrt: argument {-info.value}"
 
 
+def cholesky(total: np.ndarray) -> bool:
+    """Replace the lower triangle of ``total`` (m, m) by L with ``L Lᵀ = total``; False if it is not positive."""
+    info = ctypes.c_int(0)
+    _routine("cython_lapack", "dpotrf", 5)(b"U", _int(len(total)), *_matrix(total), ctypes.byref(info))
+    return info.value == 0
+
+
+def divide_by_triangle(rows: np.ndarray, lower: np.ndarray) -> None:
+    """Replace ``rows`` (m, n) by X with ``X lowerᵀ = rows``, ``lower`` (n, n) lower triangular."""
+    m, n = rows.shape
+    dtrsm = _routine("cython_blas", "dtrsm", 11)
+    dtrsm(b"L", b"U", b"T", b"N", _int(n), _int(m), _double(1.0), *_matrix(lower), *_matrix(rows))
+
+
+def one_norm(lower: np.ndarray) -> float:
+    """Largest sum of absolute values of a row of the symmetric matrix whose lower triangle is given."""
+    scratch = np.empty(len(lower))
+    dlansy = _routine("cython_lapack", "dlansy", 6, ctypes.c_double)
+    return dlansy(b"1", b"U", _int(len(lower)), *_matrix(lower), scratch.ctypes.data)
+
+
+def inverse_condition(lower: np.ndarray, norm: float) -> float:
+    """Estimated 1 / (norm |A⁻¹|) of A = L Lᵀ, of norm ``norm``, from L."""
+    m = len(lower)
+    found, info = ctypes.c_double(0.0), ctypes.c_int(0)
+    work, integers = np.empty(3 * m), np.empty(m, np.intc)
+    scratch = work.ctypes.data, integers.ctypes.data
+    dpocon = _routine("cython_lapack", "dpocon", 9)
+    dpocon(b"U", _int(m), *_matrix(lower), _double(norm), ctypes.byref(found), *scratch, ctypes.byref(info))
+    return found.value
+
+
+def solve_factored(lower: np.ndarray, right: np.ndarray) -> np.ndarray:
+    """(m, k) solution X of L Lᵀ X = right; a fresh array."""
+    columns = np.array(right.T, order="C")
+    k, m = columns.shape
+    info = ctypes.c_int(0)
+    dpotrs = _routine("cython_lapack", "dpotrs", 8)
+    dpotrs(b"U", _int(m), _int(k), *_matrix(lower), *_matrix(columns), ctypes.byref(info))
+    return columns.T
+
+
 @functools.cache
-def _routine(module: str, name: str, n_arguments: int) -> Callable[..., None]:
+def _routine(module: str, name: str, n_arguments: int, result: type | None = None) -> Callable:
     # Imported here: Numba is slow to import, and only the address is wanted from it.
     from numba.extending import get_cython_function_address
 
     address = get_cython_function_address(f"scipy.linalg.{module}", name)
-    return ctypes.CFUNCTYPE(None, *[ctypes.c_void_p] * n_arguments)(address)
+    return ctypes.CFUNCTYPE(result, *[ctypes.c_void_p] * n_arguments)(address)
 
 
 def _matrix(a: np.ndarray) -> tuple:
@@ -96,5 +138,5 @@ def _int(value: int) -> object:
     return ctypes.byref(ctypes.c_int(value))
 
 
-def _one() -> object:
-    return ctypes.byref(ctypes.c_double(1.0))
+def _double(value: float) -> object:
+    return ctypes.byref(ctypes.c_double(value))

@@ -61,6 +61,7 @@ class Gram:
         self.shift = as_shift(shift, n_features, n_outputs)
         self.n_rows = 0
         self._sums: list = []  # lower triangles, summed at the end; one full matrix if not NumPy
+        self._parts: dict = {}  # part -> its sum and the rows of each of its tiles
 
     @staticmethod
     def n_matrices(size: int) -> int:
@@ -112,6 +113,29 @@ class Gram:
             product = tile @ tile.T
             self._sums = [product if not self._sums else self._sums[0] + product]
         self.n_rows += count_rows(tile, self.n_features)
+
+    @property
+    def n_parts(self) -> int:
+        """Sums that :meth:`add_part` may add to side by side."""
+        return 1 if self.size > _ONE_SUM_FROM else _N_PIECES
+
+    def add_part(self, part: int, tile: np.ndarray) -> None:
+        """Add Z Zᵀ of one tile to sum ``part`` < :attr:`n_parts`; threads may do so side by side to different ones."""
+        check_tile(tile, self.size)
+        if part not in self._parts:
+            self._parts[part] = touched_zeros(self.size, self.size), []
+        total, counts = self._parts[part]
+        with single_blas_thread():
+            add_self_product(tile, total)
+        counts.append(count_rows(tile, self.n_features))
+
+    def take_parts(self) -> None:
+        """Make what :meth:`add_part` has added a part of the sums; call it once no thread adds any more."""
+        for part in sorted(self._parts):
+            total, counts = self._parts[part]
+            self._sums.append(total)
+            self.n_rows += sum(counts)
+        self._parts = {}
 
     def merge(self, other: Gram) -> None:
         """Add what ``other`` has seen; ``other`` is unchanged. Shifts may differ: this one's is kept."""

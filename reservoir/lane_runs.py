@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
 
 from optim.threads import run_all
 from reservoir.drive import BLOCK, Data, Plan, Readout, Sinks, Work, drive_lanes
 from reservoir.plan import Lanes, Stretches, deal, lay_out
-from reservoir.task import Task, data_of, no_sinks, noise_of, readout_of, tile_sinks
+from reservoir.task import Task, data_of, no_sinks, noise_of, readout_of, tile_height, tile_sinks
 from reservoir.vectors import ONE_PACK, PACK_BYTES, aligned
 from reservoir.weights import Reservoir
 
@@ -24,8 +25,21 @@ LONGEST_PILOT, PILOT_BLOCK = 8_192, 32
 UNIT_STEPS_A_CALL, NOISE_A_CALL = 32_000_000, 4_000_000
 
 
+# Bytes and columns of a tile that is added up at once, and products of its numbers in one call of about 50 ms.
+PART_BYTES, FEWEST_IN_PART, MOST_IN_PART = 1_000_000, 256, 4_096
+PRODUCTS_A_CALL = 4_000_000_000
+
+
 class SeamOpenError(Exception):
     """A stretch had not forgotten its start when it took over."""
+
+
+class Parts(NamedTuple):
+    """Tiles that are added up by the threads that fill them, one for each part of the groups."""
+
+    tiles: list[np.ndarray]
+    add: Callable[[int, int, np.ndarray], None]  # (fold, part, tile)
+    columns_a_call: int
 
 
 class Group:
@@ -95,8 +109,11 @@ def run_lanes(
     lanes: Lanes,
     stretches: Stretches,
     final: np.ndarray | None = None,
+    parts: Parts | None = None,
 ) -> Iterator[tuple[int, np.ndarray]]:
     """Drive all stretches, yielding (fold, tile) whenever the tile of ``sinks``, if it has one, is full.
+
+    With ``parts`` nothing is yielded: tiles go to them from the threads that fill them.
 
     Raises
     ------
@@ -121,37 +138,68 @@ def run_lanes(
         dealt = deal(stretches.n_rows, members, lanes)
         plans = [lay_out(queues, stretches, initial, warm_slot, end_slot) for queues in dealt]
         groups = [Group(reservoir, task, lanes, readout, data, plan) for plan in plans]
-        n_calls, block = _calls(reservoir, task, lanes, sinks, groups)
-        points = [group.cut_points(block, n_calls) for group in groups]
-        width = block * lanes.n_lanes
-        for call in range(n_calls):
-            run_all(
-                Group.advance,
-                [
-                    (g, p[call], p[call + 1], sinks, k * width, width)
-                    for k, (g, p) in enumerate(zip(groups, points, strict=True))
-                ],
-                task.n_threads,
-            )
-            done += sum(int(p[call + 1] - p[call]) for p in points) * lanes.n_lanes
+        drive = _in_parts(task, sinks, parts, fold, groups) if parts else _side_by_side(task, sinks, fold, groups)
+        for n_steps, tile in drive:
+            done += n_steps * lanes.n_lanes
             task.tell(done / total)
-            if sinks.tile.size > 0:
-                yield fold, sinks.tile[:, : width * len(groups)]
+            if tile is not None:
+                yield fold, tile
     for k in np.flatnonzero(continued):
         _check_seam(records[warm_slot[k]], records[end_slot[k - 1]], SEAM_TOLERANCE[reservoir.dtype])
     if final is not None:
         final[:] = records[end_slot[ends_sequence]]
 
 
-def _calls(reservoir: Reservoir, task: Task, lanes: Lanes, sinks: Sinks, groups: list[Group]) -> tuple[int, int]:
-    """Number of calls, and steps that count in each: what a tile holds, or about 50 ms of work."""
-    n_counted = max(int(np.count_nonzero(group.plan.kept.any(axis=1))) for group in groups)
-    a_step = reservoir.cost_of_step if task.noise == 0 else reservoir.n_units
-    most = max(1, (UNIT_STEPS_A_CALL if task.noise == 0 else NOISE_A_CALL) // (a_step * lanes.n_lanes))
+def _side_by_side(task: Task, sinks: Sinks, fold: int, groups: list[Group]) -> Iterator[tuple[int, np.ndarray | None]]:
+    """(steps done, tile) of all groups, which meet after each block of steps; None for no tile."""
+    n_lanes = len(groups[0].packs) * PACK_BYTES // groups[0].reservoir.dtype.itemsize
+    n_counted, most = _most_counted(groups), _steps_a_call(groups[0], n_lanes)
     if sinks.tile.size > 0:
-        most = min(most, sinks.tile.shape[1] // (lanes.n_lanes * len(groups)))
+        most = min(most, sinks.tile.shape[1] // (n_lanes * len(groups)))
     n_calls = -(-n_counted // most)
-    return n_calls, -(-n_counted // n_calls)
+    block = -(-n_counted // n_calls)
+    points = [group.cut_points(block, n_calls) for group in groups]
+    width = block * n_lanes
+    for call in range(n_calls):
+        pieces = [(g, p[call], p[call + 1]) for g, p in zip(groups, points, strict=True)]
+        run_all(Group.advance, [(*piece, sinks, k * width, width) for k, piece in enumerate(pieces)], task.n_threads)
+        tile = sinks.tile[:, : width * len(groups)] if sinks.tile.size > 0 else None
+        yield sum(int(end - begin) for _, begin, end in pieces), tile
+
+
+def _in_parts(task: Task, sinks: Sinks, parts: Parts, fold: int, groups: list[Group]) -> Iterator[tuple[int, None]]:
+    """(steps done, None); each part drives its groups, block after block, and adds up what they leave in its tile."""
+    n_lanes = len(groups[0].packs) * PACK_BYTES // groups[0].reservoir.dtype.itemsize
+    n_counted, block = _most_counted(groups), parts.tiles[0].shape[1] // n_lanes
+    n_blocks = -(-n_counted // block)
+    points = [group.cut_points(block, n_blocks) for group in groups]
+    a_call = max(1, min(_steps_a_call(groups[0], n_lanes), parts.columns_a_call // n_lanes) // block)
+
+    def drive(part: int, first: int, last: int) -> int:
+        tile, n_steps = parts.tiles[part], 0
+        own = sinks._replace(tile=tile)
+        for k in range(first, last):
+            for group, p in list(zip(groups, points, strict=True))[part :: len(parts.tiles)]:
+                group.advance(p[k], p[k + 1], own, 0, block * n_lanes)
+                parts.add(fold, part, tile[:, : block * n_lanes])
+                n_steps += int(p[k + 1] - p[k])
+        return n_steps
+
+    for first in range(0, n_blocks, a_call):
+        last = min(first + a_call, n_blocks)
+        jobs = [(part, first, last) for part in range(min(len(parts.tiles), len(groups)))]
+        yield sum(run_all(drive, jobs, task.n_threads)), None
+
+
+def _most_counted(groups: list[Group]) -> int:
+    return max(int(np.count_nonzero(group.plan.kept.any(axis=1))) for group in groups)
+
+
+def _steps_a_call(group: Group, n_lanes: int) -> int:
+    """Steps of a call of about 50 ms."""
+    if group.task.noise > 0:
+        return max(1, NOISE_A_CALL // (group.reservoir.n_units * n_lanes))
+    return max(1, UNIT_STEPS_A_CALL // (group.reservoir.cost_of_step * n_lanes))
 
 
 def _check_seam(warm: np.ndarray, end: np.ndarray, tolerance: float) -> None:
@@ -165,12 +213,36 @@ def agree(a: np.ndarray, b: np.ndarray, tolerance: float) -> bool:
     return bool(np.max(np.abs(a - b), initial=0.0) <= tolerance * size)
 
 
-def lane_tiles(
-    reservoir: Reservoir, task: Task, lanes: Lanes, stretches: Stretches, final: np.ndarray | None
-) -> Iterator[tuple[int, np.ndarray]]:
-    """(fold, tile) of all stretches."""
-    sinks = tile_sinks(reservoir, task, lanes.total)
-    return run_lanes(reservoir, task, readout_of(reservoir, None, None, -1), sinks, lanes, stretches, final)
+class LaneTiles:
+    """(fold, tile) of all stretches: to be iterated over, or added up on the threads that fill the tiles."""
+
+    def __init__(
+        self, reservoir: Reservoir, task: Task, lanes: Lanes, stretches: Stretches, final: np.ndarray | None
+    ) -> None:
+        self.arguments = (lanes, stretches, final)
+        self.reservoir, self.task = reservoir, task
+
+    def __iter__(self) -> Iterator[tuple[int, np.ndarray]]:
+        return self._run(tile_sinks(self.reservoir, self.task, self.arguments[0].total), None)
+
+    def add_up(self, add: Callable[[int, int, np.ndarray], None], n_parts: int) -> None:
+        """Call ``add(fold, part, tile)`` for every tile; calls with different ``part`` < ``n_parts`` overlap.
+
+        Which part a tile belongs to, and the order within a part, depend on the data only. A tile is added while the
+        caches still hold it.
+        """
+        lanes = self.arguments[0]
+        height = tile_height(self.reservoir, self.task)
+        columns = min(max(PART_BYTES // (8 * height), FEWEST_IN_PART), MOST_IN_PART)
+        columns = -(-columns // lanes.n_lanes) * lanes.n_lanes
+        tiles = [aligned((height, columns + 8), np.float64) for _ in range(min(n_parts, lanes.n_groups))]
+        parts = Parts(tiles, add, max(columns, PRODUCTS_A_CALL // height**2))
+        for _ in self._run(no_sinks(self.reservoir)._replace(shift=self.task.shift), parts):
+            pass
+
+    def _run(self, sinks: Sinks, parts: Parts | None) -> Iterator[tuple[int, np.ndarray]]:
+        readout = readout_of(self.reservoir, None, None, -1)
+        return run_lanes(self.reservoir, self.task, readout, sinks, *self.arguments, parts)
 
 
 def forgetting_time(reservoir: Reservoir, task: Task) -> int | None:

@@ -18,7 +18,7 @@ from scipy.linalg import lapack, solve_triangular
 
 from optim.device import namespace
 from optim.threads import single_blas_thread
-from reservoir.blas import fold_in
+from reservoir.blas import fold_in, inverse_condition, one_norm, solve_factored
 from reservoir.centring import (
     CentredFactor,
     centred_factor,
@@ -26,6 +26,7 @@ from reservoir.centring import (
     normal_equations,
     rounding_of_products,
 )
+from reservoir.cholesky import factorise
 from reservoir.decomposition import Decomposition, decompose, decompose_rows
 from reservoir.gram import Gram
 from reservoir.tsqr import TriangularFactor
@@ -91,7 +92,7 @@ def check_alpha(alpha: Any) -> float | np.ndarray:
     return values.astype(np.float64) if values.ndim else float(values)
 
 
-def solve(moments: Gram | TriangularFactor, alpha: float, *, fit_intercept: bool = True) -> Readout:
+def solve(moments: Gram | TriangularFactor, alpha: float, *, fit_intercept: bool = True, n_threads: int = 1) -> Readout:
     """Ridge readout of the sums in ``moments``; always finite.
 
     One penalty goes by Cholesky (Gram) or QR (factor). Where that is not trustworthy (see
@@ -103,6 +104,7 @@ def solve(moments: Gram | TriangularFactor, alpha: float, *, fit_intercept: bool
     moments : Gram or TriangularFactor of at least one row
     alpha : float >= 0
     fit_intercept : bool
+    n_threads : int >= 1
 
     Returns
     -------
@@ -123,7 +125,7 @@ def solve(moments: Gram | TriangularFactor, alpha: float, *, fit_intercept: bool
     >>> round(float(readout.coef[0, 0]), 9), round(float(readout.intercept[0]), 9)
     (2.0, 1.0)
     """
-    readout = solve_if_reliable(moments, alpha, fit_intercept=fit_intercept)
+    readout = solve_if_reliable(moments, alpha, fit_intercept=fit_intercept, n_threads=n_threads)
     if readout is not None:
         return readout
     decomposition = decompose(moments, fit_intercept=fit_intercept)
@@ -131,7 +133,9 @@ def solve(moments: Gram | TriangularFactor, alpha: float, *, fit_intercept: bool
     return solve_decomposed(decomposition, alpha)
 
 
-def solve_if_reliable(moments: Gram | TriangularFactor, alpha: float, *, fit_intercept: bool = True) -> Readout | None:
+def solve_if_reliable(
+    moments: Gram | TriangularFactor, alpha: float, *, fit_intercept: bool = True, n_threads: int = 1
+) -> Readout | None:
     """As :func:`solve`, but None where rounding of ``moments`` outweighs the penalty.
 
     This is how ``solver="auto"`` decides: None from a Gram means that the fit is repeated with a
@@ -141,7 +145,7 @@ def solve_if_reliable(moments: Gram | TriangularFactor, alpha: float, *, fit_int
         return _by_qr(centred_factor(moments, fit_intercept=fit_intercept), alpha, moments.shift)
     equations = normal_equations(moments, fit_intercept=fit_intercept)
     if namespace(equations.gram) is np:
-        solved = _solve_positive(equations.gram, equations.cross, alpha, equations.rounding)
+        solved = _solve_positive(equations.gram, equations.cross, alpha, equations.rounding, n_threads)
         if solved is None:
             return None
         coef, condition = solved
@@ -212,24 +216,20 @@ def rounding_outweighs(smallest: float, rounding: float) -> bool:
     return not smallest > rounding
 
 
-def _solve_positive(matrix: np.ndarray, right: np.ndarray, alpha: float, rounding: float):
+def _solve_positive(matrix: np.ndarray, right: np.ndarray, alpha: float, rounding: float, n_threads: int = 1):
     """(matrix + α I)⁻¹ right and the condition number, by Cholesky; None where rounding outweighs α.
 
-    ``matrix`` may be overwritten.
+    ``matrix`` is overwritten.
     """
-    penalised = np.ascontiguousarray(matrix)
-    penalised[np.diag_indices_from(penalised)] += alpha
-    norm = lapack.dlange("1", penalised.T)
+    matrix[np.diag_indices_from(matrix)] += alpha
+    norm = one_norm(matrix)
+    if not factorise(matrix, n_threads):
+        return None
     with single_blas_thread():
-        # The transpose of a symmetric C-contiguous array is itself, in the order LAPACK wants.
-        factor, failed = lapack.dpotrf(penalised.T, lower=0, clean=0, overwrite_a=1)
-        if failed:
+        inverse = inverse_condition(matrix, norm)
+        if rounding_outweighs(inverse * norm, rounding):
             return None
-        inverse_condition, _ = lapack.dpocon(factor, norm, uplo="U")
-        if rounding_outweighs(inverse_condition * norm, rounding):
-            return None
-        solution, _ = lapack.dpotrs(factor, right, lower=0)
-    return solution, 1.0 / inverse_condition
+        return solve_factored(matrix, right), 1.0 / inverse
 
 
 def _by_qr(centred: CentredFactor, alpha: float, shift: np.ndarray) -> Readout | None:

@@ -12,12 +12,12 @@ All three compute the same bits, except that a seam may leave a difference up to
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import numpy as np
 
-from reservoir.lane_runs import SeamOpenError, forgetting_time, lane_tiles, run_lanes
+from reservoir.lane_runs import LaneTiles, SeamOpenError, forgetting_time, run_lanes
 from reservoir.plan import Lanes, Stretches, choose_lanes, cut
 from reservoir.sequence_runs import run_sequences, sequence_tiles
 from reservoir.task import Task, no_sinks, readout_of
@@ -88,14 +88,15 @@ def drive(
 def each_pass(
     reservoir: Reservoir,
     task: Task,
-    consume: Callable[[Iterator[tuple[int, np.ndarray]]], None],
+    consume: Callable[[Iterable[tuple[int, np.ndarray]]], None],
     breaks: np.ndarray | None = None,
     final: np.ndarray | None = None,
 ) -> None:
     """Call ``consume`` with an iterator over (fold, tile); call it again, afresh, if a seam turned out open.
 
-    A tile (N + n_read + 1 + n_targets, n_columns) float64 holds sqrt(weight) [x; u - shift; 1; y - shift], a step a
-    column in no particular order, with columns of zeros among them. The next tile overwrites it.
+    Where lanes run, the iterator is a :class:`reservoir.lane_runs.LaneTiles`, whose tiles may also be added up in
+    parts. A tile (N + n_read + 1 + n_targets, n_columns) float64 holds sqrt(weight) [x; u - shift; 1; y - shift], a
+    step a column in no particular order, with columns of zeros among them. The next tile overwrites it.
 
     Parameters
     ----------
@@ -107,7 +108,7 @@ def each_pass(
     breaks = np.array([0, len(task.rows)]) if breaks is None else breaks
 
     def in_lanes(lanes: Lanes, stretches: Stretches) -> None:
-        consume(lane_tiles(reservoir, task, lanes, stretches, final))
+        consume(LaneTiles(reservoir, task, lanes, stretches, final))
 
     def one_by_one() -> None:
         consume(sequence_tiles(reservoir, task, breaks, final))

@@ -107,13 +107,18 @@ def no_sinks(reservoir: Reservoir, n_outputs: int = 0) -> Sinks:
     )
 
 
+def tile_height(reservoir: Reservoir, task: Task) -> int:
+    """Rows of a tile."""
+    n_targets = 0 if task.targets is None else task.targets.shape[1]
+    return reservoir.n_units + task.n_read + 1 + n_targets
+
+
 def tile_sinks(reservoir: Reservoir, task: Task, step: int) -> Sinks:
     """Sinks with a tile whose width is a multiple of ``step`` columns, one pack of columns of zeros added.
 
     The odd width keeps rows of a tile from falling on the same lines of the cache.
     """
-    n_targets = 0 if task.targets is None else task.targets.shape[1]
-    height = reservoir.n_units + task.n_read + 1 + n_targets
+    height = tile_height(reservoir, task)
     n_steps = int(task.offsets[-1])
     wanted = min(max(TILE_BYTES // (8 * height), FEWEST_COLUMNS), MOST_COLUMNS, max(n_steps, 1))
     width = -(-wanted // step) * step + 8

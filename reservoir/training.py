@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable
 
 import numpy as np
 
 from optim.threads import single_blas_thread
 from reservoir.decomposition import Decomposition, decompose
 from reservoir.gram import Gram
+from reservoir.lane_runs import LaneTiles
 from reservoir.penalty import blocked_errors, choose_alpha, gcv_errors, loo_errors
 from reservoir.readout import (
     Readout,
@@ -94,9 +95,14 @@ def take_sums(
     breaks = n * np.arange(n_folds + 1) // n_folds
     sums: list = []
 
-    def fill(tiles: Iterator[tuple[int, np.ndarray]]) -> None:
+    def fill(tiles: Iterable[tuple[int, np.ndarray]]) -> None:
         size = n_features(reservoir, task), task.targets.shape[1], task.shift_of_features(reservoir.n_units)
         sums[:] = [kind(*size) for _ in range(n_folds)]
+        if isinstance(tiles, LaneTiles) and isinstance(sums[0], Gram) and sums[0].n_parts > 1:
+            tiles.add_up(lambda fold, part, tile: sums[fold].add_part(part, tile), sums[0].n_parts)
+            for gram in sums:
+                gram.take_parts()
+            return
         for fold, tile in tiles:
             sums[fold].add(tile, task.n_threads)
 
@@ -134,8 +140,8 @@ def _for_one_penalty(
     if solver != "qr":
         (gram,) = take_sums(reservoir, task, Gram, final=final)
         if solver == "gram":
-            return solve(gram, alpha, fit_intercept=fit_intercept)
-        readout = solve_if_reliable(gram, alpha, fit_intercept=fit_intercept)
+            return solve(gram, alpha, fit_intercept=fit_intercept, n_threads=task.n_threads)
+        readout = solve_if_reliable(gram, alpha, fit_intercept=fit_intercept, n_threads=task.n_threads)
         if readout is not None:
             return readout
     (factor,) = take_sums(reservoir, task, TriangularFactor, final=final)
@@ -174,7 +180,7 @@ def _for_best_penalty(
 def _loo(reservoir: Reservoir, task: Task, decomposition: Decomposition, alphas: np.ndarray) -> np.ndarray:
     errors: list = []
 
-    def fill(tiles: Iterator[tuple[int, np.ndarray]]) -> None:
+    def fill(tiles: Iterable[tuple[int, np.ndarray]]) -> None:
         errors[:] = [loo_errors((tile for _, tile in tiles), decomposition, alphas)]
 
     each_pass(reservoir, task, fill)
@@ -185,7 +191,7 @@ def _all_columns(reservoir: Reservoir, task: Task, final: np.ndarray | None) -> 
     """All rows of a short task as one tile."""
     kept: list = []
 
-    def fill(tiles: Iterator[tuple[int, np.ndarray]]) -> None:
+    def fill(tiles: Iterable[tuple[int, np.ndarray]]) -> None:
         kept[:] = [tile[:, tile[n_features(reservoir, task)] > 0] for _, tile in tiles]
 
     each_pass(reservoir, task, fill, final=final)

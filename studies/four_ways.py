@@ -22,7 +22,7 @@ seed not reported, was taken. Series are cut into overlapping stretches of `n_st
 Sources. Jaeger 2001, GMD report 148; Atiya and Parlos 2000; for the four ways Hochreiter and Schmidhuber
 1997, Martens and Sutskever 2011, Jaeger 2001, Sutskever et al. 2013.
 
-Expected run time: about a minute and a half by default on two cores.
+Expected run time: about four minutes by default on two cores.
 """
 
 from __future__ import annotations
@@ -141,7 +141,7 @@ GRID = {
     ],
     "default": _entries(5),
 }
-EXPECTED_S = {"quick": 4, "default": 80}
+EXPECTED_S = {"quick": 5, "default": 240}
 COLUMNS = ("test_error", "measure")
 BY = ("task", "way")
 

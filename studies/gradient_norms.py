@@ -9,9 +9,10 @@ For the simple networks there is a bound: with the derivative of the nonlinearit
 the norm by at most the largest singular value of the recurrent matrix R, so that the ratio is at most ||R||^lag. The
 spectral radius, which is smaller, says on which side of 1 the growth lies where units are nearly linear.
 
-The nets: tanh units with 15 connections a unit, scaled to a spectral radius; rectified units, five as in the lecture's
-demonstration, likewise, and with the identity as their matrix; LSTM with three initial forget biases; GRU; and the cell
-h = f h + u without an input gate. Weights of the gated cells are Glorot's.
+The nets: tanh units with 15 connections a unit, scaled to a spectral radius; rectified units likewise, half of which
+are silent at any time, so that the balance lies near the square root of 2, and with the identity as their matrix; LSTM
+with three initial forget biases; GRU; and the cell h = f h + u without an input gate. Weights of the gated cells are
+Glorot's.
 
 Sources. Hochreiter 1991, Bengio, Simard and Frasconi 1994, and Pascanu, Mikolov and Bengio 2013, section 2, for the
 bound; Hochreiter and Schmidhuber 1997; Jozefowicz, Zaremba and Sutskever 2015 for the forget bias.
@@ -27,7 +28,7 @@ import numpy as np
 
 PANELS = {
     "tanh units": ("tanh, radius 0.5", "tanh, radius 0.9", "tanh, radius 1.1", "tanh, radius 1.5"),
-    "rectified units": ("ReLU, radius 0.9", "ReLU, radius 1.1", "ReLU, radius 1.5", "ReLU, identity"),
+    "rectified units": ("ReLU, radius 0.9", "ReLU, radius 1.4", "ReLU, radius 2", "ReLU, identity"),
     "cells with gates": ("LSTM, forget bias 0", "LSTM, forget bias 1", "LSTM, forget bias 3", "GRU", "h = f h + u"),
 }
 WAYS = [way for ways in PANELS.values() for way in ways]
@@ -47,7 +48,7 @@ class Settings:
 
 GRID = {
     "quick": [
-        {"way": ["tanh, radius 0.9", "ReLU, radius 1.1", "LSTM, forget bias 1"], "n_units": 10, "lags": (1, 5, 20),
+        {"way": ["tanh, radius 0.9", "ReLU, radius 1.4", "LSTM, forget bias 1"], "n_units": 10, "lags": (1, 5, 20),
          "n_sequences": 5, "seed": range(2)}
     ],
     "default": [{"way": WAYS, "seed": range(20)}],
@@ -88,7 +89,7 @@ def _cell(settings: Settings):
         return LSTM(I, H, forget_bias=float(kind.split()[-1])), Glorot()
     if name in ("GRU", "h = f h + u"):
         return {"GRU": GRU, "h = f h + u": ForgetGate}[name](I, H), Glorot()
-    cell = Elman(I, H, activation="tanh") if name == "tanh" else Elman(I, min(H, 5), activation="relu")
+    cell = Elman(I, H, activation=name.lower())
     if kind == "identity":
         return cell, Identity(deviation=0.1)
     return cell, EchoState(spectral_radius=float(kind.split()[-1]), input_scale=0.1)

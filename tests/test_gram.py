@@ -54,6 +54,20 @@ def test_number_of_threads_does_not_change_a_bit(kind):
     assert np.array_equal(results[0], results[2])
 
 
+def test_parts_add_up_to_what_whole_tiles_do():
+    tiles = [random_tile(20, 2, n, seed) for seed, n in enumerate((40, 1, 300))]
+    tiles[2][20, :7] = 0.0
+    whole, in_parts = Gram(20, 2), Gram(20, 2)
+    for part, tile in zip((1, 0, 1), tiles, strict=True):
+        whole.add(tile)
+        in_parts.add_part(part, tile)
+    in_parts.take_parts()
+    np.testing.assert_allclose(in_parts.matrix, whole.matrix, rtol=SUM_RTOL, atol=SUM_RTOL * whole.matrix.max())
+    assert in_parts.n_rows == whole.n_rows == 334
+    in_parts.take_parts()
+    assert in_parts.n_rows == 334
+
+
 def test_large_grams_are_summed_by_blocks(monkeypatch):
     monkeypatch.setattr(gram_module, "_ONE_SUM_FROM", 10)
     monkeypatch.setattr(gram_module, "_BLOCK", 7)

@@ -11,7 +11,7 @@ import scipy.sparse as sp
 from numpy.testing import assert_allclose, assert_array_equal
 
 from naive import drive as naive
-from reservoir import runs
+from reservoir import lane_runs, runs
 from reservoir import task as tasks
 from reservoir.lane_runs import SEAM_TOLERANCE, agree, forgetting_time
 from reservoir.runs import drive, each_pass
@@ -57,12 +57,12 @@ class Ways:
 
     def __init__(self, monkeypatch):
         self.taken = []
-        for name in ("run_lanes", "lane_tiles", "run_sequences", "sequence_tiles"):
+        for name in ("run_lanes", "LaneTiles", "run_sequences", "sequence_tiles"):
             monkeypatch.setattr(runs, name, self._watched(name, getattr(runs, name)))
 
     def _watched(self, name, function):
         def watched(*args):
-            self.taken.append("in lanes" if "lane" in name else "one by one")
+            self.taken.append("in lanes" if "lane" in name.lower() else "one by one")
             return function(*args)
 
         return watched
@@ -369,6 +369,32 @@ def test_narrow_tiles_add_up_to_the_same(monkeypatch, lengths, noise):
     tolerance = GRAM if noise == 0 else {"rtol": 1e-5, "atol": 1e-5}
     assert_allclose(grams[0], columns.T @ columns, **tolerance)
     assert counts[0] == np.count_nonzero(task.weights)
+
+
+@pytest.mark.parametrize("n_parts", [1, 3, 4])
+@pytest.mark.parametrize("lengths", [(LONG,), (400,) * 8, (60, 10, 5, 7)])
+def test_tiles_added_up_in_parts_are_the_same_for_any_number_of_threads(monkeypatch, lengths, n_parts):
+    reservoir, task, columns, _ = known_states(lengths)
+    breaks = len(columns) * np.arange(3) // 2 if lengths[0] == LONG else np.array([0, len(columns)])
+    for name, value in {"PART_BYTES": 1, "FEWEST_IN_PART": 40, "PRODUCTS_A_CALL": 1}.items():
+        monkeypatch.setattr(lane_runs, name, value)
+    results = []
+    for n_threads in (1, 2, 3):
+        grams, n_tiles = np.zeros((len(breaks) - 1, n_parts, columns.shape[1], columns.shape[1])), []
+
+        def add(fold, part, tile, grams=grams, n_tiles=n_tiles):
+            grams[fold, part] += tile @ tile.T
+            n_tiles.append(part)
+
+        each_pass(
+            reservoir, changed(task, n_threads=n_threads), lambda tiles, add=add: tiles.add_up(add, n_parts), breaks
+        )
+        assert len(n_tiles) > len(set(n_tiles))
+        results.append(grams)
+    assert_array_equal(results[0], results[1])
+    assert_array_equal(results[0], results[2])
+    for fold, (begin, end) in enumerate(pairwise(breaks)):
+        assert_allclose(results[0][fold].sum(axis=0), columns[begin:end].T @ columns[begin:end], **GRAM)
 
 
 def test_a_tile_does_not_grow_with_the_number_of_steps():

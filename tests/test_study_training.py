@@ -10,6 +10,8 @@ from optim import SGD, Adam
 from studies import character_text, gradient_norms, puzzles, training
 from studies.recurrent import KINDS, Recurrent
 
+pytestmark = pytest.mark.compiled  # networks are trained
+
 # Sums of float32 products, some dozens, of numbers near 1.
 SINGLE_RTOL = 1e-4
 

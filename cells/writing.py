@@ -1,4 +1,4 @@
-"""Beam search: the likeliest continuations of a text until it reaches a stop."""
+"""A network that writes: symbols drawn one by one, and the likeliest continuations by beam search."""
 
 from __future__ import annotations
 
@@ -22,6 +22,29 @@ class Completion(NamedTuple):
 
     text: str
     bits: float
+
+
+def draw(stepper: Stepper, p: np.ndarray, n: int, *, temperature: float, rng: np.random.Generator) -> np.ndarray:
+    """Draw n symbols, each read before the next is drawn: (n,) int64.
+
+    Parameters
+    ----------
+    stepper : Stepper
+        Of one sequence, after what stands before.
+    p : (1, V)
+        What it then predicts.
+    n : int >= 0
+    temperature : float > 0
+        log p is divided by it.
+    rng : numpy.random.Generator
+    """
+    drawn = np.empty(n, np.int64)
+    for t in range(n):
+        scores = np.log(p[0].astype(np.float64)) / temperature
+        edges = np.cumsum(np.exp(scores - scores.max()))
+        drawn[t] = min(np.searchsorted(edges, rng.random() * edges[-1], side="right"), edges.size - 1)
+        p = stepper.step(drawn[t])
+    return drawn
 
 
 def complete(
