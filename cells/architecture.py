@@ -19,6 +19,7 @@ from cells.network import Network
 from optim.adaptive import Adagrad, Adam, RMSProp
 from optim.first_order import SGD, Momentum, Nesterov
 from optim.hessian_free import HessianFree
+from optim.problem import check_positive
 from optim.schedule import Cosine, Schedule
 
 CELLS: Mapping[str, Callable[[int, int], Cell]] = {
@@ -132,6 +133,8 @@ def decayed(solver: Any, learning_rate: Any, decay: str | None, n_steps: float) 
     """The learning rate that is meant: by default that of the solver; a number decays as asked for over ``n_steps``."""
     if decay not in (None, "cosine"):
         raise ValueError(f"decay must be None or 'cosine', got {decay!r}; choose one of them.")
+    if learning_rate is not None and not callable(learning_rate):
+        check_positive("learning_rate", learning_rate)
     rate = LEARNING_RATES.get(solver) if learning_rate is None and isinstance(solver, str) else learning_rate
     if decay is None or rate is None or callable(rate):
         return rate

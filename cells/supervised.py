@@ -17,6 +17,7 @@ from cells.objective import SequenceObjective
 from cells.predict import Answer, Wanted, run_network
 from cells.train import train
 from optim.batches import RandomBatches
+from optim.problem import check_positive
 from optim.threads import n_threads
 from reservoir.estimator import check_dtype
 from reservoir.sequences import Sequences, read_sequences
@@ -146,6 +147,7 @@ class SupervisedNetwork(RecurrentEstimator):
         per_sequence: bool,
     ) -> None:
         """Train on ``answers``, one a row or one a sequence, with their weights."""
+        check_positive("max_epochs", self.max_epochs)
         targets = "last" if per_sequence else "all"
         choices = {"n_layers": self.n_layers, "bidirectional": bool(self.bidirectional), "loss": loss}
         n_in, dtype = sequences.rows.shape[1], sequences.rows.dtype

@@ -19,6 +19,7 @@ from cells.stepper import Stepper
 from cells.train import TrainingResult, train
 from cells.truncated import TruncatedObjective
 from cells.writing import Completion, complete, draw
+from optim.problem import check_positive
 from optim.threads import n_threads
 from reservoir.estimator import all_or_nothing, check_dtype
 
@@ -191,6 +192,7 @@ class CharRNN(RecurrentEstimator):
         -------
         self
         """
+        check_positive("max_epochs", self.max_epochs)
         text, validation = self._held_out(text, validation)
         self._begin(text if self.alphabet is None else self.alphabet)
         numbers = self._encoded(text)
@@ -226,14 +228,16 @@ class CharRNN(RecurrentEstimator):
         -------
         self
         """
-        is_first = not hasattr(self, "theta_")
-        if is_first:
+        if not hasattr(self, "theta_"):
             self._begin(text if self.alphabet is None else self.alphabet)
-        numbers = self._encoded(text)
-        if self.n_streams == 1 and not is_first:
-            numbers = np.concatenate([self.waiting_, numbers])
+        numbers = self._letters().encode(text)
+        if self.n_streams == 1:
+            numbers = np.concatenate([getattr(self, "waiting_", numbers[:0]), numbers])
+            if numbers.size <= check_count("n_steps", self.n_steps):
+                self.waiting_ = numbers
+                return self
         objective = self._objective(numbers, initial_state=getattr(self, "state_", None))
-        state = None if is_first else self.training_state_
+        state = getattr(self, "training_state_", None)
         result = train(objective, self.theta_, self._method(None), max_epochs=1, state=state, verbose=self.verbose)
         return self._keep(result, objective, numbers)
 
@@ -255,7 +259,8 @@ class CharRNN(RecurrentEstimator):
         self.network_ = build_network(self.cell, V, self.n_units, n_layers=self.n_layers, n_out=V, loss="softmax")
         rng = generator(self.random_state)
         self.theta_ = initial_theta(self.network_, self.init, rng=rng, dtype=self.dtype or np.float32)
-        vars(self).pop("state_", None)
+        for name in ("state_", "waiting_", "training_state_"):
+            vars(self).pop(name, None)
 
     def _objective(self, numbers: np.ndarray, *, initial_state: Any = None, is_looked_at: bool = False) -> Any:
         T = check_count("n_steps", self.n_steps)

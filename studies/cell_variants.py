@@ -60,7 +60,7 @@ class Settings:
     way: str = "LSTM"
     n_units: int = 100
     learning_rate: float = 0.01
-    n_epochs: float = 30.0
+    n_epochs: float = 45.0
     batch_size: int = 4
     n_train: int = 229
     n_digits: int = 2
@@ -68,7 +68,7 @@ class Settings:
 
 
 SIZES = {
-    CHORALES: {"n_epochs": 30.0, "batch_size": 4},
+    CHORALES: {"n_epochs": 45.0, "batch_size": 4},
     SUMS: {"n_epochs": 4.0, "batch_size": 50, "n_train": 20_000},
 }
 
@@ -82,7 +82,7 @@ GRID = {
     "default": [{"task": task, "way": list(CELLS), **sizes, "seed": range(5)} for task, sizes in SIZES.items()],
     "half-hour": [
         {"task": CHORALES, "way": ["LSTM", "coupled gates", "GRU", "multiplicative LSTM", "tanh"], "n_units": 200,
-         "learning_rate": 0.005, "n_epochs": 60.0, "seed": range(10)},
+         "n_epochs": 60.0, "seed": range(10)},
     ],
 }  # fmt: skip
 EXPECTED_S = {"quick": 4, "default": 900, "half-hour": 1500}

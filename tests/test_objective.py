@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
+import cells.layer
 import cells.parameters
 import cells.run
 import cells.share
@@ -482,6 +483,7 @@ def test_an_interrupt_is_answered_soon_and_leaves_the_objective_whole(n_jobs, in
     objective = ours.objective(n_jobs=n_jobs)
     expected = answers(objective, ours.theta)
     linear = objective.linearize(ours.theta)
+    expected["kept"] = linear.gauss_newton(ours.theta)
     begun = []
 
     def interrupt():
@@ -497,6 +499,7 @@ def test_an_interrupt_is_answered_soon_and_leaves_the_objective_whole(n_jobs, in
             linear.gauss_newton(ours.theta)
     assert time.perf_counter() - begun[0] < 1.0
     came = answers(objective, ours.theta)
+    came["kept"] = linear.gauss_newton(ours.theta)
     for name in expected:
         assert_array_equal(came[name], expected[name])
 
@@ -521,6 +524,28 @@ def test_an_interrupt_at_any_line_leaves_the_objective_whole(monkeypatch):
             with pytest.raises(KeyboardInterrupt):
                 objective.value_and_grad(2 * ours.theta)
     assert len(reached) == 4
+    expected, came = answers(ours.objective(), ours.theta), answers(objective, ours.theta)
+    for key in expected:
+        assert_array_equal(came[key], expected[key])
+
+
+def test_memory_that_runs_out_leaves_the_objective_whole(monkeypatch):
+    ours = problem(STACK)
+    objective = ours.objective(n_jobs=1)
+    aligned, left = cells.layer.aligned, [0]
+
+    def scarce(shape, dtype):
+        if left[0] == 0:
+            raise MemoryError("no more")
+        left[0] -= 1
+        return aligned(shape, dtype)
+
+    for left[0] in range(8):
+        with monkeypatch.context() as patched:
+            patched.setattr(cells.layer, "aligned", scarce)
+            with pytest.raises(MemoryError):
+                objective.value_and_grad(ours.theta)
+        objective._memories = type(objective._memories)()  # what was lent so far would do for the next try
     expected, came = answers(ours.objective(), ours.theta), answers(objective, ours.theta)
     for key in expected:
         assert_array_equal(came[key], expected[key])

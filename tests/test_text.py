@@ -102,15 +102,11 @@ def test_one_stream_in_pieces_is_read_as_one_text():
     settings = {"n_streams": 1, "restart_every": None, "decay": None, "alphabet": "".join(sorted(set(TEXT)))}
     whole = small(**settings, max_epochs=1).fit(TEXT)
     pieces = small(**settings)
-    for start, stop in itertools.pairwise([0, 33, 34, 90, len(TEXT)]):
+    for start, stop in itertools.pairwise([0, 3, 33, 34, 38, 90, len(TEXT)]):
         pieces.partial_fit(TEXT[start:stop])
-    # a piece shorter than a window is a window of its own, so steps differ; what was read, and how often, does not
-    exact = small(**settings)
-    for start, stop in itertools.pairwise([0, 31, 61, len(TEXT)]):
-        exact.partial_fit(TEXT[start:stop])
-    assert_array_equal(exact.theta_, whole.theta_)
-    assert_array_equal(exact.state_, whole.state_)
-    assert len(pieces.waiting_) <= 10
+    assert_array_equal(pieces.theta_, whole.theta_)
+    assert_array_equal(pieces.state_, whole.state_)
+    assert_array_equal(pieces.waiting_, whole.waiting_)
 
 
 def test_partial_fit_goes_on_after_fit():
@@ -184,7 +180,7 @@ def test_a_text_is_scored_in_blocks_as_in_one(model, monkeypatch):
 
 
 def test_interpolation_is_at_least_as_good_as_both_on_the_text_that_chose_its_weight(model):
-    ngram = NGram(order=3).fit(TEXT)
+    ngram = NGram(order=1).fit(TEXT)
     held_out = "it was the best of wisdom, it was the season of the worst times."
     mixture = model.interpolate(ngram, held_out)
     alone = [Interpolation(model, ngram, weight).score(held_out) for weight in (0.0, 1.0)]

@@ -1,10 +1,10 @@
-"""A character-level recurrent network in plain NumPy, one character at a time: the lecture's recipe as its text says it.
+"""A character-level recurrent network in plain NumPy, one character at a time: the recipe of the lecture.
 
     h = tanh(W_xh x + W_hh h + b_h)          y = W_hy h + b_y          p = softmax(y)
 
-Windows of n_steps characters, the loss of a window the sum of -log p of what follows. The state is carried from window to
-window and begins at zero wherever the text does; so do the windows where no whole one is left. Gradients go back to the
-window's beginning, are clipped to +-limit entry by entry, and followed by Adagrad, the small number inside the root.
+Windows of n_steps characters, the loss of a window the sum of -log p of what follows. The state is carried from window
+to window and begins at zero wherever the text does; so do the windows where no whole one is left. Gradients go back to
+the window's beginning, are clipped to +-limit entry by entry, and followed by Adagrad, the small number inside the root.
 """
 
 import numpy as np
