@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 
 from cells.network import Network
-from cells.parameters import Parameters
 from cells.run import Run, States
 
 
@@ -66,9 +65,10 @@ def parted(network: Network, rows: np.ndarray) -> States:
 
 def initial_rows(network: Network, theta: np.ndarray, n_sequences: int) -> np.ndarray:
     """(n_sequences, S) states before the first step: those learnt, or 0."""
-    states: States = [(0.0, 0.0) for _ in network.parts]
-    if network.learn_initial_state:
-        states = list(Parameters(network, 1).set(theta).initial)
+    views = network.views(theta) if network.learn_initial_state else {}
+    states = [
+        (views.get(f"{part.name}.initial_h", 0.0), views.get(f"{part.name}.initial_c", 0.0)) for part in network.parts
+    ]
     return joined(network, states, n_sequences, theta.dtype)
 
 

@@ -1,5 +1,9 @@
 """The recipe of min-char-rnn: its settings, and the loss as it prints it.
 
+100 tanh units, one stream in windows of 25 characters, Adagrad, gradients clipped entry by entry. The state is carried
+and set to zero where the text begins again; the loss of a window is the sum over its characters. Where the text is one
+character longer than a whole number of windows, the original leaves out the last of them; here it is read.
+
 References
 ----------
 Karpathy (2015), min-char-rnn.py.

@@ -50,7 +50,8 @@ PARAMETERS = """    n_units : int >= 1
     hf_options : dict, optional
         Settings of :class:`optim.HessianFree` for "hf".
     checkpoint : path, optional
-        ``fit`` writes its state there after each epoch, and goes on from it where the file is there.
+        ``fit`` writes its state there after each epoch, and goes on from it where the file is there: delete it to
+        begin anew, and give every model its own.
     sequence_column : int or str, optional
         Column of X that holds a sequence's id: a new sequence starts where it changes.
     warm_start : bool

@@ -23,6 +23,8 @@ from optim.problem import check_positive
 from optim.threads import n_threads
 from reservoir.estimator import all_or_nothing, check_dtype
 
+_ADAM_RATE = 0.005
+
 
 class CharRNN(RecurrentEstimator):
     """Character-level language model.
@@ -51,7 +53,7 @@ class CharRNN(RecurrentEstimator):
     solver : str or method of ``optim``
         "adam", "rmsprop", "adagrad", "nesterov", "momentum", "sgd".
     learning_rate : float or schedule, optional
-        By default what suits the solver.
+        By default what suits the solver; 0.005 for "adam".
     decay : None or "cosine"
         How ``fit`` lowers a learning rate given as a number: not, or along half a cosine that ends with the last epoch.
     momentum : float or schedule
@@ -75,7 +77,8 @@ class CharRNN(RecurrentEstimator):
         Characters that are not in the alphabet are refused, or read as this one.
     dtype : float32 or float64
     checkpoint : path, optional
-        ``fit`` writes its state there after each epoch, and goes on from it where the file is there.
+        ``fit`` writes its state there after each epoch, and goes on from it where the file is there: delete it to
+        begin anew.
     n_jobs : int, optional
         Threads; the result has the same bits for any number.
     random_state : int, Generator, RandomState or None
@@ -281,7 +284,8 @@ class CharRNN(RecurrentEstimator):
         )
 
     def _method(self, n_steps: float | None) -> Any:
-        rate = decayed(self.solver, self.learning_rate, None if n_steps is None else self.decay, n_steps)
+        rate = _ADAM_RATE if self.learning_rate is None and self.solver == "adam" else self.learning_rate
+        rate = decayed(self.solver, rate, None if n_steps is None else self.decay, n_steps)
         if self.solver == "hf":
             raise NotImplementedError(
                 f"solver must be one of {', '.join(LEARNING_RATES)} for windows with a carried state, got 'hf'; or use "
@@ -416,14 +420,7 @@ class CharRNN(RecurrentEstimator):
 
     @classmethod
     def min_char_rnn(cls, **changes: Any) -> CharRNN:
-        """The recipe of min-char-rnn: 100 tanh units, windows of 25 characters, Adagrad, gradients clipped at 5.
-
-        One stream; the state is carried and set to zero where the text begins again; the loss of a window is the sum
-        over its characters; float64. :func:`cells.char_recipe.smooth_losses` turns ``loss_curve_`` into the curve
-        that it prints.
-
-        Where the text is one character longer than a whole number of windows, the original leaves out the last of
-        them; here it is read.
+        """The recipe of min-char-rnn, see :mod:`cells.char_recipe`: 100 tanh units, windows of 25 characters, Adagrad.
 
         Parameters
         ----------
@@ -433,10 +430,6 @@ class CharRNN(RecurrentEstimator):
         Returns
         -------
         CharRNN
-
-        References
-        ----------
-        Karpathy (2015), min-char-rnn.py.
 
         Examples
         --------

@@ -35,10 +35,14 @@ _RUNS_KEPT = 4
 
 
 class Window(NamedTuple):
-    """What :meth:`TruncatedObjective.window` found."""
+    """What :meth:`TruncatedObjective.window` found: loss and gradient, and the states that are carried on.
+
+    ``carried`` (n_sequences, S) are those at which the next window's run begins and, after the last window, those at
+    the end; see :mod:`cells.carried`.
+    """
 
     evaluation: Evaluation
-    carried: np.ndarray  # (n_sequences, S) states at which the next window's run begins, see cells.carried
+    carried: np.ndarray
 
 
 class TruncatedObjective:
@@ -196,7 +200,8 @@ class TruncatedObjective:
         T = int(self.data.lengths.max())
         end, next_end = min((number + 1) * self.k1, T), min((number + 2) * self.k1, T)
         begin, next_begin = max(0, end - self.k2), max(0, next_end - self.k2)
-        return Span(begin, number * self.k1, end, next_begin - begin)
+        n_until_next = next_begin - begin if end < T else end - begin
+        return Span(begin, number * self.k1, end, n_until_next)
 
     def _check_theta(self, theta: np.ndarray) -> None:
         if not isinstance(theta, np.ndarray) or theta.shape != (self.n_params,) or theta.dtype != self.dtype:
@@ -213,7 +218,7 @@ class Span(NamedTuple):
     begin: int
     scored: int  # the first step whose loss counts
     end: int
-    n_until_next: int  # steps of this run after which the next one begins
+    n_until_next: int  # steps of this run after which the next one begins; all of the last
 
 
 class _Share:

@@ -19,7 +19,19 @@ from typing import Any
 import numpy as np
 import pytest
 
-from cells import GRU, LSTM, MUT1, MUT2, MUT3, Elman, ForgetGate, MultiplicativeLSTM, MultiplicativeRNN
+from cells import (
+    GRU,
+    LSTM,
+    MUT1,
+    MUT2,
+    MUT3,
+    Elman,
+    ForgetGate,
+    MultiplicativeLSTM,
+    MultiplicativeRNN,
+    RNNClassifier,
+    RNNRegressor,
+)
 from conftest import package_folders
 from reservoir import ESNClassifier, ESNForecaster, ESNRegressor, ReservoirTransformer, topology
 
@@ -88,6 +100,12 @@ ESTIMATORS = {
         partial(ESNForecaster, **SMALL, washout=2), forecast, has_rows=False, takes_weights=False, target=None
     ),
     "transformer": Contract(partial(ReservoirTransformer, **SMALL), transform, takes_weights=False, target=None),
+}
+RECURRENT = {
+    "rnn-regressor": Contract(partial(RNNRegressor, n_units=8, cell="elman", max_epochs=20, random_state=0), predict),
+    "rnn-classifier": Contract(
+        partial(RNNClassifier, n_units=8, max_epochs=20, random_state=0), predict_proba, target="labels"
+    ),
 }
 WITH_ROWS = {name: contract for name, contract in ESTIMATORS.items() if contract.has_rows}
 SUPERVISED = {name: contract for name, contract in ESTIMATORS.items() if contract.target is not None}

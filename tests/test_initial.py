@@ -125,7 +125,7 @@ def test_a_scheme_that_is_none_is_refused(scheme):
 
 def test_settings_that_cannot_be_meant_are_refused():
     for make in (lambda: Sparse(in_degree=0), lambda: EchoState(in_degree=1.5), lambda: Sparse(convention="paper")):
-        with pytest.raises(ValueError, match="in_degree|convention"):
+        with pytest.raises(ValueError, match=r"in_degree|convention"):
             make()
     with pytest.raises(TypeError, match="rng"):
         initial_theta(Network(Elman(1, 2), n_out=1), rng=0)

@@ -15,8 +15,13 @@ from cells.ngram import NGram
 from naive import min_char_rnn
 from optim import Adam
 
-# Losses of some 80 nats after 1,000 steps that each round anew; Adagrad's steps are bounded and do not amplify.
-TRAJECTORY = {"rtol": 1e-9}
+pytestmark = pytest.mark.compiled  # trainings: minutes with the JIT switched off
+
+# A loss sums 25 terms over a state that both have carried through up to 94 windows, each rounding anew.
+LOSS = {"rtol": 1e-9}
+# Where the sum of squares s is tiny, Adagrad divides by no less than 1e-4: a gradient that is off by 1e-11 (sums of 25
+# terms of order 1, through as many chaotic steps) moves a weight by 0.1 * 1e-11 / 1e-4.
+STEP = {"rtol": 0, "atol": 1e-8}
 
 TEXT = (
     "It was the best of times, it was the worst of times, it was the age of wisdom, it was the age of foolishness, "
@@ -37,30 +42,54 @@ def model():
 # -------------------------------------------------------------------------------------------- the lecture's recipe
 
 
-@pytest.mark.slow
-@pytest.mark.compiled
-def test_the_recipe_of_min_char_rnn_loses_what_a_plain_twin_loses_for_1000_steps():
-    text = (TEXT * 9)[:2351]  # 94 windows, so that the text begins anew ten times
-    n_windows = (len(text) - 2) // 25
-    recipe = CharRNN.min_char_rnn(max_epochs=1000 / n_windows, random_state=3)
-    start = CharRNN.min_char_rnn(max_epochs=1e-9, random_state=3).fit(text)
-    views = start.network_.views(start.theta_)
-    weights = {
+def twin_weights(model):
+    """The parameters of an Elman model under the names, and in the orientation, of the twin; copied."""
+    views = model.network_.views(model.theta_)
+    return {
         "W_xh": views["layer0.input"].T.copy(),
         "W_hh": views["layer0.recurrent"].T.copy(),
         "b_h": views["layer0.bias"].copy(),
         "W_hy": views["readout.weights"].T.copy(),
         "b_y": views["readout.bias"].copy(),
     }
-    expected = min_char_rnn.losses(Alphabet(start.alphabet_).encode(text).tolist(), weights, 1000)
-    recipe.fit(text)
-    assert len(recipe.loss_curve_) == 1000
-    assert_allclose(recipe.loss_curve_, expected, **TRAJECTORY)
-    V = len(recipe.alphabet_)
-    assert_allclose(smooth_losses(recipe.loss_curve_, V), min_char_rnn.smooth(expected, V), **TRAJECTORY)
-    found = recipe.network_.views(recipe.theta_)
-    assert_allclose(found["layer0.recurrent"].T, weights["W_hh"], rtol=1e-6, atol=1e-8)
-    assert expected[-20:].mean() < 0.8 * expected[:20].mean()
+
+
+@pytest.mark.slow
+def test_1000_steps_of_the_recipe_are_those_of_a_plain_twin():
+    """Loss by loss and step by step, the twin set to our parameters after each step.
+
+    Left alone, no two computations of this recipe stay together: its first steps, of 0.1 in every weight, make the
+    network chaotic. Of two twins whose weights differ by 1e-15 of themselves, the losses differ by some 1e-7 after 10
+    steps, and mostly by more than 1e-2 after 100.
+    """
+    text = (TEXT * 13)[:2360]  # 94 windows: the text begins anew ten times
+    model = CharRNN.min_char_rnn(max_epochs=1000 / 94, random_state=3)
+    n_params = CharRNN.min_char_rnn(max_epochs=1e-9, random_state=3).fit(text).theta_.size
+    start = twin_weights(CharRNN.min_char_rnn(max_epochs=1e-9, random_state=3).fit(text))
+    thetas = np.empty((1000, n_params))
+
+    def watch(progress):
+        thetas[progress.iteration - 1] = progress.theta
+
+    model.fit(text, callback=watch)
+    twin = min_char_rnn.Twin(Alphabet(model.alphabet_).encode(text).tolist(), start)
+    for loss, theta in zip(model.loss_curve_, thetas, strict=True):
+        assert_allclose(loss, twin.step(), **LOSS)
+        model.theta_ = theta
+        ours = twin_weights(model)
+        for name, array in ours.items():
+            assert_allclose(array, twin.weights[name], **STEP)
+        twin.weights = ours
+    V = len(model.alphabet_)
+    assert_allclose(smooth_losses(model.loss_curve_, V), min_char_rnn.smooth(model.loss_curve_, V), rtol=1e-12)
+    assert model.loss_curve_[-20:].mean() < 0.5 * model.loss_curve_[:20].mean()
+
+
+def test_the_recipe_left_alone_begins_as_its_twin_left_alone():
+    model = CharRNN.min_char_rnn(max_epochs=1.0, random_state=3).fit(TEXT)
+    start = twin_weights(CharRNN.min_char_rnn(max_epochs=1e-9, random_state=3).fit(TEXT))
+    twin = min_char_rnn.Twin(Alphabet(model.alphabet_).encode(TEXT).tolist(), start)
+    assert_allclose(model.loss_curve_, [twin.step() for _ in model.loss_curve_], rtol=1e-6)  # seven windows
 
 
 def test_the_recipe_begins_as_its_source_does():

@@ -13,7 +13,7 @@ import pytest
 from numpy.testing import assert_array_equal
 
 from cells import LSTM, Elman, Network, SequenceObjective, TruncatedObjective, initial_theta, train
-from optim import SGD, Adam, Epochs, Momentum, StopReason, load_checkpoint, minimize
+from optim import SGD, Adam, Epochs, HessianFree, Momentum, RandomBatches, StopReason, load_checkpoint, minimize
 
 
 def sequences(n=24, T=6, seed=0):
@@ -153,6 +153,23 @@ def test_a_resumed_training_is_the_one_that_was_never_stopped(problem, stop, tmp
     same(resumed, whole)
 
 
+def test_hessian_free_trains_as_it_does_without_a_trainer(tmp_path):
+    objective, theta = mini_batches()
+    alone = minimize(objective, theta, HessianFree(), max_iterations=6)
+    found = train(objective, theta, HessianFree(), max_iterations=6)
+    assert_array_equal(found.theta, alone.theta)
+    assert found.trace["damping"].tolist() == alone.trace["damping"].tolist()
+    path = tmp_path / "run.npz"
+    batches = RandomBatches(24, gradient=20, curvature=8)
+    whole = train(objective, theta, HessianFree(), batches=batches, max_iterations=6)
+    train(objective, theta, HessianFree(), batches=batches, max_iterations=3, checkpoint=path)
+    resumed = train(objective, theta, HessianFree(), batches=batches, max_iterations=6, checkpoint=path, resume=True)
+    assert_array_equal(resumed.theta, whole.theta)
+    assert resumed.state.products == whole.state.products > 0
+    few = train(objective, theta, HessianFree(), max_iterations=6, state=found.state)
+    assert few.state.products > found.state.products
+
+
 @pytest.mark.parametrize("look", [1, 3])
 def test_ctrl_c_while_looking_at_the_validation_set_loses_nothing(problem, look, tmp_path):
     objective, theta, validation, choices = problem
@@ -236,6 +253,7 @@ def test_a_checkpoint_of_another_method_is_refused(tmp_path):
 # -------------------------------------------------------------------------------------------------- bad ends
 
 
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")  # NumPy's own, with the JIT switched off
 def test_a_loss_that_is_no_longer_finite_stops_with_the_last_finite_parameters():
     objective, theta = mini_batches()
     found = train(objective, theta, SGD(1e200), max_epochs=50)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
-from cells import GRU, LSTM, Elman, Network, SequenceObjective, TruncatedObjective, initial_theta
+from cells import GRU, LSTM, Elman, Network, SequenceObjective, TruncatedObjective, initial_theta, predict
 from contracts import ONE_OF_EACH, every
 from optim.checks import gradient
 
@@ -120,6 +120,16 @@ def test_the_given_state_continues_a_text():
     one, other = whole.window(theta, 2, carried), rest.window(theta, 0, None)
     assert_array_equal(one.evaluation.grad, other.evaluation.grad)
     assert_array_equal(one.carried, other.carried)
+
+
+@pytest.mark.parametrize(("k1", "k2"), [(4, 4), (5, 5), (4, 8), (12, 12)])
+def test_after_the_last_window_the_states_are_those_at_the_end(k1, k2):
+    network, theta, X, y = problem(n=3, T=12)
+    objective = TruncatedObjective(network, X, y, k1=k1, k2=k2, dtype=np.float64)
+    carried = None
+    for number in range(objective.n_windows):
+        carried = objective.window(theta, number, carried).carried
+    assert_array_equal(carried, predict(network, theta, X, return_state=True)[1])
 
 
 def test_restarts_come_to_each_sequence_in_its_turn():

@@ -4,30 +4,36 @@
 
 Windows of n_steps characters, the loss of a window the sum of -log p of what follows. The state is carried from window
 to window and begins at zero wherever the text does; so do the windows where no whole one is left. Gradients go back to
-the window's beginning, are clipped to +-limit entry by entry, and followed by Adagrad, the small number inside the root.
+the window's beginning, are clipped to +-limit entry by entry, and followed by Adagrad.
 """
 
 import numpy as np
 
 
-def losses(text, weights, n_windows, *, n_steps=25, rate=0.1, limit=5.0, epsilon=1e-8):
-    """Loss of each window before the step that follows it.
+class Twin:
+    """The recipe as it goes on step by step.
 
     text : list of int. weights : dict of W_xh (H, V), W_hh (H, H), b_h (H,), W_hy (V, H), b_y (V,); written to.
     """
-    squares = {name: np.zeros_like(array) for name, array in weights.items()}
-    found, place, h = [], 0, np.zeros_like(weights["b_h"])
-    for _ in range(n_windows):
-        if place + n_steps >= len(text):
-            place, h = 0, np.zeros_like(h)
-        loss, gradient, h = window(text[place : place + n_steps + 1], h, weights)
-        found.append(loss)
-        for name, array in weights.items():
-            g = np.clip(gradient[name], -limit, limit)
-            squares[name] += g * g
-            array -= rate * g / np.sqrt(squares[name] + epsilon)
-        place += n_steps
-    return np.array(found)
+
+    def __init__(self, text, weights, *, n_steps=25, rate=0.1, limit=5.0, epsilon=1e-8):
+        self.text, self.weights = text, weights
+        self.n_steps, self.rate, self.limit, self.epsilon = n_steps, rate, limit, epsilon
+        self.squares = {name: np.zeros_like(array) for name, array in weights.items()}
+        self.place, self.h = 0, np.zeros_like(weights["b_h"])
+
+    def step(self):
+        """Loss of the next window, before the step that follows it."""
+        if self.place + self.n_steps + 1 >= len(self.text):
+            self.place, self.h = 0, np.zeros_like(self.h)
+        characters = self.text[self.place : self.place + self.n_steps + 1]
+        loss, gradient, self.h = window(characters, self.h, self.weights)
+        for name, array in self.weights.items():
+            g = np.clip(gradient[name], -self.limit, self.limit)
+            self.squares[name] += g * g
+            array -= self.rate * g / np.sqrt(self.squares[name] + self.epsilon)
+        self.place += self.n_steps
+        return loss
 
 
 def window(characters, h, weights):
