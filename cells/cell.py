@@ -117,8 +117,8 @@ class Cell:
         """What the steps of this cell read, as the named tuple for which they are registered.
 
         ``matrices`` is a ``cells.layer.Matrices``: ``matrices[name]`` is a dense parameter in the form
-        :func:`reservoir.tiles.add_product` reads, ``matrices.back(name)`` its transpose, ``matrices.row(name)`` a vector
-        as one row; each is of size 0 if the cell has no such parameter.
+        :func:`reservoir.tiles.add_product` reads, ``matrices.back(name)`` its transpose,
+        ``matrices.row(name)`` a vector as one row; each is of size 0 if the cell has no such parameter.
         """
         raise NotImplementedError
 

@@ -163,9 +163,10 @@ class Layer:
         self.layout = layout(cell)
         self._input_maps = [map_ for map_ in self.layout.maps if map_.source == "x"]
         self._raw_column = cell.raw_input_column
+        row_bytes = self.layout.n_columns * np.dtype(dtype).itemsize
         self._blocks = [
             Block(begin, end, int(rows.first[begin]), int(rows.first[end]), rows)
-            for begin, end in rows.blocks(max(DEPTH, _BLOCK_BYTES // (self.layout.n_columns * np.dtype(dtype).itemsize)))
+            for begin, end in rows.blocks(max(DEPTH, _BLOCK_BYTES // row_bytes))
         ]
         self._nothing = np.empty((0, 0), dtype)
         self.no_clamp = Clamp(np.empty(0, np.int64), np.empty((rows.n_rows, 0), dtype))

@@ -111,9 +111,7 @@ def _rforward_step(weights, tape, r, now, before, after, n):
     return STEPS.get((rforward_step, getattr(weights, "instance_class", None)))
 
 
-def forward(
-    weights: Any, tape: Tape, first: np.ndarray, clamp: Clamp, begin: int = 0, end: int | None = None
-) -> None:
+def forward(weights: Any, tape: Tape, first: np.ndarray, clamp: Clamp, begin: int = 0, end: int | None = None) -> None:
     """Run the cell over the steps from ``begin`` to ``end``, all by default.
 
     ``tape.z`` holds, in, the input's share of the planes; out, what the cell keeps there. Rows 0 .. B - 1 of

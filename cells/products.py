@@ -5,8 +5,8 @@
     dW = sourceᵀ dz                            the gradient, after the backward pass
     dx = dz Wᵀ                                 by the input, for a layer below
 
-Rows are those of ``cells.passes``. The rows of z and those of a source stand side by side in *spans*, (n_spans, 3): first
-row of the source, first row of z, number of rows. Sources that belong to the step itself have one span; states before
+Rows are those of ``cells.passes``. The rows of z and those of a source stand side by side in *spans*, (n_spans, 3):
+first row of the source, first row of z, number of rows. Sources that belong to the step itself have one span; states before
 the step have a new one wherever sequences have ended.
 """
 
@@ -42,7 +42,7 @@ def add_bias(bias, z, column):
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def add_map(source, source_column, spans, matrix, z, column, width):
-    """``z[:, column : column + width] += source W``; ``matrix`` is W (K, width) as ``reservoir.tiles.panels`` has it."""
+    """``z[:, column : column + width] += source W``; ``matrix`` is W as ``reservoir.tiles.panels`` has it."""
     for k in range(spans.shape[0]):
         for r in range(0, spans[k, 2], _BLOCK):
             n = min(_BLOCK, spans[k, 2] - r)
@@ -201,7 +201,7 @@ def read_out(features, spans, weights, bias, outputs):
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def read_out_backward(features, spans, outputs, weights_back, gradient, start, dfeatures, panel):
-    """From derivatives by the outputs: W's and the bias's gradient are added from ``start`` on, ``dfeatures`` is written."""
+    """Add W's and the bias's gradient from ``start`` on and write ``dfeatures``, from the derivatives by the outputs."""
     n, O = outputs.shape
     F = dfeatures.shape[1]
     add_map_gradient(features, 0, spans, outputs, 0, O, gradient, start, F, panel)

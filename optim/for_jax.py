@@ -58,7 +58,8 @@ class JaxObjective:
     >>> from optim import HessianFree, minimize
     >>> from optim.for_jax import JaxObjective
     >>> X = jnp.linspace(-1.0, 1.0, 20)[:, None]  # doctest: +SKIP
-    >>> params = {"a": jnp.linspace(-2.0, 2.0, 5)[None], "b": jnp.zeros(5), "c": jnp.zeros((5, 1))}  # doctest: +SKIP
+    >>> line = jnp.linspace(-2.0, 2.0, 5)  # doctest: +SKIP
+    >>> params = {"a": line[None], "b": line, "c": line[:, None]}  # doctest: +SKIP
     >>> apply = lambda p, X: jnp.tanh(X @ p["a"] + p["b"]) @ p["c"]
     >>> fit = JaxObjective(apply, lambda o, y: ((o - y) ** 2).sum(), params, (X, X**2))  # doctest: +SKIP
     >>> result = minimize(fit, fit.theta0, HessianFree(), max_iterations=50)  # doctest: +SKIP

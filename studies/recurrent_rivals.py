@@ -1,8 +1,8 @@
 """Other people's ways to differentiate a recurrent net, on given weights and data, for comparison in one run.
 
-A rival is a function (problem) -> (loss_and_gradient, gauss_newton) or None. ``loss_and_gradient()`` returns the loss and
-the norm of the gradient by the recurrent matrix; ``gauss_newton()`` returns vᵀ G v, or is None. None means that the rival
-is not installed, or has no such cell. Losses are sums over all rows: half squares for one output, else
+A rival is a function (problem) -> (loss_and_gradient, gauss_newton) or None. ``loss_and_gradient()`` returns the loss
+and the norm of the gradient by the recurrent matrix; ``gauss_newton()`` returns vᵀ G v, or is None. None means that
+the rival is not installed, or has no such cell. Losses are sums over all rows: half squares for one output, else
 cross-entropy of the softmax.
 """
 

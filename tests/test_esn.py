@@ -86,6 +86,7 @@ def test_a_carried_state_continues_a_series_exactly(feedback_scaling):
     assert state.shape == (1, 40 + (feedback_scaling > 0))
 
 
+@pytest.mark.compiled
 def test_a_long_series_continues_to_the_tolerance_of_its_seams():
     u, y = echo_task(8000)
     model = ESNRegressor(**SMALL).fit(u, y)

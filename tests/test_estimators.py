@@ -178,6 +178,7 @@ def test_a_three_dimensional_array_is_a_list_of_equal_sequences(contract):
     assert_array_equal(answer, np.stack(contract.answer(fitted(contract), list(X))))
 
 
+@pytest.mark.compiled
 @every(WITH_ROWS)
 @settings(max_examples=200)
 @given(lengths=st.lists(st.integers(1, 40), min_size=1, max_size=12), seed=st.integers(0, 2**32 - 1))
@@ -631,6 +632,7 @@ def test_a_fit_that_fails_leaves_the_model_as_it_was(contract):
 # --------------------------------------------------------------------------------------------- piece by piece
 
 
+@pytest.mark.compiled
 @every({name: contract for name, contract in SUPERVISED.items() if contract.make().get_params()["solver"] != "qr"})
 @settings(max_examples=25)
 @given(order=st.permutations(range(4)), first=st.integers(1, 3))

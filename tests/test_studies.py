@@ -18,7 +18,7 @@ from studies.rows import RowFile, key_of
 pytest.importorskip("matplotlib")
 pd = pytest.importorskip("pandas")
 
-OURS = [name for name in runner.names() if name != "speed_drive"]  # which measures time, and has tests of its own
+OURS = [name for name in runner.names() if not name.startswith("speed_")]  # those measure time, beside rivals
 FETCHES = {"laser", "character_text", "cell_variants"}  # studies that read files which are not shipped
 
 

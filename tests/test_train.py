@@ -153,6 +153,7 @@ def test_a_resumed_training_is_the_one_that_was_never_stopped(problem, stop, tmp
     same(resumed, whole)
 
 
+@pytest.mark.compiled
 def test_hessian_free_trains_as_it_does_without_a_trainer(tmp_path):
     objective, theta = mini_batches()
     alone = minimize(objective, theta, HessianFree(), max_iterations=6)
