@@ -6,8 +6,8 @@
     dx = dz Wᵀ                                 by the input, for a layer below
 
 Rows are those of ``cells.passes``. The rows of z and those of a source stand side by side in *spans*, (n_spans, 3):
-first row of the source, first row of z, number of rows. Sources that belong to the step itself have one span; states before
-the step have a new one wherever sequences have ended.
+first row of the source, first row of z, number of rows. Sources that belong to the step itself have one span; states
+before the step have a new one wherever sequences have ended.
 """
 
 from __future__ import annotations
@@ -201,7 +201,7 @@ def read_out(features, spans, weights, bias, outputs):
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def read_out_backward(features, spans, outputs, weights_back, gradient, start, dfeatures, panel):
-    """Add W's and the bias's gradient from ``start`` on and write ``dfeatures``, from the derivatives by the outputs."""
+    """Add W's and the bias's gradient from ``start`` on, and write ``dfeatures``, given those by the outputs."""
     n, O = outputs.shape
     F = dfeatures.shape[1]
     add_map_gradient(features, 0, spans, outputs, 0, O, gradient, start, F, panel)
