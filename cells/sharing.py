@@ -12,10 +12,8 @@ from cells.network import Network
 
 # Sequences of a share: enough that a matrix read from the cache meets many rows, few enough that states stay in it.
 MIN_SHARE, MAX_SHARE, MAX_SHARES = 16, 64, 16
-LARGE_MATRIX = (
-    2**20
-)  # bytes: beyond that a matrix shares the second-level cache with nothing, so more rows must meet it
-
+# Bytes beyond which a matrix shares the second-level cache with nothing, so that more rows must meet it.
+LARGE_MATRIX = 2**20
 WORTH_A_THREAD = 10**7  # rows times parameters: half a millisecond, many times what it takes to wake a thread
 
 
@@ -28,7 +26,7 @@ def cut_into_shares(network: Network, dtype: Any, longest_first: np.ndarray, n_r
     >>> from cells import LSTM, Network
     >>> from cells.sharing import cut_into_shares
     >>> network = Network(LSTM(3, 10), n_out=2)
-    >>> [part.size for part in cut_into_shares(network, np.float64, np.arange(40), n_rows=40_000)]
+    >>> [part.size for part in cut_into_shares(network, np.float64, np.arange(40), n_rows=100_000)]
     [14, 13, 13]
     """
     B = longest_first.size

@@ -9,7 +9,8 @@ The optimisers need NumPy and SciPy only, and can be used on problems of any kin
   sequences in :mod:`optim.batches`, checkpoints in :mod:`optim.checkpoint`.
 - :mod:`optim.checks` tells whether a gradient and curvature products are right.
 - :mod:`optim.for_scipy` is the Hessian-free method inside ``scipy.optimize.minimize``; :mod:`optim.distributed`
-  runs any method over shards of the data, in threads or MPI processes.
+  runs any method over shards of the data, in threads or MPI processes. :mod:`optim.for_torch` and
+  :mod:`optim.for_jax` take models and losses of these frameworks.
 
 Arrays and threads:
 

@@ -51,7 +51,7 @@ class TorchObjective:
     batch_axis : int
         Axis of X and y that counts sequences: 1 for recurrent layers without ``batch_first``.
     routes : tuple of str
-        Ways to J v to try, in order: "double backward", "forward", "double backward unfused", see
+        Ways to J v to try, in order: "forward", "double backward", "double backward unfused", see
         :mod:`optim.torch_products`. Where torch refuses one for some layer, the next is taken, with a warning in the
         log "optim".
 
@@ -74,7 +74,7 @@ class TorchObjective:
     >>> result = minimize(fit, fit.read(), HessianFree(), max_iterations=50)  # doctest: +SKIP
     >>> fit.write(result.theta)  # doctest: +SKIP
     >>> result.value < 1e-3, fit.route  # doctest: +SKIP
-    (True, 'double backward')
+    (True, 'forward')
     """
 
     def __init__(

@@ -363,6 +363,24 @@ def test_the_form_of_the_matrices_changes_no_bit(build):
         assert_array_equal(a, b)
 
 
+@every(ONE_OF_EACH)
+@pytest.mark.compiled
+def test_a_layer_that_runs_in_blocks_of_steps_has_the_same_bits(build, monkeypatch):
+    """But for the sums over rows that gradients of parameters are, whose order changes."""
+    lengths = (60, 60, 50, 40, 40)
+    whole = Problem(build(I, H), lengths)
+    monkeypatch.setattr("cells.layer._BLOCK_BYTES", 1)  # as few rows as the tiles let it
+    blocks = Problem(build(I, H), lengths)
+    assert len(blocks.layer._blocks) > len(whole.layer._blocks) == 1
+    point, u, v = whole.point(), whole.random(whole.n_out, seed=1), whole.point(2)
+    assert_array_equal(blocks(point), whole(point))
+    assert_array_equal(blocks.moved(v), whole.moved(v))
+    found, expected = blocks.pulled(u), whole.pulled(u)
+    P = whole.cell.n_params
+    assert_array_equal(found[P:], expected[P:])
+    assert_near(found[:P], expected[:P], EXACT_RTOL)
+
+
 @every(CELLS)
 @pytest.mark.compiled
 def test_what_comes_later_changes_no_earlier_bit(build):

@@ -1,6 +1,10 @@
 """JAX models under the Hessian-free method: the same numbers as NumPy's, compiled once, float64 on the host."""
 
 import doctest
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -212,6 +216,13 @@ def test_hidden_states_that_are_promised_must_come():
     objective = for_jax.JaxObjective(linear_model, half_square, np.ones(2), data, has_hidden=True)
     with pytest.raises(TypeError, match=r"apply must return \(outputs, hidden\) with has_hidden=True"):
         objective.linearize(objective.theta0)
+
+
+def test_importing_the_adapter_does_not_load_jax():
+    script = "import sys, optim, optim.for_jax; print('jax' in sys.modules)"
+    environment = {**os.environ, "PYTHONPATH": str(Path(for_jax.__file__).parents[1])}
+    answer = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=True)
+    assert answer.stdout.strip() == "False"
 
 
 @compiles

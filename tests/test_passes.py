@@ -156,6 +156,27 @@ def test_no_units_and_no_parameters_are_touched_by_steps_that_are_not_made(tape)
     assert_array_equal(tape.h, before)
 
 
+@pytest.mark.parametrize("cut", [1, 2, 3])
+def test_two_stretches_of_steps_are_one(tape, cut):
+    first, clamp = Rows(np.array(LENGTHS)).first, no_clamp(tape)
+    wholes = [Tape(*(array.copy() for array in tape)) for _ in range(2)]
+    parts = [Tape(*(array.copy() for array in tape)) for _ in range(2)]
+    passes.forward(Weights(0.5), wholes[0], first, clamp)
+    passes.rforward(Weights(0.5), wholes[0], wholes[1], first, clamp)
+    for stretch in ((0, cut), (cut, max(LENGTHS))):
+        passes.forward(Weights(0.5), parts[0], first, clamp, *stretch)
+        passes.rforward(Weights(0.5), parts[0], parts[1], first, clamp, *stretch)
+    for part, whole in zip(parts, wholes, strict=True):
+        assert_array_equal(part.h, whole.h)
+    d, halves = cotangents(tape), cotangents(tape)
+    outputs = np.random.default_rng(1).standard_normal(tape.z.shape)
+    passes.backward(Weights(0.5), wholes[0], d, outputs, first, clamp, np.inf)
+    for stretch in ((cut, max(LENGTHS)), (0, cut)):
+        passes.backward(Weights(0.5), wholes[0], halves, outputs, first, clamp, np.inf, *stretch)
+    assert_array_equal(halves.z, d.z)
+    assert_array_equal(halves.h, d.h)
+
+
 # ------------------------------------------------------------------------------------------------ registration
 
 
