@@ -23,8 +23,6 @@ from optim.problem import check_positive
 from optim.threads import n_threads
 from reservoir.estimator import all_or_nothing, check_dtype
 
-_ADAM_RATE = 0.005
-
 
 class CharRNN(RecurrentEstimator):
     """Character-level language model.
@@ -53,7 +51,7 @@ class CharRNN(RecurrentEstimator):
     solver : str or method of ``optim``
         "adam", "rmsprop", "adagrad", "nesterov", "momentum", "sgd".
     learning_rate : float or schedule, optional
-        By default what suits the solver; 0.005 for "adam".
+        By default what suits the solver, 0.01 for "adam".
     decay : None or "cosine"
         How ``fit`` lowers a learning rate given as a number: not, or along half a cosine that ends with the last epoch.
     momentum : float or schedule
@@ -123,7 +121,7 @@ class CharRNN(RecurrentEstimator):
         *,
         cell="lstm",
         n_layers=1,
-        n_steps=100,
+        n_steps=64,
         n_back=None,
         n_streams=32,
         restart_every=50,
@@ -284,8 +282,7 @@ class CharRNN(RecurrentEstimator):
         )
 
     def _method(self, n_steps: float | None) -> Any:
-        rate = _ADAM_RATE if self.learning_rate is None and self.solver == "adam" else self.learning_rate
-        rate = decayed(self.solver, rate, None if n_steps is None else self.decay, n_steps)
+        rate = decayed(self.solver, self.learning_rate, None if n_steps is None else self.decay, n_steps)
         if self.solver == "hf":
             raise NotImplementedError(
                 f"solver must be one of {', '.join(LEARNING_RATES)} for windows with a carried state, got 'hf'; or use "

@@ -11,6 +11,7 @@ import hashlib
 import importlib.util
 import os
 import shutil
+import signal
 import tempfile
 import time
 from pathlib import Path
@@ -72,6 +73,10 @@ def choose_kernel_cache() -> Path:
 # Numba reads the first when it is imported, and so do the processes that tests start.
 os.environ["NUMBA_CACHE_DIR"] = str(choose_kernel_cache())
 os.environ.setdefault("MPLBACKEND", "Agg")
+
+# A shell lets its background jobs ignore Ctrl-C, and so would the processes that tests start.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # The same examples on every run. The first one of a test may compile a kernel: no clock is held against it.
 hypothesis.settings.register_profile(

@@ -14,10 +14,8 @@ def ctrl_c():
 
 @pytest.fixture(autouse=True)
 def handler_is_put_back():
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background ignores Ctrl-C
     yield
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
-    signal.signal(signal.SIGINT, before)
 
 
 @pytest.mark.parametrize("context", [interrupts_deferred, commits])
