@@ -1,4 +1,4 @@
-"""What the estimators of this package share: seeds, saving, and training that ends well or leaves no trace."""
+"""What the estimators of this package share: saving, and training that ends well or leaves no trace."""
 
 from __future__ import annotations
 
@@ -50,16 +50,3 @@ class RecurrentEstimator(BaseEstimator):
         self.validation_curve_ = {name: np.array(result.validation[name]) for name in result.validation}
         self.trace_ = {name: np.array(result.trace[name]) for name in result.trace}
         self.stop_reason_ = result.reason.value
-
-
-def generator(random_state: Any) -> np.random.Generator:
-    """Generator from what scikit-learn users pass; an int gives the same numbers every time."""
-    if isinstance(random_state, np.random.RandomState):
-        return np.random.default_rng(random_state.randint(2**31, size=4))
-    try:
-        return np.random.default_rng(random_state)
-    except (TypeError, ValueError):
-        raise ValueError(
-            f"random_state must be None, an integer >= 0, a Generator or a RandomState, got {random_state!r}; "
-            "give for example random_state=0."
-        ) from None

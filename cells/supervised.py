@@ -10,7 +10,7 @@ from sklearn.utils.validation import check_is_fitted
 from cells.architecture import build_method, build_network, check_count, decayed
 from cells.carried import check_rows, refuse_unless_carried
 from cells.data import SequenceData
-from cells.estimator import RecurrentEstimator, generator
+from cells.estimator import RecurrentEstimator
 from cells.initial import initial_theta
 from cells.network import Network
 from cells.objective import SequenceObjective
@@ -19,7 +19,7 @@ from cells.train import train
 from optim.batches import RandomBatches
 from optim.problem import check_positive
 from optim.threads import n_threads
-from reservoir.estimator import check_dtype
+from reservoir.estimator import check_dtype, generator
 from reservoir.sequences import Sequences, read_sequences
 
 _BATCH = 64  # sequences of a step where nothing else is said

@@ -11,7 +11,7 @@ from sklearn.utils.validation import check_is_fitted
 from cells.alphabet import Alphabet, streams
 from cells.architecture import LEARNING_RATES, build_method, build_network, check_count, decayed
 from cells.char_recipe import MIN_CHAR_RNN
-from cells.estimator import RecurrentEstimator, generator
+from cells.estimator import RecurrentEstimator
 from cells.initial import initial_theta
 from cells.interpolation import Interpolation, interpolate
 from cells.scoring import log_probabilities
@@ -21,7 +21,7 @@ from cells.truncated import TruncatedObjective
 from cells.writing import Completion, complete, draw
 from optim.problem import check_positive
 from optim.threads import n_threads
-from reservoir.estimator import all_or_nothing, check_dtype
+from reservoir.estimator import all_or_nothing, check_dtype, generator
 
 
 class CharRNN(RecurrentEstimator):

@@ -123,7 +123,7 @@ class ReservoirEstimator(BaseEstimator):
         wanted = (n_inputs, n_outputs if feedback > 0 else 0, np.dtype(dtype))
         if kept is not None and (kept.n_inputs, kept.n_feedback, kept.dtype) == wanted and kept.n_units == self.n_units:
             return
-        of_reservoir, of_noise = _generator(self.random_state).spawn(2)
+        of_reservoir, of_noise = generator(self.random_state).spawn(2)
         names = (
             "n_units", "spectral_radius", "leak_rate", "input_scaling", "bias_scaling", "in_degree", "topology",
             "activation",
@@ -142,7 +142,7 @@ class ReservoirEstimator(BaseEstimator):
         return self.reservoir_.n_units
 
 
-def _generator(random_state: Any) -> np.random.Generator:
+def generator(random_state: Any) -> np.random.Generator:
     """Generator from what scikit-learn users pass; an int gives the same numbers every time."""
     if isinstance(random_state, np.random.RandomState):
         return np.random.default_rng(random_state.randint(2**31, size=4))

@@ -12,7 +12,7 @@ text. "LSTM + n-gram" is the mixture of the two probabilities in which the netwo
 character the average of the probabilities that the network's guess was the better of the two at those before it; so
 nothing is fitted to what is scored.
 
-Tuning. Learning rate, lanes and window by hand on seed 100, for the LSTM, half an hour in all; the other cells use the
+Tuning. Learning rate, lanes and window by hand on seed 100, for the LSTM, in three runs; the other cells use the
 same values, and the number of updates that takes them about as long.
 
 Sources. Karpathy 2015, char-rnn, for the text; nanoGPT's notes give 1.88 nats after about three minutes on a CPU for

@@ -121,14 +121,3 @@ def _digits(numbers: np.ndarray, n_places: int) -> np.ndarray:
 def _pushed_left(symbols: np.ndarray) -> np.ndarray:
     """Rows with their -1 moved to the end, the others in their order."""
     return np.take_along_axis(symbols, np.argsort(symbols < 0, axis=1, kind="stable"), axis=1)
-
-
-def spell(symbols: np.ndarray) -> str:
-    """Symbols of the arithmetic puzzle as text. symbols : (T,) int.
-
-    Examples
-    --------
-    >>> spell(np.array([1, 10, 2, 12, 3, 13]))
-    '1+2=3.'
-    """
-    return "".join(ALPHABET[symbol] for symbol in symbols)
