@@ -18,7 +18,7 @@ import numpy as np
 
 from optim.batches import BatchPolicy, Epochs
 from optim.interrupts import interrupts_deferred
-from optim.loop import Progress, minimize
+from optim.loop import Progress, is_true, minimize
 from optim.problem import Batches, Evaluation, check_positive
 from optim.result import Result, Step, StopReason, Trace
 
@@ -146,7 +146,7 @@ def train(
     def after_step(progress: Progress) -> bool:
         row = dict(progress.row)
         trainer.look(progress.theta, progress.state, row)
-        asked = callback is not None and callback(replace(progress, row=row, state=progress.state.inner)) is True
+        asked = callback is not None and is_true(callback(replace(progress, row=row, state=progress.state.inner)))
         return asked or trainer.has_run_out(progress.state)
 
     result = minimize(

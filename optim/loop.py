@@ -221,12 +221,17 @@ def _asker(callback: Callable[[Progress], Any] | None, objective: Objective) -> 
 
     def ask(progress: Progress) -> bool:
         try:
-            stops = callback(progress) is True
+            stops = is_true(callback(progress))
         except StopIteration:
             stops = True
         return agreed(objective, float(stops)) > 0.0
 
     return ask if callback is not None else lambda progress: False
+
+
+def is_true(answer: Any) -> bool:
+    """Whether a callback's answer is True, be it Python's or NumPy's; 1 and "yes" are not."""
+    return isinstance(answer, bool | np.bool_) and bool(answer)
 
 
 def _display(verbose: int, total: int) -> Callable[[int | None, dict[str, Any]], None]:

@@ -83,21 +83,27 @@ def test_budgets_end_a_run():
     assert result.message == StopReason.MAX_SECONDS.advice
 
 
-@pytest.mark.parametrize("kind", ["returns", "raises"])
-def test_a_callback_may_stop(kind):
+@pytest.mark.parametrize("answer", [True, np.True_, StopIteration])
+def test_a_callback_may_stop(answer):
     seen = []
 
     def callback(progress):
         seen.append((progress.iteration, progress.row["loss"]))
         if progress.iteration == 3:
-            if kind == "raises":
+            if answer is StopIteration:
                 raise StopIteration
-            return True
+            return answer
         return None
 
     result = minimize(bowl(), START, SGD(0.1), callback=callback)
     assert result.reason == StopReason.CALLBACK and [iteration for iteration, _ in seen] == [1, 2, 3]
     assert [loss for _, loss in seen] == result.trace["loss"].tolist()
+
+
+@pytest.mark.parametrize("answer", [None, False, np.False_, 1, "no"])
+def test_only_true_stops(answer):
+    result = minimize(bowl(), START, SGD(0.1), max_iterations=3, callback=lambda progress: answer)
+    assert result.reason == StopReason.MAX_ITERATIONS
 
 
 def test_an_error_in_a_callback_is_not_swallowed():
