@@ -3,8 +3,8 @@
 import numpy as np
 from numpy.testing import assert_array_equal
 
+from cell_problems import EXACT_RTOL, Problem, assert_near
 from cells import Elman, ForgetGate
-from test_cells import EXACT_RTOL, Problem, assert_near
 
 I, H = 3, 9
 OPEN, SHUT = 800.0, -800.0

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
 
+from cell_problems import EXACT_RTOL, Problem, assert_near
 from cells import GRU, Elman
-from test_cells import EXACT_RTOL, Problem, assert_near
 
 I, H = 3, 9
 each_form = pytest.mark.parametrize("reset_after", [False, True])

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
 
+from cell_problems import EXACT_RTOL, Problem, assert_near
 from cells import LSTM
 from naive import cells as naive
-from test_cells import EXACT_RTOL, Problem, assert_near
 
 # A few dozen steps of some 20 terms, each rounded to 1e-16.
 LONG_RTOL = 1e-11

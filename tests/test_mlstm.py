@@ -2,8 +2,8 @@
 
 import numpy as np
 
+from cell_problems import EXACT_RTOL, Problem, assert_near
 from cells import LSTM, MultiplicativeLSTM
-from test_cells import EXACT_RTOL, Problem, assert_near
 
 I, H = 3, 9
 

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
+from cell_problems import EXACT_RTOL, Problem, assert_near
 from cells import Elman, MultiplicativeRNN
-from test_cells import EXACT_RTOL, Problem, assert_near
 
 I, H, F = 4, 9, 5
 

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
+from cell_problems import EXACT_RTOL, Problem, assert_near
 from cells import GRU, MUT1, MUT2, MUT3
-from test_cells import EXACT_RTOL, Problem, assert_near
 
 I, H = 3, 9
 raw_input = pytest.mark.parametrize("cell", [MUT1, MUT2])

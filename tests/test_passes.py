@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
+from cell_problems import EXACT_RTOL, Problem, assert_near
 from cells import Elman, passes
 from cells.cell import Cell, Map, Plane
 from cells.passes import Clamp, Cotangents, Tape, backward_step, forward_step, rforward_step, step
 from cells.rows import Rows
-from test_cells import EXACT_RTOL, Problem, assert_near
 
 LENGTHS = (4, 2, 1)
 I, H = 2, 3

@@ -22,20 +22,9 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 from cells import LSTM, RNNClassifier, RNNRegressor, load
 from cells.estimator import NotFiniteWarning
 from contracts import RECURRENT, every
+from estimator_data import LENGTHS, SAME_NUMBERS, flat, forms, parts, rows, spoilt, with_ids
 from optim import Adam
-from test_estimators import (
-    LENGTHS,
-    PIPELINES_FIT_THEIR_STEPS,
-    SAME_NUMBERS,
-    NumberRows,
-    clashes_with_sequences,
-    flat,
-    forms,
-    parts,
-    rows,
-    spoilt,
-    with_ids,
-)
+from scikit_learn_checks import PIPELINES_FIT_THEIR_STEPS, NumberRows, clashes_with_sequences
 
 pytestmark = pytest.mark.compiled  # trainings: minutes with the JIT switched off
 
