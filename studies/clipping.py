@@ -116,5 +116,5 @@ def plot(rows):
             axes.plot(solved.index, solved, MARKERS[i] + "-", color=COLOURS[i], label=label)
         axes.set(ylim=(-0.04, 1.08), xlabel="length T", title=way)
     all_axes[0].set_ylabel("share of runs that solve it")
-    all_axes[-1].legend(loc="upper right")
+    all_axes[0].legend(loc="center")
     return figure
