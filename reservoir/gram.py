@@ -16,6 +16,8 @@ from reservoir.blas import add_product, add_self_product
 _N_PIECES = 4
 _SHORTEST_PIECE = 256
 _ONE_SUM_FROM = 2048
+# Rows up to which register tiles are faster than BLAS, which packs its arguments first.
+_TILES_TO = 256
 _BLOCK = 1024
 _STRIP = 64
 
@@ -122,12 +124,24 @@ class Gram:
     def add_part(self, part: int, tile: np.ndarray) -> None:
         """Add Z Zᵀ of one tile to sum ``part`` < :attr:`n_parts`; threads may do so side by side to different ones."""
         check_tile(tile, self.size)
+        with single_blas_thread():
+            add_self_product(tile, self.sum_of_part(part))
+        self.count_in_part(part, count_rows(tile, self.n_features))
+
+    @property
+    def is_summed_in_tiles(self) -> bool:
+        """Whether kernels should add to :meth:`sum_of_part` themselves: rows are few enough for register tiles."""
+        return self.size <= _TILES_TO
+
+    def sum_of_part(self, part: int) -> np.ndarray:
+        """(D, D) lower triangle of sum ``part`` < :attr:`n_parts`, to be added to; tell :meth:`count_in_part`."""
         if part not in self._parts:
             self._parts[part] = touched_zeros(self.size, self.size), []
-        total, counts = self._parts[part]
-        with single_blas_thread():
-            add_self_product(tile, total)
-        counts.append(count_rows(tile, self.n_features))
+        return self._parts[part][0]
+
+    def count_in_part(self, part: int, n_rows: int) -> None:
+        """Count ``n_rows`` columns of nonzero weight that were added to sum ``part``."""
+        self._parts[part][1].append(n_rows)
 
     def take_parts(self) -> None:
         """Make what :meth:`add_part` has added a part of the sums; call it once no thread adds any more."""

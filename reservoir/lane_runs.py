@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
 
 from optim.threads import run_all
 from reservoir.drive import BLOCK, Data, Plan, Readout, Sinks, Work, drive_lanes
+from reservoir.gram import Gram
+from reservoir.gram_tiles import DEPTH, drive_into_sum
 from reservoir.plan import Lanes, Stretches, deal, lay_out
 from reservoir.task import Task, data_of, no_sinks, noise_of, readout_of, tile_height, tile_sinks
 from reservoir.vectors import ONE_PACK, PACK_BYTES, aligned
@@ -40,6 +43,7 @@ class Parts(NamedTuple):
     tiles: list[np.ndarray]
     add: Callable[[int, int, np.ndarray], None]  # (fold, part, tile)
     columns_a_call: int
+    grams: list[Gram] | None  # if given, one a fold: a kernel that drives and adds takes the place of ``add``
 
 
 class Group:
@@ -74,6 +78,14 @@ class Group:
         inner = np.searchsorted(counted, n_counted * np.arange(1, n_calls)) + 1
         return np.concatenate([[0], np.minimum(inner, self.n_steps), [self.n_steps]])
 
+    def place_in_block(self, n_counted: int) -> np.ndarray:
+        """(n_steps,) place of each step among those of its block that count for some lane; -1: it does not.
+
+        Blocks are those between :meth:`cut_points`.
+        """
+        counts = self.plan.kept.any(axis=1)
+        return np.where(counts, (np.cumsum(counts) - 1) % n_counted, -1)
+
     def advance(self, begin: int, end: int, sinks: Sinks, column: int, width: int) -> None:
         """Steps ``begin`` .. ``end`` of the plan; those that count for some lane go to ``width`` columns of the tile.
 
@@ -89,16 +101,37 @@ class Group:
             sinks.tile[:, column + n_used : column + width] = 0.0
         if len(row) == 0:
             return
-        r, noise = self.reservoir, np.empty((0, 0, 0), self.reservoir.dtype)
-        if self.task.noise > 0:
-            noise = aligned((len(row), r.n_units, B), r.dtype)
-            for lane in range(B):
-                noise[:, :, lane] = noise_of(self.task, row[:, lane], r.n_units)
+        r = self.reservoir
         plan = Plan(row, start, record, kept, columns)
         drive_lanes(
-            self.packs, r.lane_graph, r.units, self.scales, r.activation_code, self.data, plan, self.readout, noise,
-            self.work, sinks,
+            self.packs, r.lane_graph, r.units, self.scales, r.activation_code, self.data, plan, self.readout,
+            self._noise(row), self.work, sinks,
         )  # fmt: skip
+
+    def advance_into(self, total: np.ndarray, ends: np.ndarray, columns: np.ndarray, sinks: Sinks) -> int:
+        """Steps ``ends[0]`` .. ``ends[-1]`` of the plan in blocks, whose products are added to ``total``.
+
+        ``columns`` (n_steps,) holds the first column of the tile that each step goes to, below 0 for none. Returns the
+        number of columns of nonzero weight.
+        """
+        part = slice(ends[0], ends[-1])
+        if ends[0] == ends[-1]:
+            return 0
+        r, plan = self.reservoir, Plan(*(field[part] for field in self.plan[:4]), columns[part])
+        return drive_into_sum(
+            self.packs, r.lane_graph, r.units, self.scales, r.activation_code, self.data, plan, self.readout,
+            self._noise(plan.row), self.work, sinks, ends - ends[0], total,
+        )  # fmt: skip
+
+    def _noise(self, row: np.ndarray) -> np.ndarray:
+        """(S, N, B) noise of these rows (S, B) of data, or nothing."""
+        r = self.reservoir
+        if not self.task.noise > 0:
+            return np.empty((0, 0, 0), r.dtype)
+        noise = aligned((len(row), r.n_units, row.shape[1]), r.dtype)
+        for lane in range(row.shape[1]):
+            noise[:, :, lane] = noise_of(self.task, row[:, lane], r.n_units)
+        return noise
 
 
 def run_lanes(
@@ -174,6 +207,7 @@ def _in_parts(task: Task, sinks: Sinks, parts: Parts, fold: int, groups: list[Gr
     n_blocks = -(-n_counted // block)
     points = [group.cut_points(block, n_blocks) for group in groups]
     a_call = max(1, min(_steps_a_call(groups[0], n_lanes), parts.columns_a_call // n_lanes) // block)
+    columns = [n_lanes * group.place_in_block(block) for group in groups]
 
     def drive(part: int, first: int, last: int) -> int:
         tile, n_steps = parts.tiles[part], 0
@@ -185,10 +219,19 @@ def _in_parts(task: Task, sinks: Sinks, parts: Parts, fold: int, groups: list[Gr
                 n_steps += int(p[k + 1] - p[k])
         return n_steps
 
+    def drive_into(gram: Gram, part: int, first: int, last: int) -> int:
+        own, n_steps = sinks._replace(tile=parts.tiles[part]), 0
+        for group, p, c in list(zip(groups, points, columns, strict=True))[part :: len(parts.tiles)]:
+            ends = p[first : last + 1]
+            gram.count_in_part(part, group.advance_into(gram.sum_of_part(part), ends, c, own))
+            n_steps += int(ends[-1] - ends[0])
+        return n_steps
+
+    job = partial(drive_into, parts.grams[fold]) if parts.grams else drive
     for first in range(0, n_blocks, a_call):
         last = min(first + a_call, n_blocks)
         jobs = [(part, first, last) for part in range(min(len(parts.tiles), len(groups)))]
-        yield sum(run_all(drive, jobs, task.n_threads)), None
+        yield sum(run_all(job, jobs, task.n_threads)), None
 
 
 def _most_counted(groups: list[Group]) -> int:
@@ -231,12 +274,25 @@ class LaneTiles:
         Which part a tile belongs to, and the order within a part, depend on the data only. A tile is added while the
         caches still hold it.
         """
+        self._add_up(add, n_parts)
+
+    def add_to(self, grams: list[Gram]) -> None:
+        """Add all tiles to the Gram of their fold; call their ``take_parts`` then."""
+
+        def add(fold: int, part: int, tile: np.ndarray) -> None:
+            grams[fold].add_part(part, tile)
+
+        self._add_up(add, grams[0].n_parts, grams if grams[0].is_summed_in_tiles else None)
+
+    def _add_up(
+        self, add: Callable[[int, int, np.ndarray], None], n_parts: int, grams: list[Gram] | None = None
+    ) -> None:
         lanes = self.arguments[0]
         height = tile_height(self.reservoir, self.task)
-        columns = min(max(PART_BYTES // (8 * height), FEWEST_IN_PART), MOST_IN_PART)
+        columns = DEPTH if grams else min(max(PART_BYTES // (8 * height), FEWEST_IN_PART), MOST_IN_PART)
         columns = -(-columns // lanes.n_lanes) * lanes.n_lanes
         tiles = [aligned((height, columns + 8), np.float64) for _ in range(min(n_parts, lanes.n_groups))]
-        parts = Parts(tiles, add, max(columns, PRODUCTS_A_CALL // height**2))
+        parts = Parts(tiles, add, max(columns, PRODUCTS_A_CALL // height**2), grams)
         for _ in self._run(no_sinks(self.reservoir)._replace(shift=self.task.shift), parts):
             pass
 

@@ -99,7 +99,7 @@ def take_sums(
         size = n_features(reservoir, task), task.targets.shape[1], task.shift_of_features(reservoir.n_units)
         sums[:] = [kind(*size) for _ in range(n_folds)]
         if isinstance(tiles, LaneTiles) and isinstance(sums[0], Gram) and sums[0].n_parts > 1:
-            tiles.add_up(lambda fold, part, tile: sums[fold].add_part(part, tile), sums[0].n_parts)
+            tiles.add_to(sums)
             for gram in sums:
                 gram.take_parts()
             return
