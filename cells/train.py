@@ -117,7 +117,7 @@ def train(
     Returns
     -------
     TrainingResult
-        Where early stopping ended the training, ``reason`` is "converged" and ``message`` says so.
+        Where patience ran out, ``reason`` is "early_stopping".
 
     Examples
     --------
@@ -299,10 +299,9 @@ class _Trainer:
         if self.validation is not None and is_over and looks["iteration"][-1:] != [state.iteration]:
             self._add_look(result.theta, state)
         if result.reason == StopReason.CALLBACK and self.has_run_out(state):
-            found["reason"] = StopReason.CONVERGED
+            found["reason"] = reason = StopReason.EARLY_STOPPING
             found["message"] = (
-                f"The validation loss has not improved for {self.patience} looks; the parameters are those with the "
-                f"lowest, {min(looks['loss']):.6g}."
+                f"No better validation loss than {min(looks['loss']):.6g} in {self.patience} looks. {reason.advice}"
             )
         if state.best is not None:
             found["theta"] = state.best

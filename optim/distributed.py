@@ -76,32 +76,53 @@ class Threads:
     """
 
     def __init__(self, rank: int, meeting: _Meeting) -> None:
-        self.rank, self.size, self._meeting = rank, len(meeting.slots), meeting
+        self.rank, self.size, self._meeting = rank, meeting.size, meeting
 
     def sum(self, numbers: np.ndarray) -> np.ndarray:
         """Sum over the threads, in their order."""
-        slots = self._exchange(numbers.copy())
-        total = slots[0].copy()
-        for other in slots[1:]:
+        brought = self._meeting.exchange(self.rank, numbers.copy())
+        total = brought[0].copy()
+        for other in brought[1:]:
             total += other
         return total
 
     def of_root(self, number: float) -> float:
         """Thread 0's ``number``."""
-        return self._exchange(number)[0]
-
-    def _exchange(self, item: Any) -> list:
-        self._meeting.slots[self.rank] = item
-        self._meeting.barrier.wait()
-        items = list(self._meeting.slots)
-        self._meeting.barrier.wait()
-        return items
+        return self._meeting.exchange(self.rank, number)[0]
 
 
 class _Meeting:
+    """Where threads wait for each other. A round that all have come to stays complete, whatever happens after it."""
+
     def __init__(self, size: int) -> None:
-        self.slots: list[Any] = [None] * size
-        self.barrier = threading.Barrier(size)
+        self.size, self.round = size, _Round(size)
+        self.changed, self.is_over = threading.Condition(), False
+
+    def exchange(self, rank: int, item: Any) -> list[Any]:
+        """What every thread has brought, in the order of their ranks; nobody writes to it any more."""
+        with self.changed:
+            joined = self.round
+            joined.items[rank] = item
+            joined.n_missing -= 1
+            if joined.n_missing == 0:
+                self.round = _Round(self.size)
+                self.changed.notify_all()
+            self.changed.wait_for(lambda: joined.n_missing == 0 or self.is_over)
+        if joined.n_missing:
+            raise ShardError("every thread must come to a sum, got one that has ended; see its own message.")
+        return joined.items
+
+    def leave(self) -> None:
+        """Release all who wait for a thread that has failed, now and later."""
+        with self.changed:
+            self.is_over = True
+            self.changed.notify_all()
+
+
+class _Round:
+    def __init__(self, size: int) -> None:
+        self.items: list[Any] = [None] * size
+        self.n_missing = size
 
 
 def run_threads(function: Callable[[Communicator], Any], size: int) -> list:
@@ -138,7 +159,7 @@ def run_threads(function: Callable[[Communicator], Any], size: int) -> list:
             results[rank] = function(Threads(rank, meeting))
         except BaseException as error:
             errors[rank] = error
-            meeting.barrier.abort()
+            meeting.leave()
 
     threads = [threading.Thread(target=work, args=(rank,), daemon=True) for rank in range(size)]
     for thread in threads:
@@ -146,7 +167,7 @@ def run_threads(function: Callable[[Communicator], Any], size: int) -> list:
     for thread in threads:
         thread.join()
     found = [error for error in errors if error is not None]
-    own = [error for error in found if not isinstance(error, (threading.BrokenBarrierError, ShardError))]
+    own = [error for error in found if not isinstance(error, ShardError)]
     if found:
         raise (own or found)[0]
     return results

@@ -21,6 +21,7 @@ class StopReason(StrEnum):
     """
 
     CONVERGED = "converged"
+    EARLY_STOPPING = "early_stopping"
     MAX_ITERATIONS = "max_iterations"
     MAX_SECONDS = "max_seconds"
     MAX_PRODUCTS = "max_products"
@@ -40,11 +41,15 @@ class StopReason(StrEnum):
     @property
     def is_success(self) -> bool:
         """Whether the iteration ended because it was done, or because the caller said so."""
-        return self in (StopReason.CONVERGED, StopReason.CALLBACK)
+        return self in (StopReason.CONVERGED, StopReason.EARLY_STOPPING, StopReason.CALLBACK)
 
 
 ADVICE: Mapping[StopReason, str] = {
     StopReason.CONVERGED: "The gradient is as small as was asked for, or as this dtype can resolve.",
+    StopReason.EARLY_STOPPING: (
+        "The loss on the validation set no longer improved, and the parameters are those with the lowest; raise "
+        "patience to look further."
+    ),
     StopReason.MAX_ITERATIONS: "All iterations are used up; raise max_iterations, or resume from the checkpoint.",
     StopReason.MAX_SECONDS: "The time is used up; raise max_seconds, or resume from the checkpoint.",
     StopReason.MAX_PRODUCTS: "All curvature products are used up; raise max_products, or lower max_cg_iterations.",

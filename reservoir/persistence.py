@@ -72,12 +72,13 @@ def load(path: Any) -> Any:
         with np.load(path, allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
         header = json.loads(str(arrays.pop("header")))
-        version, name = header["format"], header["estimator"]
+        version, name = header["format"], header.get("estimator")
     except (ValueError, KeyError, TypeError, zipfile.BadZipFile, EOFError, AttributeError) as error:
         raise ValueError(
             f"path must be a file written by an estimator's save, got {path!r}, which cannot be read as one ({error}); "
             "save the estimator again."
         ) from error
+    _refuse_other_packages(path, header)
     if version != FORMAT:
         raise ValueError(f"path must be a file of format {FORMAT!r}, got {version!r}; use a newer reservoir-hf.")
     import reservoir
@@ -90,6 +91,18 @@ def load(path: Any) -> Any:
     for name, value in header["fitted"].items():
         setattr(estimator, name, _decode(value, arrays))
     return estimator
+
+
+def _refuse_other_packages(path: Any, header: dict[str, Any]) -> None:
+    """Raise for a file that ``optim`` or ``cells`` wrote, and say who opens it."""
+    if not str(header["format"]).startswith("reservoir-hf checkpoint"):
+        return
+    tree = header["tree"].get("dict", {}) if isinstance(header.get("tree"), dict) else {}
+    is_recurrent = str(tree.get("format")).startswith("reservoir-hf recurrent estimator")
+    came, remedy = (tree.get("estimator"), "cells.load") if is_recurrent else ("checkpoint", "optim.load_checkpoint")
+    raise ValueError(
+        f"path must hold an estimator of reservoir, got a {came} in {path!r}; open it with {remedy}(path)."
+    )
 
 
 def _encode(value: Any, arrays: dict[str, np.ndarray]) -> Any:

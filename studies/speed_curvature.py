@@ -5,20 +5,28 @@ states being kept. torch runs the faster of two routes (double backward, forward
 linearisation and its transpose under jit. vᵀ G v must agree to 1e-3. Times are medians of `n_repeats` warm calls in
 three rounds, in one process on the same weights and data. `ratio` is the best rival's time over ours; `over_gradient`
 our product's time over our own loss and gradient. "adding" has one output and half squared error, "char" 65 outputs
-and softmax.
+and softmax. The package hessianfree, which has no gates, takes part in "Elman adding"; with its softmax the curvature
+is another.
 
-Rivals are optional: pip install torch jax.
+Rivals are optional: pip install torch jax hessianfree==0.4.0 matplotlib.
 
-Sources. The cases are the project's own. The route by double backward is folklore of reverse-mode libraries.
+Sources. The cases are the project's own. The route by double backward is folklore of reverse-mode libraries. Rasmussen
+2016, hessianfree 0.4.0.
 
 Expected run time: about two minutes by default on two cores. Run it alone, with --jobs 1.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from importlib.util import find_spec
+from typing import TYPE_CHECKING
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from studies.recurrent_rivals import Problem
 
 NAN = float("nan")
 # cell, (units, sequences, steps, inputs), outputs: ratio to reach, and bound on over_gradient
@@ -44,7 +52,7 @@ GRID = {
     "default": [{"case": list(CASES)}],
 }
 EXPECTED_S = {"quick": 5, "default": 150}
-COLUMNS = ("ours_ms", "torch_ms", "jax_ms", "gradient_ms", "ratio", "reach", "over_gradient", "bound")
+COLUMNS = ("ours_ms", "torch_ms", "jax_ms", "hessianfree_ms", "gradient_ms", "ratio", "reach", "over_gradient", "bound")
 BY = ("case",)
 
 
@@ -60,22 +68,35 @@ def run(settings: Settings) -> list[dict]:
     ours = float(np.dot(linear.gauss_newton(v).astype(float), v))
     made = {name: rival(problem) for name, rival in RIVALS.items()}
     rivals = {name: pair[1] for name, pair in made.items() if pair is not None and pair[1] is not None}
+    if settings.case == "Elman adding" and find_spec("hessianfree"):
+        rivals["hessianfree"] = _hessianfree(problem)
     for name, rival in rivals.items():
         if abs(rival() - ours) > 1e-3 * ours:
             raise ArithmeticError(f"expected vᵀ G v = {ours}, got {rival()} from {name}")
     own = {"ours": lambda: linear.gauss_newton(v), "gradient": lambda: objective.value_and_grad(theta)}
     times = in_turn(own | rivals, settings.n_repeats)
     best = min((time for name, time in times.items() if name not in own), default=NAN)
-    row = {f"{name}_ms": 1e3 * times.get(name, NAN) for name in ("ours", "torch", "jax", "gradient")}
+    row = {f"{name}_ms": 1e3 * times.get(name, NAN) for name in ("ours", "torch", "jax", "hessianfree", "gradient")}
     ratios = {"ratio": best / times["ours"], "over_gradient": times["ours"] / times["gradient"]}
     return [row | ratios | {"reach": reach, "bound": bound}]
 
 
+def _hessianfree(problem: Problem) -> Callable[[], float]:
+    """vᵀ G v by the package hessianfree, which divides by the number of sequences."""
+    from studies.speed_hessian_free import hessianfree_net, hessianfree_order
+
+    X, y = (np.ascontiguousarray(array.transpose(1, 0, 2)) for array in (problem.X, problem.y))
+    net = hessianfree_net(problem.weights, X, y)
+    v, out = hessianfree_order(net, problem.v), np.zeros_like(net.W)
+    return lambda: len(X) * float(net.calc_G(v, out=out) @ v)
+
+
 def remarks(rows) -> list[str]:
     """Which rivals were missing."""
+    from studies import speed_hessian_free
     from studies.recurrent_rivals import hint
 
-    return [hint()] if hint() else []
+    return [text for text in (hint(), *speed_hessian_free.remarks(rows)) if text]
 
 
 def plot(rows):

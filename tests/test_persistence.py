@@ -16,6 +16,7 @@ from sklearn.exceptions import NotFittedError
 import reservoir
 from contracts import ESTIMATORS, every
 from estimator_data import fitted, rows
+from optim import save_checkpoint
 
 
 def through_pickle(model):
@@ -84,3 +85,16 @@ def test_a_file_that_needs_code_is_refused(tmp_path):
     np.savez(path, header=np.array([{"a": 1}], dtype=object))
     with pytest.raises(ValueError):
         reservoir.load(path)
+
+
+def test_a_file_of_another_package_is_refused_with_who_opens_it(tmp_path):
+    path = tmp_path / "other.npz"
+    for opener, tree in {
+        "cells.load": {"format": "reservoir-hf recurrent estimator 1", "estimator": "CharRNN"},
+        "optim.load_checkpoint": {"theta": np.zeros(3)},
+    }.items():
+        save_checkpoint(path, tree)
+        with pytest.raises(
+            ValueError, match=rf"path must hold an estimator of reservoir, got a .*open it with {opener}"
+        ):
+            reservoir.load(path)

@@ -316,7 +316,7 @@ def test_early_stopping_keeps_the_best_on_what_is_held_out(contract, lengths):
     model.fit(parts(X, lengths), parts(contract.targets(X), lengths))
     losses = model.validation_curve_["loss"]
     assert len(losses) < 400 and len(losses) - 1 - losses.argmin() == 3
-    assert model.stop_reason_ == "converged"
+    assert model.stop_reason_ == "early_stopping"
 
 
 @every(RECURRENT)

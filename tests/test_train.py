@@ -111,7 +111,7 @@ def test_patience_ends_a_training_that_no_longer_improves(problem):
     objective, theta, validation, choices = problem
     found = train(objective, theta, Adam(0.3), validation=validation, patience=3, max_epochs=500, **choices)
     losses = found.validation["loss"]
-    assert found.reason == StopReason.CONVERGED and "validation" in found.message
+    assert found.reason == StopReason.EARLY_STOPPING and found.success and "in 3 looks" in found.message
     assert len(losses) < 500
     assert len(losses) - 1 - int(np.argmin(losses)) == 3
 
