@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from cells.calls import plainly
 from cells.cell import Cell, layout
 from cells.passes import Clamp, Cotangents, Tape, backward, forward, rforward
-from cells.products import Spans, add_diagonal, add_gradients, add_map, fill_planes
+from cells.products import Spans, add_diagonal, add_gradients, add_map, begin_planes, fill_planes
 from cells.rows import Rows, spans_within
-from reservoir.tiles import DEPTH, PANEL_PACKS, panels
+from reservoir.short_products import fill_transpose, transposed
+from reservoir.tiles import DEPTH, PANEL_PACKS, fill_panels, panels
 from reservoir.vectors import PACK_BYTES, aligned
 
 # With fewer rows than this a matrix is read as it stands: copying it into panels would cost more than it saves.
@@ -52,8 +54,8 @@ class Memory:
 class Matrices:
     """A cell's parameters at one theta, in the forms that kernels read; made when asked for, kept until :meth:`set`.
 
-    ``copies`` are the forms that are no views of theta, as arguments of :func:`reservoir.tiles.fill_panels`, which
-    brings them up to date when theta has changed.
+    ``copies`` are the calls, function and arguments, that bring the forms that are no views of theta up to date when
+    theta has changed.
 
     Parameters
     ----------
@@ -72,7 +74,7 @@ class Matrices:
         self.theta = theta
         self._views = dict(self.cell.views(theta))
         self._forms = {}
-        self.copies: list[tuple[np.ndarray, bool, np.ndarray]] = []
+        self.copies: list[tuple[Callable, tuple]] = []
         return self
 
     def view(self, name: str) -> np.ndarray:
@@ -84,7 +86,7 @@ class Matrices:
         return self._form(name, False)
 
     def back(self, name: str) -> np.ndarray:
-        """Panels of the transpose, likewise."""
+        """Panels of the transpose, or what :func:`reservoir.short_products.transposed` makes of it, likewise."""
         return self._form(name, True)
 
     def row(self, name: str) -> np.ndarray:
@@ -99,9 +101,14 @@ class Matrices:
             return self._nothing(3)
         key = name, transpose
         if key not in self._forms:
-            form = panels(self._views[name], transpose=transpose, in_place=self.in_place)
-            if transpose or not self.in_place:
-                self.copies.append((self._views[name], transpose, form))
+            matrix = self._views[name]
+            if self.in_place and transpose:
+                form = transposed(matrix)
+                self.copies.append((fill_transpose, (matrix, form[0])))
+            else:
+                form = panels(matrix, transpose=transpose, in_place=self.in_place)
+                if not self.in_place:
+                    self.copies.append((fill_panels, (matrix, transpose, form)))
             self._forms[key] = form
         return self._forms[key]
 
@@ -133,7 +140,7 @@ class Block:
 
     def __init__(self, begin: int, end: int, first: int, last: int, rows: Rows) -> None:
         self.begin, self.end = begin, end
-        self.rows = slice(first, last)
+        self.rows, self.n_rows = slice(first, last), last - first
         spans = rows.span_now, rows.span_now, rows.span_after, rows.spans_before, rows.spans_step_before
         self._spans = Spans(*(spans_within(kind, first, last) for kind in spans))
 
@@ -156,6 +163,11 @@ class Layer:
         Whose arrays called ``name`` hold this layer's tape. The attribute ``scratch``, the same memory unless it is
         set, lends all that no later pass reads.
     name : str
+
+    Notes
+    -----
+    All that forward and backward passes write to arrays goes through the attribute ``do``, which a caller may set to a
+    :class:`cells.calls.Calls`.
     """
 
     def __init__(self, cell: Cell, rows: Rows, dtype: Any, memory: Memory, name: str) -> None:
@@ -168,21 +180,27 @@ class Layer:
             Block(begin, end, int(rows.first[begin]), int(rows.first[end]), rows)
             for begin, end in rows.blocks(max(DEPTH, _BLOCK_BYTES // row_bytes))
         ]
+        # Rows of planes that a pass needs at a time: a block's, or all if a step reads what the one before has kept.
+        self._n_least = rows.n_rows if self.layout.n_fed_back else max(block.n_rows for block in self._blocks)
         self._nothing = np.empty((0, 0), dtype)
         self.no_clamp = Clamp(np.empty(0, np.int64), np.empty((rows.n_rows, 0), dtype))
-        self.scratch = memory
+        self.scratch, self.do = memory, plainly
         self.tape = self._tape("", memory)
 
-    def _tape(self, prefix: str, memory: Memory) -> Tape:
+    def _tape(self, prefix: str, memory: Memory, keeps_planes: bool = True) -> Tape:
         places, R, B = self.layout, self.rows.n_rows, self.rows.n_sequences
-        H = self.cell.n_units
+        H, n_planes = self.cell.n_units, R if keeps_planes else self._n_least
         shapes = {
-            "z": (R, places.n_columns),
+            "z": (n_planes, places.n_columns),
             "h": (B + R, H),
             "c": (B + R, H if self.cell.has_second_state else 0),
-            "e": (R, places.n_kept),
+            "e": (n_planes, places.n_kept),
         }
         return Tape(**{key: self._lend(prefix + key, shape, memory) for key, shape in shapes.items()})
+
+    def _within(self, block: Block) -> Tape:
+        """The tape, of its planes only those of the block."""
+        return self.tape._replace(z=self.tape.z[block.rows], e=self.tape.e[block.rows])
 
     def _lend(self, key: str, shape: tuple[int, ...], memory: Memory | None = None) -> np.ndarray:
         return (memory or self.scratch).lend(f"{self.name}.{key}", shape, self.dtype)
@@ -201,7 +219,7 @@ class Layer:
             if not matrices.in_place:
                 self._add_input(matrices, x, block, z)
             self._add_input_itself(x, block, z)
-            forward(weights, self.tape, self.rows.first, clamp, block.begin, block.end)
+            forward(weights, self.tape, self.rows.first, clamp, block.begin, block.end, self.do)
         return self.tape.h
 
     def rforward(
@@ -213,23 +231,27 @@ class Layer:
         rx: Input | None,
         initial: Sequence[np.ndarray],
         clamp: Clamp,
+        *,
+        keeps_planes: bool = True,
     ) -> Tape:
         """Directional derivatives of the tape, for parameters moving along ``direction``.
 
         ``rx`` is the directional derivative of the input, None if it has none; ``initial`` that of the
-        initial states.
+        initial states. Without ``keeps_planes`` z and e of what is returned hold one block's rows, of no further use.
         """
-        r = self._tape("r", self.scratch)
+        r = self._tape("r", self.scratch, keeps_planes)
+        is_whole = r.z.shape == self.tape.z.shape
         self._start(r, initial)
         for block in self._blocks:
-            z = r.z[block.rows]
+            z = r.z[block.rows] if is_whole else r.z[: block.n_rows]
             self._fill(direction, x, block, z, with_input=direction.in_place, with_all=direction.in_place)
             if not direction.in_place:
                 self._add_sources(direction, x, block, z)
             if rx is not None:
                 self._add_input(matrices, rx, block, z)
                 self._add_input_itself(rx, block, z)
-            rforward(weights, self.tape, r, self.rows.first, clamp, block.begin, block.end)
+            tape, start = (self.tape, 0) if is_whole else (self._within(block), block.rows.start)
+            rforward(weights, tape, r, self.rows.first, clamp, block.begin, block.end, start)
         return r
 
     def backward(
@@ -240,17 +262,21 @@ class Layer:
         clamp: Clamp,
         *,
         gradient: np.ndarray | None = None,
+        first_parameter: int = 0,
         x: Input | None = None,
         added: np.ndarray | None = None,
         limit: float = np.inf,
         keeps_tape: bool = False,
+        keeps_planes: bool = True,
     ) -> Cotangents:
         """Derivatives by the planes and by the initial states, from those by the outputs and the final states.
 
         Parameters
         ----------
         gradient : (P,), optional
-            This cell's part of the gradient, to which sourceᵀ dz of every parameter is added; needs ``x``.
+            To which sourceᵀ dz of every parameter is added; needs ``x``.
+        first_parameter : int
+            Where this cell's part of the gradient begins.
         outputs : (R, H), or of size 0
         final : h (B, H) and c, or scalars
         added : (R, Z), optional
@@ -258,33 +284,46 @@ class Layer:
         limit : float > 0
             See :func:`cells.passes.backward`.
         keeps_tape : bool
-            Whether the tape is still needed afterwards; if not, its z is overwritten.
+            Whether the tape is still needed afterwards; if not, its z may be overwritten.
+        keeps_planes : bool
+            Whether the derivatives by the planes are; if not, z of what is returned holds one block's rows.
         """
         B, H = self.rows.n_sequences, self.cell.n_units
+        is_whole = keeps_planes or self._n_least == self.rows.n_rows
+        n_planes = self.rows.n_rows if is_whole else self._n_least
         d = Cotangents(
-            self._lend("dz", self.tape.z.shape) if keeps_tape else self.tape.z,
+            self.tape.z if is_whole and not keeps_tape else self._lend("dz", (n_planes, self.layout.n_columns)),
             self._lend("dh", (B, H)),
             self._lend("dc", (B, self.tape.c.shape[1])),
             self._lend("dg", (B, self.layout.n_fed_back)),
             self._lend("ds", (B, self.layout.n_kept)),
             self._nothing if added is None else added,
         )
-        d.h[:], d.c[:], d.g[:] = *final, 0.0
+        for array, value in zip((d.h, d.c, d.g), (*final, 0.0), strict=True):
+            if array.size:
+                self.do(np.copyto, array, value)
         first, limit = self.rows.first, float(limit)
         for block in reversed(self._blocks):
-            backward(weights, self.tape, d, outputs, first, clamp, limit, block.begin, block.end)
+            tape, of_block, start = self.tape, d, 0
+            dz = d.z[block.rows] if is_whole else d.z[: block.n_rows]
+            if not is_whole:
+                tape, start = self._within(block), block.rows.start
+                if added is not None:
+                    of_block = d._replace(added=added[block.rows])
+            backward(weights, tape, of_block, outputs, first, clamp, limit, block.begin, block.end, start, self.do)
             if gradient is not None:
-                self._add_gradient(d.z, x, gradient, block)
+                self._add_gradient(dz, x, gradient, first_parameter, block)
         return d
 
     def add_gradient(self, dz: np.ndarray, x: Input, gradient: np.ndarray) -> None:
         """Add sourceᵀ dz of every parameter to ``gradient``, this cell's part (P,)."""
         for block in reversed(self._blocks):
-            self._add_gradient(dz, x, gradient, block)
+            self._add_gradient(dz[block.rows], x, gradient, 0, block)
 
-    def _add_gradient(self, dz: np.ndarray, x: Input, gradient: np.ndarray, block: Block) -> None:
+    def _add_gradient(self, dz: np.ndarray, x: Input, gradient: np.ndarray, start: int, block: Block) -> None:
         index, spans = x.numbers[block.rows], block.spans(x)
-        add_gradients(self.layout.table, x.array, index, self.tape, spans, dz[block.rows], gradient, self.panel)
+        table, panel = self.layout.table, self.panel
+        self.do(add_gradients, table, x.array, index, self.tape, spans, dz, gradient, start, panel)
 
     @property
     def panel(self) -> np.ndarray:
@@ -294,23 +333,26 @@ class Layer:
 
     def input_cotangent(self, matrices: Matrices, dz: np.ndarray) -> np.ndarray:
         """Derivative (R, I) by the input."""
-        dx = self.scratch.zeros(f"{self.name}.dx", (self.rows.n_rows, self.cell.n_in), self.dtype)
+        dx = self._lend("dx", (self.rows.n_rows, self.cell.n_in))
+        self.do(begin_planes, dx)
         for map_ in self._input_maps:
-            add_map(dz, map_.column, self.rows.span_now, matrices.back(map_.name), dx, 0, self.cell.n_in)
+            back = matrices.back(map_.name)
+            self.do(add_map, dz, map_.column, self.rows.span_now, back, dx, 0, self.cell.n_in)
         if self._raw_column >= 0:
-            dx += dz[:, self._raw_column : self._raw_column + self.cell.n_in]
+            self.do(np.add, dx, dz[:, self._raw_column : self._raw_column + self.cell.n_in], dx)
         return dx
 
     def _fill(
         self, matrices: Matrices, x: Input, block: Block, z: np.ndarray, *, with_input: bool, with_all: bool
     ) -> None:
         index, spans = x.numbers[block.rows], block.spans(x)
-        fill_planes(self.layout.table, matrices.theta, x.array, index, self.tape, spans, z, with_input, with_all)
+        table, theta = self.layout.table, matrices.theta
+        self.do(fill_planes, table, theta, x.array, index, self.tape, spans, z, with_input, with_all)
 
     def _add_input(self, matrices: Matrices, x: Input, block: Block, z: np.ndarray) -> None:
         """Add the input's maps, unless it is an index, whose rows are there already."""
         for map_ in self._input_maps if x.index is None else []:
-            add_map(x.array, 0, block.spans(x).x, matrices[map_.name], z, map_.column, map_.width)
+            self.do(add_map, x.array, 0, block.spans(x).x, matrices[map_.name], z, map_.column, map_.width)
 
     def _add_sources(self, direction: Matrices, x: Input, block: Block, z: np.ndarray) -> None:
         """Add source V of all maps but biases."""
@@ -336,12 +378,18 @@ class Layer:
         """Add the input to the columns of ``z`` that take it without a matrix, if the cell has such."""
         column = self._raw_column
         if column >= 0 and x.index is not None:
-            z[np.arange(len(z)), column + x.index[block.rows]] += 1.0
+            self.do(_add_ones, z, np.arange(len(z)), column + x.index[block.rows])
         elif column >= 0:
             first = x.first + block.rows.start
-            z[:, column : column + self.cell.n_in] += x.array[first : first + len(z)]
+            planes = z[:, column : column + self.cell.n_in]
+            self.do(np.add, planes, x.array[first : first + len(z)], planes)
 
     def _start(self, tape: Tape, initial: Sequence[np.ndarray]) -> None:
         B = self.rows.n_sequences
-        tape.h[:B] = initial[0]
-        tape.c[:B] = initial[1]
+        self.do(np.copyto, tape.h[:B], initial[0])
+        if tape.c.size:
+            self.do(np.copyto, tape.c[:B], initial[1])
+
+
+def _add_ones(z: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> None:
+    z[rows, columns] += 1.0

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import queue
 import threading
 import weakref
 from collections import OrderedDict
@@ -16,7 +15,7 @@ from cells.layer import ROWS_FOR_PANELS, Memory
 from cells.network import Network
 from cells.parameters import Parameters
 from cells.share import Options, Share
-from cells.sharing import cut_into_shares
+from cells.sharing import MemoryPool, cut_into_shares
 from cells.squares import add_squared_gradients
 from cells.structural import DISTANCES
 from optim.problem import Evaluation, check_positive
@@ -130,8 +129,8 @@ class SequenceObjective:
         self._options = Options(
             self.dtype, float(clip_signal), structural_distance, structural_mean == "mean_time", bool(recompute)
         )
-        self._memories: queue.SimpleQueue[Memory] = queue.SimpleQueue()  # for passes whose states are soon forgotten
-        self._kept_memories: queue.SimpleQueue[Memory] = queue.SimpleQueue()  # for linearisations
+        self._memories = MemoryPool()  # for passes whose states are soon forgotten
+        self._kept_memories = MemoryPool()  # for linearisations
         self._parameters: dict[bool, Parameters] = {}
         self._batches: OrderedDict[bytes | None, _Batch] = OrderedDict()
         self._slots = Memory()
@@ -143,7 +142,7 @@ class SequenceObjective:
             shares, parameters = self._prepare(theta, batch)
 
             def run(share: Share) -> float:
-                with _Lent(self._memories) as memory:
+                with self._memories.borrow() as memory:
                     return share.value(parameters, memory)
 
             losses = run_all(run, [(share,) for share in shares.shares], self.n_threads)
@@ -155,7 +154,7 @@ class SequenceObjective:
             shares, parameters = self._prepare(theta, batch)
 
             def run(gradient: np.ndarray, share: Share) -> float:
-                with _Lent(self._memories) as memory:
+                with self._memories.borrow() as memory:
                     return share.value_and_grad(parameters, memory, gradient)
 
             losses, gradient = self._summed(run, [(share,) for share in shares.shares])
@@ -248,8 +247,8 @@ class SequenceLinearization:
         self.weight = batch.weight
         self._parameters = Parameters(objective.network, batch.n_least).set(theta, objective.n_threads)
         self._direction = Parameters(objective.network, batch.n_least, is_direction=True)
-        self._memories = [_taken(objective._kept_memories) for _ in batch.shares]
-        weakref.finalize(self, _give_back, objective._kept_memories, self._memories)
+        self._memories = [objective._kept_memories.take() for _ in batch.shares]
+        weakref.finalize(self, objective._kept_memories.give_back, self._memories)
         pairs = list(zip(batch.shares, self._memories, strict=True))
         losses = run_all(lambda share, memory: share.linearize(self._parameters, memory), pairs, objective.n_threads)
         self.loss_sum = sum(losses)
@@ -272,7 +271,7 @@ class SequenceLinearization:
         check_positive("structural", structural, or_zero=True)
 
         def run(product: np.ndarray, share: Share, memory: Memory) -> None:
-            with _Lent(objective._memories) as scratch:
+            with objective._memories.borrow() as scratch:
                 share.gauss_newton(self._parameters, self._direction, memory, scratch, float(structural), product)
 
         pairs = list(zip(self._batch.shares, self._memories, strict=True))
@@ -290,35 +289,9 @@ class SequenceLinearization:
             )
 
         def run(squares: np.ndarray, share: Share, memory: Memory) -> None:
-            with _Lent(objective._memories) as scratch:
+            with objective._memories.borrow() as scratch:
                 add_squared_gradients(self._parameters, share, memory, scratch, squares)
 
         pairs = list(zip(self._batch.shares, self._memories, strict=True))
         with objective._lock:
             return objective._summed(run, pairs)[1]
-
-
-class _Lent:
-    """Context: a memory of the pool for one share's passes."""
-
-    def __init__(self, pool: queue.SimpleQueue[Memory]) -> None:
-        self.pool = pool
-
-    def __enter__(self) -> Memory:
-        self.memory = _taken(self.pool)
-        return self.memory
-
-    def __exit__(self, *_: object) -> None:
-        self.pool.put(self.memory)
-
-
-def _taken(pool: queue.SimpleQueue[Memory]) -> Memory:
-    try:
-        return pool.get_nowait()
-    except queue.Empty:
-        return Memory()
-
-
-def _give_back(pool: queue.SimpleQueue[Memory], memories: list[Memory]) -> None:
-    for memory in memories:
-        pool.put(memory)

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 
+from cells.calls import Calls, plainly
 from cells.cell import layout
 from cells.layer import ROWS_FOR_PANELS, Matrices
 from cells.network import Network
 from optim.threads import run_all
+from reservoir.short_products import fill_transpose, transposed
 from reservoir.tiles import fill_panels, panels
+from reservoir.vectors import aligned
 
 _WORTH_THREADS = 50_000  # parameters: copying fewer into panels takes less time than waking a thread
 
@@ -48,13 +51,16 @@ class Parameters:
     def set(self, theta: np.ndarray, n_threads: int = 1) -> Parameters:
         """Read everything anew from ``theta`` (P,), which is copied."""
         if not self._is_built:
-            self._theta = np.array(theta)
+            self._theta = aligned(theta.shape, theta.dtype)
+            np.copyto(self._theta, theta)
             self._build()
             self._is_built = True
+            return self
+        np.copyto(self._theta, theta)
+        if self.in_place:
+            self._calls.again()
         else:
-            np.copyto(self._theta, theta)
-            copies = self._copies
-            run_all(fill_panels, copies, n_threads if theta.size > _WORTH_THREADS else 1)
+            run_all(plainly, self._copies, n_threads if theta.size > _WORTH_THREADS else 1)
         return self
 
     def _build(self) -> None:
@@ -67,14 +73,19 @@ class Parameters:
         self.readout_bias = views["readout.bias"]
         self.readout = panels(weights, in_place=self.in_place)
         if not self.is_direction:
-            self.readout_back = panels(weights, transpose=True, in_place=self.in_place)
+            self.readout_back = transposed(weights) if self.in_place else panels(weights, transpose=True)
             self.weights = [
                 part.cell.weights(matrices) for part, matrices in zip(self.parts, self.matrices, strict=True)
             ]
         for matrices, name, is_back in self._needed:
             matrices.back(name) if is_back else matrices[name]
-        self._copies = [copy for matrices in self.matrices for copy in matrices.copies]
+        self._copies = [(function, *args) for matrices in self.matrices for function, args in matrices.copies]
         if not self.in_place:
-            self._copies.append((weights, False, self.readout))
-        if not self.is_direction:
-            self._copies.append((weights, True, self.readout_back))
+            self._copies.append((fill_panels, weights, False, self.readout))
+        if not self.is_direction and self.in_place:
+            self._copies.append((fill_transpose, weights, self.readout_back[0]))
+        elif not self.is_direction:
+            self._copies.append((fill_panels, weights, True, self.readout_back))
+        self._calls = Calls()
+        for copy in self._copies if self.in_place else []:
+            self._calls(*copy)

@@ -17,6 +17,8 @@ A cell brings three functions of one step, registered for the type of its weight
 ``now`` is the first row of ``z`` and ``e``, ``before`` and ``after`` are the first rows of the states before and after
 the step, n the number of rows. They are compiled into the kernels below, and run as they stand with the JIT off.
 
+While a kernel runs subnormal numbers count as zeros (``reservoir.subnormals``): signals fade through them.
+
 The compiled kernels of this package's cells are found again in Numba's disk cache. Those of a cell that is defined
 elsewhere are compiled anew in every process: the cache would not notice that its steps have changed, and no program
 that cannot import the cell could read the cache any more.
@@ -32,7 +34,14 @@ import numpy as np
 from numba import njit
 from numba.extending import overload
 
+from cells.calls import plainly
+from reservoir.subnormals import flush_subnormals, restore_mode
 from reservoir.vectors import ONE_PACK, load_some, pack_size, store_some
+
+FLAGS = {"nogil": True, "error_model": "numpy"}
+# Where nothing is allocated arrays need no counts of references, which took half the time of a small step. What a
+# kernel calls inherits this.
+UNCOUNTED = FLAGS | {"_nrt": False}
 
 
 class Tape(NamedTuple):
@@ -96,28 +105,37 @@ def step(kind: Callable, weights: type) -> Callable:
     return register
 
 
-@overload(forward_step, jit_options={"nogil": True, "error_model": "numpy"})
+@overload(forward_step, jit_options=FLAGS)
 def _forward_step(weights, tape, now, before, after, n):
     return STEPS.get((forward_step, getattr(weights, "instance_class", None)))
 
 
-@overload(backward_step, jit_options={"nogil": True, "error_model": "numpy"})
+@overload(backward_step, jit_options=FLAGS)
 def _backward_step(weights, tape, d, now, before, after, n):
     return STEPS.get((backward_step, getattr(weights, "instance_class", None)))
 
 
-@overload(rforward_step, jit_options={"nogil": True, "error_model": "numpy"})
+@overload(rforward_step, jit_options=FLAGS)
 def _rforward_step(weights, tape, r, now, before, after, n):
     return STEPS.get((rforward_step, getattr(weights, "instance_class", None)))
 
 
-def forward(weights: Any, tape: Tape, first: np.ndarray, clamp: Clamp, begin: int = 0, end: int | None = None) -> None:
+def forward(
+    weights: Any,
+    tape: Tape,
+    first: np.ndarray,
+    clamp: Clamp,
+    begin: int = 0,
+    end: int | None = None,
+    do: Callable = plainly,
+) -> None:
     """Run the cell over the steps from ``begin`` to ``end``, all by default.
 
     ``tape.z`` holds, in, the input's share of the planes; out, what the cell keeps there. Rows 0 .. B - 1 of
-    ``tape.h`` and ``tape.c`` are the initial states, in; all other rows, and ``tape.e``, are written.
+    ``tape.h`` and ``tape.c`` are the initial states, in; all other rows, and ``tape.e``, are written. ``do`` makes the
+    call, see ``cells.calls``.
     """
-    _compiled_for(weights, _forward)(weights, tape, first, clamp, begin, _end(first, end))
+    do(_compiled_for(weights, _forward), weights, tape, first, clamp, begin, _end(first, end))
 
 
 def backward(
@@ -130,33 +148,47 @@ def backward(
     limit: float,
     begin: int = 0,
     end: int | None = None,
+    start: int = 0,
+    do: Callable = plainly,
 ) -> None:
     """Back-propagate through the steps from ``end`` to ``begin``, all by default.
 
     ``outputs`` (R, H) are the derivatives by the outputs, or of size 0; ``d`` as its fields say. The derivative by a
     state, when it is complete, is cut to +-``limit`` in each unit; ``limit`` is infinite where nothing is cut.
+    ``tape.z``, ``tape.e``, ``d.z`` and ``d.added`` begin at row ``start``: a stretch of steps needs no more of them.
+    ``do`` as above.
     """
-    _compiled_for(weights, _backward)(weights, tape, d, outputs, first, clamp, limit, begin, _end(first, end))
+    kernel, end = _compiled_for(weights, _backward), _end(first, end)
+    do(kernel, weights, tape, d, outputs, first, clamp, limit, begin, end, start)
 
 
 def rforward(
-    weights: Any, tape: Tape, r: Tape, first: np.ndarray, clamp: Clamp, begin: int = 0, end: int | None = None
+    weights: Any,
+    tape: Tape,
+    r: Tape,
+    first: np.ndarray,
+    clamp: Clamp,
+    begin: int = 0,
+    end: int | None = None,
+    start: int = 0,
 ) -> None:
     """Carry the directional derivative of the states through the steps from ``begin`` to ``end``, all by default.
 
     ``r.z`` holds, in, what the direction adds to the planes; out, the directional derivative of the planes before
-    their nonlinearity. Rows 0 .. B - 1 of ``r.h`` and ``r.c`` are those of the initial states, in.
+    their nonlinearity. Rows 0 .. B - 1 of ``r.h`` and ``r.c`` are those of the initial states, in. ``z`` and ``e`` of
+    both begin at row ``start``.
     """
-    _compiled_for(weights, _rforward)(weights, tape, r, first, clamp, begin, _end(first, end))
+    _compiled_for(weights, _rforward)(weights, tape, r, first, clamp, begin, _end(first, end), start)
 
 
 def _end(first: np.ndarray, end: int | None) -> int:
     return first.size - 1 if end is None else end
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit(cache=True, **UNCOUNTED)
 def _forward(weights, tape, first, clamp, begin, end):
     """:func:`forward`."""
+    mode = flush_subnormals()
     B = tape.h.shape[0] - tape.z.shape[0]
     before = B + first[begin - 1] if begin > 0 else 0
     for t in range(begin, end):
@@ -167,11 +199,13 @@ def _forward(weights, tape, first, clamp, begin, end):
             for i in range(n):
                 tape.h[after + i, clamp.units[k]] = clamp.values[now + i, k]
         before = after
+    restore_mode(mode)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
-def _backward(weights, tape, d, outputs, first, clamp, limit, begin, end):
+@njit(cache=True, **UNCOUNTED)
+def _backward(weights, tape, d, outputs, first, clamp, limit, begin, end, start):
     """:func:`backward`."""
+    mode = flush_subnormals()
     B, H = d.h.shape
     P = pack_size(d.h)
     for t in range(end - 1, begin - 1, -1):
@@ -192,28 +226,29 @@ def _backward(weights, tape, d, outputs, first, clamp, limit, begin, end):
         for k in range(clamp.units.size):
             for i in range(n):
                 d.h[i, clamp.units[k]] = 0.0
-        backward_step(weights, tape, d, now, before, after, n)
+        backward_step(weights, tape, d, now - start, before, after, n)
+    restore_mode(mode)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
-def _rforward(weights, tape, r, first, clamp, begin, end):
+@njit(cache=True, **UNCOUNTED)
+def _rforward(weights, tape, r, first, clamp, begin, end, start):
     """:func:`rforward`."""
-    B = tape.h.shape[0] - tape.z.shape[0]
+    mode = flush_subnormals()
+    B = tape.h.shape[0] - first[-1]
     before = B + first[begin - 1] if begin > 0 else 0
     for t in range(begin, end):
         now = first[t]
         n, after = first[t + 1] - now, B + now
-        rforward_step(weights, tape, r, now, before, after, n)
+        rforward_step(weights, tape, r, now - start, before, after, n)
         for k in range(clamp.units.size):
             for i in range(n):
                 r.h[after + i, clamp.units[k]] = 0.0
         before = after
+    restore_mode(mode)
 
 
-UNCACHED = {
-    kernel: njit(nogil=True, error_model="numpy")(getattr(kernel, "py_func", kernel))
-    for kernel in (_forward, _backward, _rforward)
-}
+# A cell from elsewhere may allocate in its steps.
+UNCACHED = {kernel: njit(**FLAGS)(getattr(kernel, "py_func", kernel)) for kernel in (_forward, _backward, _rforward)}
 
 
 def _compiled_for(weights: Any, kernel: Callable) -> Callable:

@@ -17,14 +17,18 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit
 
+from reservoir.short_products import add_short_transposed_product
+from reservoir.subnormals import flush_subnormals, restore_mode
 from reservoir.tiles import add_product, add_transposed_product
 from reservoir.vectors import ONE_PACK, load_some, pack_size, store_some
 
 # Rows of A that stay in the second-level cache while all panels of B pass by.
 _BLOCK = 96
+# Packs that stay in the nearest cache while a product reads them again and again.
+_NEAR = 640
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit(cache=True, nogil=True, error_model="numpy", _nrt=False)
 def begin_planes(z):
     """Set ``z`` to zero."""
     for r in range(z.shape[0]):
@@ -32,7 +36,7 @@ def begin_planes(z):
             z[r, j] = 0.0
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit(cache=True, nogil=True, error_model="numpy", _nrt=False)
 def add_bias(bias, z, column):
     """``z[:, column :] += bias`` (width,)."""
     for r in range(z.shape[0]):
@@ -40,16 +44,18 @@ def add_bias(bias, z, column):
             z[r, column + j] += bias[j]
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit(cache=True, nogil=True, error_model="numpy", _nrt=False)
 def add_map(source, source_column, spans, matrix, z, column, width):
     """``z[:, column : column + width] += source W``; ``matrix`` is W as ``reservoir.tiles.panels`` has it."""
+    mode = flush_subnormals()
     for k in range(spans.shape[0]):
         for r in range(0, spans[k, 2], _BLOCK):
             n = min(_BLOCK, spans[k, 2] - r)
             add_product(source, spans[k, 0] + r, source_column, matrix, z, spans[k, 1] + r, column, n, width)
+    restore_mode(mode)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit(cache=True, nogil=True, error_model="numpy", _nrt=False)
 def add_chosen_rows(index, matrix, z, column):
     """``z[r, column :] += matrix[index[r]]``: the product with one-hot rows; ``matrix`` (K, width)."""
     width = matrix.shape[1]
@@ -58,7 +64,7 @@ def add_chosen_rows(index, matrix, z, column):
             z[r, column + j] += matrix[index[r], j]
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit(cache=True, nogil=True, error_model="numpy", _nrt=False)
 def add_diagonal(source, source_column, spans, weights, z, column):
     """``z[:, column :] += source * weights`` by element; ``weights`` (width,)."""
     for k in range(spans.shape[0]):
@@ -67,17 +73,24 @@ def add_diagonal(source, source_column, spans, weights, z, column):
                 z[spans[k, 1] + r, column + j] += source[spans[k, 0] + r, source_column + j] * weights[j]
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit(cache=True, nogil=True, error_model="numpy", _nrt=False)
 def add_map_gradient(source, source_column, spans, dz, column, width, gradient, start, K, panel):
     """``gradient[start :]``, read as (K, width), ``+= sourceᵀ dz``; ``panel`` is scratch for the tiles."""
+    is_near = dz.size <= _NEAR * pack_size(dz)
     for k in range(spans.shape[0]):
-        add_transposed_product(
-            *(source, spans[k, 0], source_column, dz, spans[k, 1], column),
-            *(gradient, start, spans[k, 2], K, width, panel),
-        )
+        if is_near:
+            add_short_transposed_product(
+                *(source, spans[k, 0], source_column, dz, spans[k, 1], column),
+                *(gradient, start, spans[k, 2], K, width),
+            )
+        else:
+            add_transposed_product(
+                *(source, spans[k, 0], source_column, dz, spans[k, 1], column),
+                *(gradient, start, spans[k, 2], K, width, panel),
+            )
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit(cache=True, nogil=True, error_model="numpy", _nrt=False)
 def add_chosen_rows_gradient(index, dz, column, width, gradient, start):
     """``gradient[start :]``, read as (K, width), gets ``dz[r]`` added to its row ``index[r]``."""
     for r in range(index.size):
@@ -86,7 +99,7 @@ def add_chosen_rows_gradient(index, dz, column, width, gradient, start):
             gradient[row + j] += dz[r, column + j]
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit(cache=True, nogil=True, error_model="numpy", _nrt=False)
 def add_diagonal_gradient(source, source_column, spans, dz, column, gradient, start, width):
     """``gradient[start : start + width] += `` the sum over rows of ``source * dz``."""
     for k in range(spans.shape[0]):
@@ -95,7 +108,7 @@ def add_diagonal_gradient(source, source_column, spans, dz, column, gradient, st
                 gradient[start + j] += source[spans[k, 0] + r, source_column + j] * dz[spans[k, 1] + r, column + j]
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit(cache=True, nogil=True, error_model="numpy", _nrt=False)
 def add_bias_gradient(dz, column, width, gradient, start):
     """``gradient[start : start + width] +=`` the sum of the rows of ``dz[:, column :]``."""
     P = pack_size(dz)
@@ -125,7 +138,7 @@ class Spans(NamedTuple):
     step_before: np.ndarray
 
 
-@njit(nogil=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy", _nrt=False)
 def _source(source, x, tape, spans):
     """Array and spans of a source of this number."""
     if source == 1:
@@ -141,7 +154,7 @@ def _source(source, x, tape, spans):
     return x, spans.x
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit(cache=True, nogil=True, error_model="numpy", _nrt=False)
 def fill_planes(maps, theta, x, index, tape, spans, z, with_input, with_all):
     """Set ``z`` to the biases and what maps of chosen rows add; ``theta`` may be a direction.
 
@@ -155,7 +168,8 @@ def fill_planes(maps, theta, x, index, tape, spans, z, with_input, with_all):
         if form == _BIAS:
             add_bias(theta[start : start + width], one, column)
     for r in range(1, z.shape[0]):
-        z[r] = z[0]
+        for j in range(z.shape[1]):
+            z[r, j] = z[0, j]
     for m in range(maps.shape[0]):
         form, source, source_column, K, column, width, start = maps[m]
         if form == _BIAS:
@@ -171,11 +185,13 @@ def fill_planes(maps, theta, x, index, tape, spans, z, with_input, with_all):
                 add_diagonal(array, source_column, at, theta[start : start + width], z, column)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
-def add_gradients(maps, x, index, tape, spans, dz, gradient, panel):
-    """Add sourceᵀ dz of every map to ``gradient``, which has the places of theta."""
+@njit(cache=True, nogil=True, error_model="numpy", _nrt=False)
+def add_gradients(maps, x, index, tape, spans, dz, gradient, first, panel):
+    """Add sourceᵀ dz of every map to ``gradient[first :]``, which has the places of theta."""
+    mode = flush_subnormals()
     for m in range(maps.shape[0]):
-        form, source, source_column, K, column, width, start = maps[m]
+        form, source, source_column, K, column, width, place = maps[m]
+        start = first + place
         if form == _BIAS:
             add_bias_gradient(dz, column, width, gradient, start)
         elif source == _INPUT and index.size > 0:
@@ -186,12 +202,13 @@ def add_gradients(maps, x, index, tape, spans, dz, gradient, panel):
                 add_map_gradient(array, source_column, at, dz, column, width, gradient, start, K, panel)
             else:
                 add_diagonal_gradient(array, source_column, at, dz, column, gradient, start, width)
+    restore_mode(mode)
 
 
 # ------------------------------------------------------------------------------------------------ the readout
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit(cache=True, nogil=True, error_model="numpy", _nrt=False)
 def read_out(features, spans, weights, bias, outputs):
     """``outputs = features W + bias``; ``weights`` is W (F, O) as ``reservoir.tiles.panels`` has it."""
     begin_planes(outputs)
@@ -199,13 +216,16 @@ def read_out(features, spans, weights, bias, outputs):
     add_map(features, 0, spans, weights, outputs, 0, outputs.shape[1])
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit(cache=True, nogil=True, error_model="numpy", _nrt=False)
 def read_out_backward(features, spans, outputs, weights_back, gradient, start, dfeatures, panel):
     """Add W's and the bias's gradient from ``start`` on, and write ``dfeatures``, given those by the outputs."""
+    mode = flush_subnormals()
     n, O = outputs.shape
     F = dfeatures.shape[1]
     add_map_gradient(features, 0, spans, outputs, 0, O, gradient, start, F, panel)
     add_bias_gradient(outputs, 0, O, gradient, start + F * O)
-    begin_planes(dfeatures)
     for r in range(0, n, _BLOCK):
-        add_product(outputs, r, 0, weights_back, dfeatures, r, 0, min(_BLOCK, n - r), F)
+        rows = min(_BLOCK, n - r)
+        begin_planes(dfeatures[r : r + rows])
+        add_product(outputs, r, 0, weights_back, dfeatures, r, 0, rows, F)
+    restore_mode(mode)

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from cells.calls import Calls, plainly
 from cells.layer import Input, Layer, Memory
 from cells.network import Network
 from cells.parameters import Parameters
@@ -43,6 +44,16 @@ class Run:
         self.no_clamp = Clamp(np.empty(0, np.int64), np.empty((rows.n_rows, 0), dtype))
         self._nothing = np.empty((0, 0), dtype)
         self._spans: dict[int, np.ndarray] = {}
+        self.do: Callable = plainly
+
+    def note_in(self, calls: Calls | None) -> None:
+        """Note in ``calls`` from now on what forward and backward passes write to arrays; in nothing if None.
+
+        The list is complete only if the network has one direction: reversals are not noted.
+        """
+        self.do = calls or plainly
+        for layer in self.layers:
+            layer.do = self.do
 
     def borrow_from(self, scratch: Memory) -> None:
         """Take what no later pass reads from this memory from now on."""
@@ -70,11 +81,6 @@ class Run:
         self.features = self._features([layer.tape.h for layer in self._top()], below, "features")
         return self._read_out(self.features, parameters.readout, parameters.readout_bias, "outputs")
 
-    def final_states(self) -> States:
-        """States after each sequence's last step, copied; a state that a cell has not is 0."""
-        last = self.rows.n_sequences + self.rows.last
-        return [(layer.tape.h[last], layer.tape.c[last] if layer.tape.c.size else 0.0) for layer in self.layers]
-
     def backward(
         self,
         parameters: Parameters,
@@ -85,6 +91,7 @@ class Run:
         added: Callable[[int], np.ndarray] | None = None,
         limit: float = np.inf,
         keeps_tape: bool = False,
+        keeps_planes: bool = False,
     ) -> States:
         """Add the gradient (P,) and return the derivatives by the initial states.
 
@@ -100,9 +107,11 @@ class Run:
             Bound on the back-propagated signal, by unit and step.
         keeps_tape : bool
             Whether further passes will read the tape.
+        keeps_planes : bool
+            Whether ``planes`` shall hold the derivatives by the planes of every part afterwards.
         """
         dfeatures = self._read_out_backward(parameters, doutputs, gradient)
-        B, m = self.rows.n_sequences, self.n_continuing
+        m = self.n_continuing
         from_above: np.ndarray | None = dfeatures if self.network.targets == "all" else None
         initial: States = [(0.0, 0.0)] * len(self.parts)
         self.planes: list[np.ndarray] = [self._nothing] * len(self.parts)
@@ -122,15 +131,17 @@ class Run:
                     if part.is_reversed:
                         douts = douts[self.rows.reversed]
                 elif layer == len(self.network.layers) - 1:
-                    dh = np.zeros((B, H), self.dtype) + dh
-                    dh[m:] += dfeatures[:, place * H : (place + 1) * H]
+                    ended = dfeatures[:, place * H : (place + 1) * H]
+                    dh = self._added_to(dh, ended, m, f"{part.name}.dh_last")
                 d = run.backward(
                     *(parameters.weights[k], douts, (dh, dc), self._clamp(k)),
-                    gradient=gradient[part.parameters],
+                    gradient=gradient,
+                    first_parameter=part.start,
                     x=self.inputs[k],
                     added=None if added is None else added(k),
                     limit=limit,
                     keeps_tape=keeps_tape,
+                    keeps_planes=keeps_planes or layer > 0,
                 )
                 self.planes[k] = d.z
                 initial[k] = (d.h, d.c)
@@ -141,8 +152,13 @@ class Run:
             from_above = dbelow
         return initial
 
-    def rforward(self, parameters: Parameters, direction: Parameters, initial: States) -> tuple[np.ndarray, list[Tape]]:
-        """Directional derivatives of the outputs and of the tapes; ``initial`` are those of the initial states."""
+    def rforward(
+        self, parameters: Parameters, direction: Parameters, initial: States, *, keeps_planes: bool = True
+    ) -> tuple[np.ndarray, list[Tape]]:
+        """Directional derivatives of the outputs and of the tapes; ``initial`` are those of the initial states.
+
+        Without ``keeps_planes`` only h and c of the tapes are of use.
+        """
         tapes: list[Tape] = []
         rbelow: Input | None = None
         for layer, members in enumerate(self._members):
@@ -154,6 +170,7 @@ class Run:
                     self.layers[k].rforward(
                         *(parameters.matrices[k], parameters.weights[k], direction.matrices[k]),
                         *(self.inputs[k], rx, initial[k], self._clamp(k)),
+                        keeps_planes=keeps_planes,
                     )
                 )
             rbelow = self._joined([tapes[k].h for k in members], f"layer{layer}.rjoined")
@@ -172,12 +189,15 @@ class Run:
             return joined
         last = (self.rows.n_sequences + self.rows.last)[self.n_continuing :]
         features = self.memory.lend(name, (last.size, self.network.n_features), self.dtype)
-        np.concatenate([h[last] for h in states], axis=1, out=features)
+        if len(states) == 1:
+            self.do(np.take, states[0], last, 0, features)
+        else:
+            np.concatenate([h[last] for h in states], axis=1, out=features)
         return Input(features)
 
     def _read_out(self, features: Input, weights: np.ndarray, bias: np.ndarray, name: str) -> np.ndarray:
         outputs = self.memory.lend(name, (self.n_outputs, self.network.n_out), self.dtype)
-        read_out(features.array, self._span(features.first), weights, bias, outputs)
+        self.do(read_out, features.array, self._span(features.first), weights, bias, outputs)
         return outputs
 
     def _span(self, first: int) -> np.ndarray:
@@ -190,10 +210,16 @@ class Run:
         start = gradient.size - (F + 1) * O
         dfeatures = self.scratch.lend("dfeatures", (self.n_outputs, F), self.dtype)
         spans, panel = self._span(self.features.first), self.layers[0].panel
-        read_out_backward(
-            self.features.array, spans, doutputs, parameters.readout_back, gradient, start, dfeatures, panel
-        )
+        features, weights_back = self.features.array, parameters.readout_back
+        self.do(read_out_backward, features, spans, doutputs, weights_back, gradient, start, dfeatures, panel)
         return dfeatures
+
+    def _added_to(self, final: Any, ended: np.ndarray, m: int, name: str) -> np.ndarray:
+        """``final`` (B, H), or a scalar, plus ``ended`` for the sequences from ``m`` on."""
+        dh = self.scratch.lend(name, (self.rows.n_sequences, ended.shape[1]), self.dtype)
+        self.do(np.copyto, dh, final)
+        self.do(np.add, dh[m:], ended, dh[m:])
+        return dh
 
     # ------------------------------------------------------------------------------------------------ between layers
 

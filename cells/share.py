@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from cells.calls import Calls, plainly
 from cells.layer import Input, Memory
 from cells.losses import LOSSES, apply_curvature, cotangents, evaluate
 from cells.network import Network
@@ -69,6 +70,8 @@ class Share:
         self.network, self.data, self.options = network, data, options
         self._memory: Memory | None = None
         self._runs: dict[int, Run] = {}
+        self._calls: Calls | None = None  # those of value_and_grad
+        self._calls_of: tuple[Parameters, Memory] | None = None
         T = data.rows.running.size
         n_stretches = int(np.ceil(np.sqrt(T))) if options.recomputes else 1
         cuts = np.linspace(0, T, n_stretches + 1).round().astype(int)
@@ -82,9 +85,18 @@ class Share:
 
     def value_and_grad(self, parameters: Parameters, memory: Memory, gradient: np.ndarray) -> float:
         """Sum of the losses; its gradient is added to ``gradient`` (P,)."""
-        loss_sum = self._forward(parameters, memory)
-        self._backward(parameters, memory, gradient)
+        if self._calls is not None and self._calls_of == (parameters, memory):
+            return self._calls.again(gradient)
+        calls, self._calls = Calls(gradient) if self._repeats else None, None
+        loss_sum = self._forward(parameters, memory, calls)
+        self._backward(parameters, memory, gradient, calls)
+        self._calls, self._calls_of = calls, (parameters, memory)  # a pass that is interrupted is not repeated
         return loss_sum
+
+    @property
+    def _repeats(self) -> bool:
+        """Whether a pass is a list of calls, the same at every theta: else NumPy makes new arrays on the way."""
+        return len(self.stretches) == 1 and not self.network.bidirectional and not self.data.given[0].size
 
     def linearize(self, parameters: Parameters, memory: Memory) -> float:
         """Run forward and keep in ``memory`` what :meth:`gauss_newton` needs; the sum of the losses."""
@@ -111,12 +123,12 @@ class Share:
             entries.append(states)
             if k < len(self.stretches) - 1:
                 run = self._again(parameters, memory, k)
-                _, tapes = run.rforward(parameters, direction, states)
+                _, tapes = run.rforward(parameters, direction, states, keeps_planes=False)
                 states = _continuing(run, [(tape.h, tape.c) for tape in tapes])
         later: States | None = None
         for k in range(len(self.stretches) - 1, -1, -1):
             run = self._again(parameters, memory, k)
-            u, tapes = run.rforward(parameters, direction, entries[k])
+            u, tapes = run.rforward(parameters, direction, entries[k], keeps_planes=structural != 0.0)
             _, _, weights = self._answers(k)
             apply_curvature(LOSSES[self.network.loss], self.predictions, weights, u)
             added = None
@@ -141,35 +153,37 @@ class Share:
         d = memory.lend("doutputs", self.predictions.shape, self.options.dtype)
         cotangents(self.predictions, targets, labels, weights, d)
         self.doutputs = d
-        return run, run.backward(parameters, d, gradient, limit=self.options.limit, keeps_tape=True)
+        return run, run.backward(parameters, d, gradient, limit=self.options.limit, keeps_tape=True, keeps_planes=True)
 
-    def _forward(self, parameters: Parameters, memory: Memory) -> float:
+    def _forward(self, parameters: Parameters, memory: Memory, calls: Calls | None = None) -> float:
         states, self.entries, loss_sum = self._initial(parameters), [], 0.0
         for k in range(len(self.stretches)):
             self.entries.append(states)
-            run, loss = self._run(parameters, memory, k)
+            run, loss = self._run(parameters, memory, k, calls)
             loss_sum += loss
             if k < len(self.stretches) - 1:
                 states = _continuing(run, [(layer.tape.h, layer.tape.c) for layer in run.layers])
         self._held = run
         return loss_sum
 
-    def _backward(self, parameters: Parameters, memory: Memory, gradient: np.ndarray) -> None:
-        later: States | None = None
+    def _backward(
+        self, parameters: Parameters, memory: Memory, gradient: np.ndarray, calls: Calls | None = None
+    ) -> None:
+        later, do = None, calls or plainly
         for k in range(len(self.stretches) - 1, -1, -1):
             run = self._held if k == len(self.stretches) - 1 else self._run(parameters, memory, k)[0]
             targets, labels, weights = self._answers(k)
-            cotangents(self.predictions, targets, labels, weights, self.predictions)
+            do(cotangents, self.predictions, targets, labels, weights, self.predictions)
             later = run.backward(
                 parameters, self.predictions, gradient, final=_final(run, later), limit=self.options.limit
             )
-        self._add_initial_gradient(later, gradient)
+        do(self._add_initial_gradient, later, gradient)
 
     def _again(self, parameters: Parameters, memory: Memory, k: int) -> Run:
         """The run of stretch k with its tape: the one at hand if the share is whole."""
         return self._held if len(self.stretches) == 1 else self._run(parameters, memory, k)[0]
 
-    def _run(self, parameters: Parameters, memory: Memory, k: int) -> tuple[Run, float]:
+    def _run(self, parameters: Parameters, memory: Memory, k: int, calls: Calls | None = None) -> tuple[Run, float]:
         """Run stretch k forward; its predictions are kept, its loss returned."""
         rows, x, clamp, n_continuing = self._stretch(k)
         if self._memory is not memory:  # runs are kept for the memory that came last: most shares only meet one
@@ -177,10 +191,12 @@ class Share:
         run = self._runs.get(k)
         if run is None:
             run = self._runs[k] = Run(self.network, rows, self.options.dtype, memory, n_continuing)
+        run.note_in(calls)
         outputs = run.forward(parameters, x, self.entries[k], clamp)
         self.predictions = memory.lend("predictions", outputs.shape, self.options.dtype)
         targets, labels, weights = self._answers(k)
-        return run, evaluate(LOSSES[self.network.loss], outputs, targets, labels, weights, self.predictions)
+        loss, do = LOSSES[self.network.loss], calls or plainly
+        return run, do(evaluate, loss, outputs, targets, labels, weights, self.predictions)
 
     # ------------------------------------------------------------------------------------------------ parts of the data
 

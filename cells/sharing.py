@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import queue
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 
 from cells.layer import Memory
 from cells.network import Network
+from reservoir.tiles import EIGHT_ROWS
 
 # Sequences of a share: enough that a matrix read from the cache meets many rows, few enough that states stay in it.
 MIN_SHARE, MAX_SHARE, MAX_SHARES = 16, 64, 16
@@ -20,6 +22,8 @@ WORTH_A_THREAD = 10**7  # rows times parameters: half a millisecond, many times 
 def cut_into_shares(network: Network, dtype: Any, longest_first: np.ndarray, n_rows: int) -> list[np.ndarray]:
     """Parts of about equal size of the sequences ``longest_first``, which have ``n_rows`` steps in all.
 
+    All but the last part fill whole tiles of the matrix products: three rows beside a tile take as long as a tile.
+
     Examples
     --------
     >>> import numpy as np
@@ -27,14 +31,15 @@ def cut_into_shares(network: Network, dtype: Any, longest_first: np.ndarray, n_r
     >>> from cells.sharing import cut_into_shares
     >>> network = Network(LSTM(3, 10), n_out=2)
     >>> [part.size for part in cut_into_shares(network, np.float64, np.arange(40), n_rows=100_000)]
-    [14, 13, 13]
+    [16, 16, 8]
     """
     B = longest_first.size
     largest = max(cell.n_units * cell.n_columns for cell in network.layers) * np.dtype(dtype).itemsize
     least = MIN_SHARE * (2 if largest > LARGE_MATRIX else 1)
     size = int(np.clip(-(-B // MAX_SHARES), least, MAX_SHARE))
     n_shares = min(-(-B // size), n_rows * network.n_params // WORTH_A_THREAD)
-    return np.array_split(longest_first, max(1, n_shares))
+    tiles = np.array_split(np.arange(0, B, len(EIGHT_ROWS)), max(1, n_shares))
+    return np.split(longest_first, [int(part[0]) for part in tiles[1:]])
 
 
 class MemoryPool:
@@ -43,23 +48,32 @@ class MemoryPool:
     def __init__(self) -> None:
         self._free: queue.SimpleQueue[Memory] = queue.SimpleQueue()
 
+    def take(self) -> Memory:
+        """A memory that nobody else uses until it is given back."""
+        try:
+            return self._free.get_nowait()
+        except queue.Empty:
+            return Memory()
+
+    def give_back(self, memories: Iterable[Memory]) -> None:
+        """Others may use these memories again."""
+        for memory in memories:
+            self._free.put(memory)
+
     def borrow(self) -> BorrowedMemory:
         """Context: a memory that nobody else uses meanwhile."""
-        return BorrowedMemory(self._free)
+        return BorrowedMemory(self)
 
 
 class BorrowedMemory:
     """Context of :meth:`MemoryPool.borrow`."""
 
-    def __init__(self, free: queue.SimpleQueue[Memory]) -> None:
-        self.free = free
+    def __init__(self, pool: MemoryPool) -> None:
+        self.pool = pool
 
     def __enter__(self) -> Memory:
-        try:
-            self.memory = self.free.get_nowait()
-        except queue.Empty:
-            self.memory = Memory()
+        self.memory = self.pool.take()
         return self.memory
 
     def __exit__(self, *_: object) -> None:
-        self.free.put(self.memory)
+        self.pool.give_back((self.memory,))

@@ -29,7 +29,7 @@ from reservoir.llvm_vectors import (
     prefix_mask,
     splat,
 )
-from reservoir.vectors import ONE_PACK, TWO_PACKS, aligned, pack_size
+from reservoir.vectors import ONE_PACK, TWO_PACKS, aligned, load_some, pack_size, store_some
 
 ONE_ROW = (0,)
 FOUR_ROWS = (0,) * 4
@@ -198,7 +198,8 @@ def add_transposed_product(a, a_row, a_column, b, b_row, b_column, c, c_start, n
     a : (., .) C-contiguous, in; the block (n, M) begins at ``a_row, a_column``
     b : (., .) C-contiguous, in; the block (n, N) begins at ``b_row, b_column``
     c : 1-D, in and out, no alias; C (M, N) stands C-contiguous from ``c_start`` on
-    panel : (DEPTH, PANEL_PACKS * pack_size), scratch
+    panel : (DEPTH, PANEL_PACKS * pack_size), scratch for a copy of B, which so few columns of A that they fit one tile
+        are not worth
     """
     width = panel.shape[1]
     for k in range(0, n, DEPTH):
@@ -206,10 +207,21 @@ def add_transposed_product(a, a_row, a_column, b, b_row, b_column, c, c_start, n
         a_start = (a_row + k) * a.shape[1] + a_column
         for j in range(0, N, width):
             columns = min(width, N - j)
-            for r in range(depth):
-                for s in range(columns):
-                    panel[r, s] = b[b_row + k + r, b_column + j + s]
+            b_start = (b_row + k) * b.shape[1] + b_column + j
+            if len(EIGHT_ROWS) >= M:
+                _add_rows(a, a_start, 1, a.shape[1], b, b_start, b.shape[1], c, c_start + j, N, M, depth, columns)
+                continue
+            _copy_rows(b, b_start, b.shape[1], panel, depth, columns)
             _add_rows(a, a_start, 1, a.shape[1], panel, 0, width, c, c_start + j, N, M, depth, columns)
+
+
+@njit(nogil=True, error_model="numpy")
+def _copy_rows(b, b_start, b_row, panel, n_rows, n_columns):
+    """The rows of ``b`` at the flat positions ``b_start + r b_row`` to those of ``panel``."""
+    for r in range(n_rows):
+        for j in range(0, n_columns, pack_size(b)):
+            left = n_columns - j
+            store_some(panel, r * panel.shape[1] + j, load_some(b, ONE_PACK, b_start + r * b_row + j, left), left)
 
 
 # ------------------------------------------------------------------------------------------------ panels

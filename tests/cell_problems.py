@@ -76,15 +76,16 @@ class Problem:
         h = self.layer.forward(self.matrices, self.weights, self.x, (at["h"], at["c"]), self.clamp)
         return self.join(h[self.B :], self.layer.tape.c[self.B + self.rows.last])
 
-    def tangents(self, v):
+    def tangents(self, v, **options):
         """R of the tape."""
         V = self.split(v, self.shapes)
         direction = Matrices(self.cell, self.in_place).set(V["theta"])
         rx = None if self.x.index is not None else Input(V["x"])
-        return self.layer.rforward(self.matrices, self.weights, direction, self.x, rx, (V["h"], V["c"]), self.clamp)
+        initial = V["h"], V["c"]
+        return self.layer.rforward(self.matrices, self.weights, direction, self.x, rx, initial, self.clamp, **options)
 
-    def moved(self, v):
-        r = self.tangents(v)
+    def moved(self, v, **options):
+        r = self.tangents(v, **options)
         return self.join(r.h[self.B :], r.c[self.B + self.rows.last])
 
     def pulled(self, u, *, keeps_tape=True, **options):

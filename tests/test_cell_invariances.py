@@ -88,6 +88,30 @@ def test_a_layer_that_runs_in_blocks_of_steps_has_the_same_bits(build, monkeypat
     assert_near(found[:P], expected[:P], EXACT_RTOL)
 
 
+@every(ONE_OF_EACH)
+@pytest.mark.compiled
+@pytest.mark.parametrize("keeps_tape", [True, False])
+def test_planes_that_no_one_keeps_take_the_place_of_one_block_and_change_no_bit(build, keeps_tape, monkeypatch):
+    monkeypatch.setattr("cells.layer._BLOCK_BYTES", 1)  # as few rows as the tiles let it
+    problem = Problem(build(I, H), (60, 60, 50, 40, 40), n_clamped=1)
+    layer, cell = problem.layer, problem.cell
+    point, v = problem.point(), problem.point(2)
+    outputs, added = problem.random((problem.R, H), seed=1), problem.random((problem.R, cell.n_columns), seed=3)
+
+    def answers(keeps_planes):
+        problem(point)
+        moved, gradient = problem.moved(v, keeps_planes=keeps_planes), np.zeros(cell.n_params)
+        options = {"added": added, "keeps_tape": keeps_tape, "keeps_planes": keeps_planes}
+        at_end = 0.0, 0.0
+        d = layer.backward(problem.weights, outputs, at_end, problem.clamp, gradient=gradient, x=problem.x, **options)
+        return problem.join(moved, gradient, d.h, d.c), len(d.z)
+
+    (kept, n_kept), (found, n_found) = answers(True), answers(False)
+    assert_array_equal(found, kept)
+    assert n_kept == problem.R
+    assert n_found < problem.R or cell.n_fed_back > 0
+
+
 @every(CELLS)
 @pytest.mark.compiled
 def test_what_comes_later_changes_no_earlier_bit(build):

@@ -2,9 +2,9 @@
 
 import numpy as np
 import pytest
-from numpy.testing import assert_allclose
+from numpy.testing import assert_allclose, assert_array_equal
 
-from cells import LSTM, Elman, Network
+from cells import LSTM, MUT1, Elman, Network
 from cells.layer import Memory
 from cells.parameters import Parameters
 from cells.share import Options, Share
@@ -64,6 +64,68 @@ def test_what_is_found_is_added():
         one.gauss_newton(parameters, direction, memory, Memory(), 0.0, product)
         results.append(np.concatenate([gradient, product]))
     assert_allclose(results[1], results[0] + 1.0, rtol=RTOL, atol=RTOL)
+
+
+def gradients(one, network, thetas, memory):
+    """Losses and gradients, one after the other, as one vector each."""
+    parameters, found = Parameters(network, one.data.rows.n_sequences), []
+    for theta in thetas:
+        gradient = np.full_like(theta, 0.5)
+        loss = one.value_and_grad(parameters.set(theta), memory, gradient)
+        found.append(np.append(gradient, loss))
+    return found
+
+
+# Networks and data of every kind, among them those whose passes are not lists of calls.
+PASSES = {
+    "all": (network(), {}),
+    "last": (network(targets="last"), {}),
+    "one-layer": (Network(LSTM(2, 3), n_out=3, loss="softmax"), {"masked": True}),
+    "raw-input": (Network(MUT1(3, 3), n_out=2), {}),
+    "raw-index": (Network([MUT1(3, 3), MUT1(3, 3)], n_out=2, loss="logistic"), {"index": True}),
+    "clamped": (network(), {"clamped": 1}),
+    "given": (network(), {"given": 2}),
+    "both": (Network([LSTM(2, 3), LSTM(6, 3)], n_out=2, bidirectional=True, targets="last"), {}),
+    "recomputed": (network(), {}),
+}
+
+
+@pytest.mark.parametrize("lengths", [[5], [4, 4, 3, 1, 1]])
+@pytest.mark.parametrize("name", PASSES)
+def test_a_pass_gives_the_same_bits_however_often_it_is_repeated(name, lengths):
+    network, options = PASSES[name]
+    ours = problem(network, lengths, **options)
+    data, settings = ours.objective().data, Options(np.float64, recomputes=name == "recomputed")
+    thetas = [ours.theta, 2 * ours.theta, -ours.theta, ours.theta]
+    shares = [Share(network, data.share(data.by_length), settings) for _ in range(5)]
+    repeated = gradients(shares[0], network, thetas, Memory())
+    fresh = [gradients(one, network, [theta], Memory())[0] for one, theta in zip(shares[1:], thetas, strict=True)]
+    assert_array_equal(repeated, fresh)
+    assert not np.array_equal(repeated[0], repeated[1])
+
+
+def test_a_pass_in_another_memory_or_with_other_parameters_is_not_taken_for_the_one_before():
+    ours, one = share(network(), [3, 2])
+    expected = gradients(one, one.network, [ours.theta], memory := Memory())
+    gradients(one, one.network, [2 * ours.theta], memory)
+    assert_array_equal(gradients(one, one.network, [ours.theta] * 2, Memory()), expected * 2)
+    other = problem(network(), [4] * 9)
+    larger = Share(one.network, (data := other.objective().data).share(data.by_length), Options(np.float64))
+    gradients(larger, one.network, [other.theta], memory)  # which grows
+    assert_array_equal(gradients(one, one.network, [ours.theta] * 3, memory), expected * 3)
+
+
+def test_a_pass_that_was_interrupted_is_not_repeated(monkeypatch):
+    ours, one = share(network(), [3, 2])
+    parameters, memory = Parameters(one.network, 2).set(ours.theta), Memory()
+    with monkeypatch.context() as patched:
+        patched.setattr("cells.run.read_out_backward", lambda *_: [][0])
+        with pytest.raises(IndexError):
+            one.value_and_grad(parameters, memory, np.zeros_like(ours.theta))
+    gradient, expected = np.zeros_like(ours.theta), np.zeros_like(ours.theta)
+    loss = one.value_and_grad(parameters, memory, gradient)
+    assert loss == share(network(), [3, 2])[1].value_and_grad(parameters, Memory(), expected)
+    assert_array_equal(gradient, expected)
 
 
 def n_bytes(memory):
