@@ -21,7 +21,7 @@ from reservoir.llvm_vectors import (
     masked_store,
     prefix_mask,
 )
-from reservoir.tiles import DEPTH, PANEL_PACKS, _add_rows
+from reservoir.tiles import DEPTH, PANEL_PACKS, add_rows
 from reservoir.vectors import aligned, pack_size
 
 
@@ -114,4 +114,4 @@ def add_short_transposed_product(a, a_row, a_column, b, b_row, b_column, c, c_st
         b_start = (b_row + k) * b.shape[1] + b_column
         for j in range(0, N, width):
             columns = min(width, N - j)
-            _add_rows(a, a_start, 1, a.shape[1], b, b_start + j, b.shape[1], c, c_start + j, N, M, depth, columns)
+            add_rows(a, a_start, 1, a.shape[1], b, b_start + j, b.shape[1], c, c_start + j, N, M, depth, columns)

@@ -123,7 +123,7 @@ def _add_strip(rows, a, a_start, a_row, a_column, b, b_start, b_row, c, c_start,
 
 
 @njit(nogil=True, error_model="numpy")
-def _add_rows(a, a_start, a_row, a_column, b, b_start, b_row, c, c_start, c_row, n_rows, depth, n_columns):
+def add_rows(a, a_start, a_row, a_column, b, b_start, b_row, c, c_start, c_row, n_rows, depth, n_columns):
     """:func:`add_tile_product` of any number of rows, at most three packs wide."""
     i = 0
     while i + 8 <= n_rows:
@@ -186,7 +186,7 @@ def add_product(a, a_row, a_column, b, c, c_row, c_column, n_rows, n_columns):
             start = j + k * width if b.shape[0] == 1 else j * K + k * width
             columns = min(step, n_columns - j)
             left, there = a_start + k, c_start + j
-            _add_rows(a, left, a.shape[1], 1, b, start, width, c, there, c.shape[1], n_rows, depth, columns)
+            add_rows(a, left, a.shape[1], 1, b, start, width, c, there, c.shape[1], n_rows, depth, columns)
 
 
 @njit(nogil=True, error_model="numpy")
@@ -209,10 +209,10 @@ def add_transposed_product(a, a_row, a_column, b, b_row, b_column, c, c_start, n
             columns = min(width, N - j)
             b_start = (b_row + k) * b.shape[1] + b_column + j
             if len(EIGHT_ROWS) >= M:
-                _add_rows(a, a_start, 1, a.shape[1], b, b_start, b.shape[1], c, c_start + j, N, M, depth, columns)
+                add_rows(a, a_start, 1, a.shape[1], b, b_start, b.shape[1], c, c_start + j, N, M, depth, columns)
                 continue
             _copy_rows(b, b_start, b.shape[1], panel, depth, columns)
-            _add_rows(a, a_start, 1, a.shape[1], panel, 0, width, c, c_start + j, N, M, depth, columns)
+            add_rows(a, a_start, 1, a.shape[1], panel, 0, width, c, c_start + j, N, M, depth, columns)
 
 
 @njit(nogil=True, error_model="numpy")
