@@ -29,7 +29,13 @@ class Calls:
     Parameters
     ----------
     variable : ndarray, optional
-        An argument in whose place :meth:`again` puts another array of the same type. Views of it are not noticed.
+        An argument in whose place :meth:`again` puts another array. It is looked for among the arguments themselves,
+        not inside tuples, and views of it are not noticed.
+
+    Notes
+    -----
+    What is noted must do all its work in arrays: a function that makes a new one, or reads a number that changes, is
+    given the old one again. All arguments are kept alive.
 
     Examples
     --------
@@ -59,7 +65,19 @@ class Calls:
         return function(*args)
 
     def again(self, variable: np.ndarray | None = None) -> float:
-        """Make all calls anew, ``variable`` in its places; the sum of the floats they return."""
+        """Make all calls anew.
+
+        Parameters
+        ----------
+        variable : ndarray
+            Takes the place of the first variable: of its dtype, dimensions and layout, and writable. Kernels get it
+            unseen.
+
+        Returns
+        -------
+        float
+            Sum of the floats that the calls return.
+        """
         if self._ready is None:
             self._ready = [self._prepared(call) for call in self._made]
         total = 0.0

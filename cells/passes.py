@@ -189,7 +189,7 @@ def _end(first: np.ndarray, end: int | None) -> int:
 def _forward(weights, tape, first, clamp, begin, end):
     """:func:`forward`."""
     mode = flush_subnormals()
-    B = tape.h.shape[0] - tape.z.shape[0]
+    B = tape.h.shape[0] - first[-1]
     before = B + first[begin - 1] if begin > 0 else 0
     for t in range(begin, end):
         now = first[t]

@@ -68,10 +68,9 @@ class Share:
 
     def __init__(self, network: Network, data: Data, options: Options) -> None:
         self.network, self.data, self.options = network, data, options
-        self._memory: Memory | None = None
-        self._runs: dict[int, Run] = {}
-        self._calls: Calls | None = None  # those of value_and_grad
-        self._calls_of: tuple[Parameters, Memory] | None = None
+        # By the memory they use: whichever thread takes the share has another one, and there are as many as threads.
+        self._runs: dict[tuple[Memory, int], Run] = {}
+        self._calls: dict[Memory, tuple[Parameters, Calls]] = {}  # those of value_and_grad
         T = data.rows.running.size
         n_stretches = int(np.ceil(np.sqrt(T))) if options.recomputes else 1
         cuts = np.linspace(0, T, n_stretches + 1).round().astype(int)
@@ -85,12 +84,15 @@ class Share:
 
     def value_and_grad(self, parameters: Parameters, memory: Memory, gradient: np.ndarray) -> float:
         """Sum of the losses; its gradient is added to ``gradient`` (P,)."""
-        if self._calls is not None and self._calls_of == (parameters, memory):
-            return self._calls.again(gradient)
-        calls, self._calls = Calls(gradient) if self._repeats else None, None
+        of, calls = self._calls.get(memory, (None, None))
+        if of is parameters and calls is not None:
+            return calls.again(gradient)
+        calls = Calls(gradient) if self._repeats else None
         loss_sum = self._forward(parameters, memory, calls)
         self._backward(parameters, memory, gradient, calls)
-        self._calls, self._calls_of = calls, (parameters, memory)  # a pass that is interrupted is not repeated
+        if calls is not None:  # a pass that is interrupted is not repeated
+            self._held.note_in(None)
+            self._calls[memory] = parameters, calls
         return loss_sum
 
     @property
@@ -186,11 +188,9 @@ class Share:
     def _run(self, parameters: Parameters, memory: Memory, k: int, calls: Calls | None = None) -> tuple[Run, float]:
         """Run stretch k forward; its predictions are kept, its loss returned."""
         rows, x, clamp, n_continuing = self._stretch(k)
-        if self._memory is not memory:  # runs are kept for the memory that came last: most shares only meet one
-            self._memory, self._runs = memory, {}
-        run = self._runs.get(k)
+        run = self._runs.get((memory, k))
         if run is None:
-            run = self._runs[k] = Run(self.network, rows, self.options.dtype, memory, n_continuing)
+            run = self._runs[memory, k] = Run(self.network, rows, self.options.dtype, memory, n_continuing)
         run.note_in(calls)
         outputs = run.forward(parameters, x, self.entries[k], clamp)
         self.predictions = memory.lend("predictions", outputs.shape, self.options.dtype)

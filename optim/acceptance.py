@@ -10,6 +10,8 @@ from optim.cg import Iterate
 from optim.problem import check_positive
 
 BACKTRACKING = ("first_rise", "best", "none")
+# Losses nearer than this, relative, are equal: sums of many terms, taken in whatever order.
+_EQUAL = 1e-13
 
 
 @dataclass(frozen=True)
@@ -90,7 +92,8 @@ def backtrack(
     loss_at : callable
         f(θ + x) of an iterate, infinite where it is not finite.
     rule : "first_rise", "best" or "none"
-        Back from the last one while the loss falls (Martens, 2010, §4.6), the best of all, or the last one.
+        Back from the last one until the loss rises (Martens, 2010, §4.6), the best of all, or the last one. Where
+        conjugate gradients have converged, the last iterates are equal but for rounding, which is no rise.
 
     Returns
     -------
@@ -103,7 +106,7 @@ def backtrack(
         return len(iterates) - 1, losses
     for iterate in reversed(iterates[:-1]):
         losses.append(loss_at(iterate))
-        rises = losses[-1] >= losses[-2] and math.isfinite(losses[-2])
+        rises = losses[-1] - losses[-2] > _EQUAL * abs(losses[-2]) if math.isfinite(losses[-2]) else False
         if rule == "first_rise" and rises:
             break
     best = min(range(len(losses)), key=losses.__getitem__)

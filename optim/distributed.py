@@ -113,7 +113,7 @@ class _Meeting:
         return joined.items
 
     def leave(self) -> None:
-        """Release all who wait for a thread that has failed, now and later."""
+        """Release all who wait for a thread that has ended, now and later."""
         with self.changed:
             self.is_over = True
             self.changed.notify_all()
@@ -159,6 +159,7 @@ def run_threads(function: Callable[[Communicator], Any], size: int) -> list:
             results[rank] = function(Threads(rank, meeting))
         except BaseException as error:
             errors[rank] = error
+        finally:
             meeting.leave()
 
     threads = [threading.Thread(target=work, args=(rank,), daemon=True) for rank in range(size)]

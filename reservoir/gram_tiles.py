@@ -38,8 +38,12 @@ def add_triangle_tile(few, rows, row, i, j, m, begin, depth, total):
 
     Parameters
     ----------
-    few : tuple as long as the number of rows p
+    few : tuple as long as the number of rows p, which all exist
     rows : (m, row) float64 C-contiguous, in
+    i, j : int
+        First rows of the tile, j <= i. Rows q from m on are read as the last one, and their sums go nowhere.
+    begin, depth : int
+        0 <= begin, 1 <= depth, begin + depth <= row.
     total : (m, m) float64 C-contiguous, in and out, no alias of ``rows``
     """
     columns = slice(begin, begin + depth)
@@ -61,7 +65,6 @@ def _add_triangle_tile(context, builder, sig, args):
 
     def start_of(number):  # the bounds of a row are those of its last element
         start = builder.add(builder.mul(number, row), begin)
-        address_of(context, builder, sig.args[1], args[1], start, 1)
         address_of(context, builder, sig.args[1], args[1], builder.add(start, builder.sub(depth, intp(1))), 1)
         return address_of(context, builder, sig.args[1], args[1], start, 1)
 
@@ -153,7 +156,8 @@ def drive_into_sum(packs, graph, units, scales, activation, data, plan, readout,
     ----------
     noise : (S, N, B), or of size 0
     ends : (n_blocks + 1,) int64
-        Steps at which the blocks begin, from 0, and S; the columns of each begin anew at 0 and leave none out.
+        Steps at which the blocks begin, from 0, and S. Within a block ``plan.column`` counts 0, B, 2 B, ... over the
+        steps that count for some lane; the others have -1.
     total : (m, m) float64
         As in :func:`add_self_product_in_tiles`, m the rows of ``sinks.tile``.
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
-from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -41,9 +40,8 @@ class Parts(NamedTuple):
     """Tiles that are added up by the threads that fill them, one for each part of the groups."""
 
     tiles: list[np.ndarray]
-    add: Callable[[int, int, np.ndarray], None]  # (fold, part, tile)
+    grams: list[Gram]  # one a fold
     columns_a_call: int
-    grams: list[Gram] | None  # if given, one a fold: a kernel that drives and adds takes the place of ``add``
 
 
 class Group:
@@ -209,13 +207,13 @@ def _in_parts(task: Task, sinks: Sinks, parts: Parts, fold: int, groups: list[Gr
     a_call = max(1, min(_steps_a_call(groups[0], n_lanes), parts.columns_a_call // n_lanes) // block)
     columns = [n_lanes * group.place_in_block(block) for group in groups]
 
-    def drive(part: int, first: int, last: int) -> int:
+    def drive(gram: Gram, part: int, first: int, last: int) -> int:
         tile, n_steps = parts.tiles[part], 0
         own = sinks._replace(tile=tile)
         for k in range(first, last):
             for group, p in list(zip(groups, points, strict=True))[part :: len(parts.tiles)]:
                 group.advance(p[k], p[k + 1], own, 0, block * n_lanes)
-                parts.add(fold, part, tile[:, : block * n_lanes])
+                gram.add_part(part, tile[:, : block * n_lanes])
                 n_steps += int(p[k + 1] - p[k])
         return n_steps
 
@@ -227,10 +225,11 @@ def _in_parts(task: Task, sinks: Sinks, parts: Parts, fold: int, groups: list[Gr
             n_steps += int(ends[-1] - ends[0])
         return n_steps
 
-    job = partial(drive_into, parts.grams[fold]) if parts.grams else drive
+    gram = parts.grams[fold]
+    job = drive_into if gram.is_summed_in_tiles else drive
     for first in range(0, n_blocks, a_call):
         last = min(first + a_call, n_blocks)
-        jobs = [(part, first, last) for part in range(min(len(parts.tiles), len(groups)))]
+        jobs = [(gram, part, first, last) for part in range(min(len(parts.tiles), len(groups)))]
         yield sum(run_all(job, jobs, task.n_threads)), None
 
 
@@ -268,31 +267,20 @@ class LaneTiles:
     def __iter__(self) -> Iterator[tuple[int, np.ndarray]]:
         return self._run(tile_sinks(self.reservoir, self.task, self.arguments[0].total), None)
 
-    def add_up(self, add: Callable[[int, int, np.ndarray], None], n_parts: int) -> None:
-        """Call ``add(fold, part, tile)`` for every tile; calls with different ``part`` < ``n_parts`` overlap.
-
-        Which part a tile belongs to, and the order within a part, depend on the data only. A tile is added while the
-        caches still hold it.
-        """
-        self._add_up(add, n_parts)
-
     def add_to(self, grams: list[Gram]) -> None:
-        """Add all tiles to the Gram of their fold; call their ``take_parts`` then."""
+        """Add all tiles to the Gram of their fold, while the caches still hold them; call their ``take_parts`` then.
 
-        def add(fold: int, part: int, tile: np.ndarray) -> None:
-            grams[fold].add_part(part, tile)
-
-        self._add_up(add, grams[0].n_parts, grams if grams[0].is_summed_in_tiles else None)
-
-    def _add_up(
-        self, add: Callable[[int, int, np.ndarray], None], n_parts: int, grams: list[Gram] | None = None
-    ) -> None:
+        Threads add to different parts of a Gram side by side. Which part a tile belongs to, and the order within a
+        part, depend on the data only.
+        """
         lanes = self.arguments[0]
         height = tile_height(self.reservoir, self.task)
-        columns = DEPTH if grams else min(max(PART_BYTES // (8 * height), FEWEST_IN_PART), MOST_IN_PART)
+        columns = min(max(PART_BYTES // (8 * height), FEWEST_IN_PART), MOST_IN_PART)
+        if grams[0].is_summed_in_tiles:
+            columns = DEPTH
         columns = -(-columns // lanes.n_lanes) * lanes.n_lanes
-        tiles = [aligned((height, columns + 8), np.float64) for _ in range(min(n_parts, lanes.n_groups))]
-        parts = Parts(tiles, add, max(columns, PRODUCTS_A_CALL // height**2), grams)
+        tiles = [aligned((height, columns + 8), np.float64) for _ in range(min(grams[0].n_parts, lanes.n_groups))]
+        parts = Parts(tiles, grams, max(columns, PRODUCTS_A_CALL // height**2))
         for _ in self._run(no_sinks(self.reservoir)._replace(shift=self.task.shift), parts):
             pass
 

@@ -8,7 +8,8 @@ float64, and processors take some hundred times longer for each operation that m
     restore_mode(mode)
 
 treats them, as operands and as results, as zeros of their sign: what it computes is off by at most the smallest normal
-number in each operation. The mode belongs to the thread, and ends with the kernel: the caller keeps its own. Processors
+number in each operation. The mode belongs to the thread, and ends with the kernel: the caller keeps its own, unless
+something raises in between, which a kernel that flushes must not do. Processors
 other than x86, and kernels with the JIT switched off, go on as they do, which is slower there and equal but for numbers
 that small.
 """

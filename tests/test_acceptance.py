@@ -32,6 +32,12 @@ def test_backtracking_stops_where_the_loss_no_longer_falls():
     assert chosen([3.0, 2.0, 1.0], "first_rise") == (2, [2, 1])
 
 
+def test_rounding_is_no_rise():
+    nearly = 2.0 * (1.0 + 4e-16)
+    for last in ([2.0, 2.0, 2.0], [2.0, nearly, 2.0], [nearly, 2.0, nearly]):
+        assert chosen([3.0, 1.0, *last], "first_rise") == (1, [4, 3, 2, 1, 0])
+
+
 def test_other_rules_take_the_best_or_the_last():
     assert chosen([1.0, 5.0, 2.0, 3.0], "best") == (0, [3, 2, 1, 0])
     assert chosen([1.0, 5.0, 2.0, 3.0], "none") == (3, [3])

@@ -159,6 +159,11 @@ def test_an_error_on_one_shard_ends_all_of_them():
     assert isinstance(seen[0], ShardError) and "got one on another process" in str(seen[0])
 
 
+def test_nobody_waits_for_a_thread_that_has_returned():
+    with pytest.raises(ShardError, match="got one that has ended"):
+        run_threads(lambda communicator: communicator.rank and communicator.sum(np.ones(1)), 2)
+
+
 def test_a_sum_that_all_have_come_to_is_everybodys_though_one_fails_right_after_it():
     def work(communicator):
         totals[communicator.rank] = communicator.sum(np.ones(1))

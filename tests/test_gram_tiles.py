@@ -97,9 +97,18 @@ def test_the_kernel_that_drives_and_adds_meets_the_tiles_of_the_run(monkeypatch,
     task = weighted_task(reservoir, lengths, noise=noise, noise_seed=4)
     monkeypatch.setattr(lane_runs, "DEPTH", 48)
     breaks, ends, whole_ends = breaks_for(lengths), *np.zeros((2, len(lengths), reservoir.n_units))
+    n_calls, kernel = [0], lane_runs.drive_into_sum
+
+    def counted(*args):
+        n_calls[0] += 1
+        return kernel(*args)
+
+    monkeypatch.setattr(lane_runs, "drive_into_sum", counted)
     grams = grams_of(reservoir, task, breaks, ends)
+    n_in_tiles = n_calls[0]
     monkeypatch.setattr(gram_module, "_TILES_TO", 0)
     expected = grams_of(reservoir, task, breaks, whole_ends)
+    assert n_calls[0] == n_in_tiles > 0
     for gram, other, (begin, end) in zip(grams, expected, pairwise(breaks), strict=True):
         assert_allclose(gram.matrix, other.matrix, **SUM)
         assert gram.n_rows == other.n_rows == np.count_nonzero(task.weights[begin:end])

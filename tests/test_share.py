@@ -92,13 +92,21 @@ PASSES = {
 
 @pytest.mark.parametrize("lengths", [[5], [4, 4, 3, 1, 1]])
 @pytest.mark.parametrize("name", PASSES)
-def test_a_pass_gives_the_same_bits_however_often_it_is_repeated(name, lengths):
+def test_a_pass_gives_the_same_bits_however_often_it_is_repeated(monkeypatch, name, lengths):
     network, options = PASSES[name]
+    n_made, forward = [0], Share._forward
+
+    def counted(*args):
+        n_made[0] += 1
+        return forward(*args)
+
+    monkeypatch.setattr(Share, "_forward", counted)
     ours = problem(network, lengths, **options)
     data, settings = ours.objective().data, Options(np.float64, recomputes=name == "recomputed")
     thetas = [ours.theta, 2 * ours.theta, -ours.theta, ours.theta]
     shares = [Share(network, data.share(data.by_length), settings) for _ in range(5)]
     repeated = gradients(shares[0], network, thetas, Memory())
+    assert n_made[0] == (1 if shares[0]._repeats else len(thetas))
     fresh = [gradients(one, network, [theta], Memory())[0] for one, theta in zip(shares[1:], thetas, strict=True)]
     assert_array_equal(repeated, fresh)
     assert not np.array_equal(repeated[0], repeated[1])

@@ -1,7 +1,5 @@
 """Subnormal numbers count as zeros inside kernels, and nowhere else."""
 
-import threading
-
 import numpy as np
 import pytest
 from numba import config, njit
@@ -89,16 +87,6 @@ def test_a_mode_that_was_set_stays_set():
     assert not inner.any()
     assert not outer.any()
     assert squares_here()
-
-
-@flushing
-def test_other_threads_keep_their_mode():
-    found = []
-    thread = threading.Thread(target=lambda: found.append(squares_here()))
-    _flushed_squares(tiny_numbers(), np.empty(37, np.float32))
-    thread.start()
-    thread.join()
-    assert found == [True]
 
 
 def test_both_functions_do_nothing_when_read_as_python():

@@ -63,6 +63,19 @@ def test_narrow_tiles_add_up_to_the_same(monkeypatch, lengths, noise):
     assert counts[0] == np.count_nonzero(task.weights)
 
 
+class PlainSums:
+    """What tiles are added to, in the fewest words."""
+
+    is_summed_in_tiles = False
+
+    def __init__(self, n_parts, size):
+        self.n_parts, self.sums, self.tiles = n_parts, np.zeros((n_parts, size, size)), []
+
+    def add_part(self, part, tile):
+        self.sums[part] += tile @ tile.T
+        self.tiles.append(part)
+
+
 @pytest.mark.parametrize("n_parts", [1, 3, 4])
 @pytest.mark.parametrize("lengths", [(LONG,), (400,) * 8, (60, 10, 5, 7)])
 def test_tiles_added_up_in_parts_are_the_same_for_any_number_of_threads(monkeypatch, lengths, n_parts):
@@ -72,17 +85,10 @@ def test_tiles_added_up_in_parts_are_the_same_for_any_number_of_threads(monkeypa
         monkeypatch.setattr(lane_runs, name, value)
     results = []
     for n_threads in (1, 2, 3):
-        grams, n_tiles = np.zeros((len(breaks) - 1, n_parts, columns.shape[1], columns.shape[1])), []
-
-        def add(fold, part, tile, grams=grams, n_tiles=n_tiles):
-            grams[fold, part] += tile @ tile.T
-            n_tiles.append(part)
-
-        each_pass(
-            reservoir, changed(task, n_threads=n_threads), lambda tiles, add=add: tiles.add_up(add, n_parts), breaks
-        )
-        assert len(n_tiles) > len(set(n_tiles))
-        results.append(grams)
+        grams = [PlainSums(n_parts, columns.shape[1]) for _ in pairwise(breaks)]
+        each_pass(reservoir, changed(task, n_threads=n_threads), lambda tiles, grams=grams: tiles.add_to(grams), breaks)
+        assert all(len(gram.tiles) > len(set(gram.tiles)) for gram in grams)
+        results.append(np.array([gram.sums for gram in grams]))
     assert_array_equal(results[0], results[1])
     assert_array_equal(results[0], results[2])
     for fold, (begin, end) in enumerate(pairwise(breaks)):
