@@ -1,14 +1,16 @@
 """Trained recurrent networks with the three uses of `studies.baselines`: follow a series, run free, classify.
 
-Two ways: an LSTM from Glorot's weights, trained by Adam; and tanh units that begin like an echo state network, trained
-by Nesterov's momentum. Both see their inputs and targets scaled to zero mean and unit variance.
+Three ways: an LSTM from Glorot's weights, trained by Adam; tanh units from sparse weights, trained by the Hessian-free
+method with structural damping; and tanh units that begin like an echo state network, trained by Nesterov's momentum.
+All see their inputs and targets scaled to zero mean and unit variance.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-KINDS = ("LSTM", "ESN-initialised momentum")
+KINDS = ("LSTM", "Hessian-free", "ESN-initialised momentum")
+STRUCTURAL = 1.0 / 30.0  # μ of Martens and Sutskever 2012
 
 
 class Recurrent:
@@ -21,10 +23,14 @@ class Recurrent:
     ----------
     kind : one of KINDS
     n_units : int >= 1
-    learning_rate : float > 0, falling along a half cosine
+    learning_rate : float > 0, falling along a half cosine; the Hessian-free method has no use for it
     n_updates, batch_size : int >= 1
+        Steps, and sequences or stretches in a batch. Of a Hessian-free step that is the batch for curvature and
+        acceptance; the gradient is that of all.
     n_steps : int >= 2, of a stretch
-    spectral_radius, input_scale : floats, of the echo state network; the LSTM has no use for them
+    spectral_radius, input_scale : floats, of the echo state network; the others have no use for them
+    damping, weight_decay : floats, of the Hessian-free method: λ at the start, and the penalty on weights
+    max_cg : int >= 1, bound on conjugate gradients in a step
     seed : int
 
     Examples
@@ -46,6 +52,9 @@ class Recurrent:
         n_steps: int = 100,
         spectral_radius: float = 1.1,
         input_scale: float = 0.1,
+        damping: float = 0.1,
+        weight_decay: float = 0.0,
+        max_cg: int = 50,
         seed: int = 0,
     ):
         if kind not in KINDS:
@@ -53,6 +62,7 @@ class Recurrent:
         self.kind, self.n_units, self.learning_rate, self.n_updates = kind, n_units, learning_rate, n_updates
         self.batch_size, self.n_steps, self.seed = batch_size, n_steps, seed
         self.spectral_radius, self.input_scale = spectral_radius, input_scale
+        self.damping, self.weight_decay, self.max_cg = damping, weight_decay, max_cg
 
     def fit(self, X: np.ndarray, y: np.ndarray) -> Recurrent:
         """Learn y(t) from X(0..t).
@@ -134,18 +144,36 @@ class Recurrent:
 
     def _train(self, X, y, masks, loss: str, n_out: int, targets: str) -> None:
         from cells import LSTM, Elman, Network, SequenceObjective, initial_theta, train
-        from cells.initial import EchoState, Glorot
-        from optim import Adam, Cosine, Nesterov
+        from cells.initial import EchoState, Glorot, Sparse
+        from optim import Adam, Cosine, HessianFree, Nesterov
 
         rate, n_in = Cosine(self.learning_rate, self.n_updates), len(self._mean)
+        cell = LSTM(n_in, self.n_units) if self.kind == "LSTM" else Elman(n_in, self.n_units)
         if self.kind == "LSTM":
-            cell, scheme, method = LSTM(n_in, self.n_units), Glorot(), Adam(rate, clip_norm=1.0)
+            scheme, method = Glorot(), Adam(rate, clip_norm=1.0)
+        elif self.kind == "Hessian-free":
+            choices = {"structural": STRUCTURAL, "cg": self.max_cg, "weight_decay": self.weight_decay}
+            scheme, method = Sparse(), HessianFree(damping=self.damping, **choices)
         else:
-            cell, method = Elman(n_in, self.n_units), Nesterov(rate, momentum=0.95, clip_norm=1.0)
             scheme = EchoState(spectral_radius=self.spectral_radius, input_scale=self.input_scale)
+            method = Nesterov(rate, momentum=0.95, clip_norm=1.0)
         self._network = Network(cell, n_out=n_out, loss=loss, targets=targets)
         theta = initial_theta(self._network, scheme, rng=np.random.default_rng(self.seed), dtype=np.float32)
         objective = SequenceObjective(self._network, X, y, mask=masks, dtype=np.float32)
-        batch_size = min(self.batch_size, objective.n_sequences)
-        result = train(objective, theta, method, batch_size=batch_size, max_iterations=self.n_updates, seed=self.seed)
+        result = train(
+            *(objective, theta, method),
+            **self._batches(objective.n_sequences),
+            max_iterations=self.n_updates,
+            seed=self.seed,
+        )
         self._theta = result.theta
+
+    def _batches(self, n_sequences: int) -> dict:
+        """How `train` draws its batches."""
+        from optim import RandomBatches
+
+        size = min(self.batch_size, n_sequences)
+        if self.kind != "Hessian-free":
+            return {"batch_size": size}
+        policy = RandomBatches(n_sequences, gradient=n_sequences, curvature=size)
+        return {"batches": policy, "rng": np.random.default_rng(self.seed)}
