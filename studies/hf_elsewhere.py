@@ -14,9 +14,9 @@ thread. What computes losses, gradients and curvature products differs:
 A row is a step: its λ, the loss after it, how far that is from NumPy's (relative), and its seconds. The first step of
 JAX contains its compilation. Sums are taken in another order everywhere, so losses may differ by rounding; λ must not.
 
-Tuning. None. Runs are made with and without backtracking along the iterates of conjugate gradients. With it, rounding
-decides where these have converged: their last iterates have the same loss up to the last bits, and backtracking goes on
-to an earlier one or not, whose loss may differ in the fifth digit. The smaller λ is, the more rounding grows; from
+Tuning. None. Runs are made with and without backtracking along the iterates of conjugate gradients. Where these have
+converged, the last of them have the same loss up to the last bits, which backtracking takes as equal: else rounding
+would decide where it stops, and losses would differ in the fifth digit. The smaller λ is, the more rounding grows; from
 λ = 10 on ten steps are few enough. The second bias of the torch module, which duplicates the first, is frozen at zero,
 because it would change the problem's geometry.
 
