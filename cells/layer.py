@@ -13,8 +13,8 @@ from cells.cell import Cell, layout
 from cells.passes import Clamp, Cotangents, Tape, backward, forward, rforward
 from cells.products import Spans, add_diagonal, add_gradients, add_map, begin_planes, fill_planes
 from cells.rows import Rows, spans_within
-from reservoir.short_products import fill_transpose, transposed
 from reservoir.tiles import DEPTH, PANEL_PACKS, fill_panels, panels
+from reservoir.transpose import fill_transpose, transposed
 from reservoir.vectors import PACK_BYTES, aligned
 
 # With fewer rows than this a matrix is read as it stands: copying it into panels would cost more than it saves.
@@ -86,7 +86,7 @@ class Matrices:
         return self._form(name, False)
 
     def back(self, name: str) -> np.ndarray:
-        """Panels of the transpose, or what :func:`reservoir.short_products.transposed` makes of it, likewise."""
+        """Panels of the transpose, or what :func:`reservoir.transpose.transposed` makes of it, likewise."""
         return self._form(name, True)
 
     def row(self, name: str) -> np.ndarray:

@@ -9,8 +9,8 @@ from cells.cell import layout
 from cells.layer import ROWS_FOR_PANELS, Matrices
 from cells.network import Network
 from optim.threads import run_all
-from reservoir.short_products import fill_transpose, transposed
 from reservoir.tiles import fill_panels, panels
+from reservoir.transpose import fill_transpose, transposed
 from reservoir.vectors import aligned
 
 _WORTH_THREADS = 50_000  # parameters: copying fewer into panels takes less time than waking a thread

@@ -17,15 +17,12 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit
 
-from reservoir.short_products import add_short_transposed_product
 from reservoir.subnormals import flush_subnormals, restore_mode
 from reservoir.tiles import add_product, add_transposed_product
 from reservoir.vectors import ONE_PACK, load_some, pack_size, store_some
 
 # Rows of A that stay in the second-level cache while all panels of B pass by.
 _BLOCK = 96
-# Packs that stay in the nearest cache while a product reads them again and again.
-_NEAR = 640
 
 
 @njit(cache=True, nogil=True, error_model="numpy", _nrt=False)
@@ -76,18 +73,11 @@ def add_diagonal(source, source_column, spans, weights, z, column):
 @njit(cache=True, nogil=True, error_model="numpy", _nrt=False)
 def add_map_gradient(source, source_column, spans, dz, column, width, gradient, start, K, panel):
     """``gradient[start :]``, read as (K, width), ``+= sourceᵀ dz``; ``panel`` is scratch for the tiles."""
-    is_near = dz.size <= _NEAR * pack_size(dz)
     for k in range(spans.shape[0]):
-        if is_near:
-            add_short_transposed_product(
-                *(source, spans[k, 0], source_column, dz, spans[k, 1], column),
-                *(gradient, start, spans[k, 2], K, width),
-            )
-        else:
-            add_transposed_product(
-                *(source, spans[k, 0], source_column, dz, spans[k, 1], column),
-                *(gradient, start, spans[k, 2], K, width, panel),
-            )
+        add_transposed_product(
+            *(source, spans[k, 0], source_column, dz, spans[k, 1], column),
+            *(gradient, start, spans[k, 2], K, width, panel),
+        )
 
 
 @njit(cache=True, nogil=True, error_model="numpy", _nrt=False)

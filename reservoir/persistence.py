@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 
+from optim.checkpoint import FORMAT as CHECKPOINT
+from optim.checkpoint import load_checkpoint
 from reservoir.gram import Gram
 from reservoir.matrix import Shifts
 from reservoir.spectrum import SpectralRadius
@@ -95,11 +97,11 @@ def load(path: Any) -> Any:
 
 def _refuse_other_packages(path: Any, header: dict[str, Any]) -> None:
     """Raise for a file that ``optim`` or ``cells`` wrote, and say who opens it."""
-    if not str(header["format"]).startswith("reservoir-hf checkpoint"):
+    if header["format"] != CHECKPOINT:
         return
-    tree = header["tree"].get("dict", {}) if isinstance(header.get("tree"), dict) else {}
-    is_recurrent = str(tree.get("format")).startswith("reservoir-hf recurrent estimator")
-    came, remedy = (tree.get("estimator"), "cells.load") if is_recurrent else ("checkpoint", "optim.load_checkpoint")
+    tree = load_checkpoint(path)
+    is_estimator = isinstance(tree, dict) and "estimator" in tree
+    came, remedy = (tree["estimator"], "cells.load") if is_estimator else ("checkpoint", "optim.load_checkpoint")
     raise ValueError(
         f"path must hold an estimator of reservoir, got a {came} in {path!r}; open it with {remedy}(path)."
     )

@@ -39,6 +39,7 @@ FOUR_PACKS = (0,) * 4
 EIGHT_PACKS = (0,) * 8
 PANEL_PACKS = len(THREE_PACKS)  # 8 rows of 3 packs fill 24 of 32 vector registers; 4 hold the operands
 DEPTH = 192  # terms of a sum between two visits to C: a panel of that length leaves room for A in a 48 KB cache
+_NEAR = 640  # packs that stay in that cache while a product reads them again and again
 
 
 # ------------------------------------------------------------------------------------------------ the register tile
@@ -171,7 +172,7 @@ def add_product(a, a_row, a_column, b, c, c_row, c_column, n_rows, n_columns):
     Parameters
     ----------
     a : (., .) C-contiguous, in; the block is (n_rows, K)
-    b : (n_panels, K, width) C-contiguous, in; B in :func:`panels`, or (1, K, n_columns): B as it is
+    b : (n_panels, K, width) C-contiguous, in; B in :func:`panels`, or (1, K, >= n_columns): B as it is
     c : (., .) C-contiguous, in and out, no alias of the others; the block is (n_rows, n_columns)
     """
     K, width = b.shape[1], b.shape[2]
@@ -193,14 +194,16 @@ def add_product(a, a_row, a_column, b, c, c_row, c_column, n_rows, n_columns):
 def add_transposed_product(a, a_row, a_column, b, b_row, b_column, c, c_start, n, M, N, panel):
     """``C += Aᵀ B``, a sum over ``n`` rows of both.
 
+    B is read where it stands if few columns of A meet it, or if ``b`` stays in the nearest cache; else it is copied.
+
     Parameters
     ----------
     a : (., .) C-contiguous, in; the block (n, M) begins at ``a_row, a_column``
     b : (., .) C-contiguous, in; the block (n, N) begins at ``b_row, b_column``
     c : 1-D, in and out, no alias; C (M, N) stands C-contiguous from ``c_start`` on
-    panel : (DEPTH, PANEL_PACKS * pack_size), scratch for a copy of B, which so few columns of A that they fit one tile
-        are not worth
+    panel : (DEPTH, PANEL_PACKS * pack_size), scratch
     """
+    in_place = len(EIGHT_ROWS) >= M or b.size <= _NEAR * pack_size(b)
     width = panel.shape[1]
     for k in range(0, n, DEPTH):
         depth = min(DEPTH, n - k)
@@ -208,7 +211,7 @@ def add_transposed_product(a, a_row, a_column, b, b_row, b_column, c, c_start, n
         for j in range(0, N, width):
             columns = min(width, N - j)
             b_start = (b_row + k) * b.shape[1] + b_column + j
-            if len(EIGHT_ROWS) >= M:
+            if in_place:
                 add_rows(a, a_start, 1, a.shape[1], b, b_start, b.shape[1], c, c_start + j, N, M, depth, columns)
                 continue
             _copy_rows(b, b_start, b.shape[1], panel, depth, columns)

@@ -268,3 +268,20 @@ def test_panels_overwrite_what_they_made_before(transpose, in_place, dtype):
     assert_array_equal(again, panels(second, transpose=transpose, in_place=in_place))
     if transpose or not in_place:
         assert again is kept
+
+
+@both_types
+@pytest.mark.parametrize(("n", "M", "N"), [(1, 9, 7), (3, 17, 50), (2 * DEPTH + 1, 11, 33)])
+def test_a_transposed_product_has_the_same_bits_read_in_place_and_copied(n, M, N, dtype):
+    rng = np.random.default_rng(0)
+    a, b = (rng.standard_normal((n, width)).astype(dtype) for width in (M, N))
+    far = np.zeros((10_000, N), dtype)  # too large to be read in place
+    far[:n] = b
+    panel = np.empty((DEPTH, width_of(dtype)), dtype)
+    results = []
+    for factor in (b, far):
+        panel.fill(np.nan)
+        results.append(np.zeros(M * N, dtype))
+        add_transposed(a, 0, 0, factor, 0, 0, results[-1], 0, n, M, N, panel)
+    assert not np.isnan(panel).all()
+    assert_array_equal(results[0], results[1])

@@ -1,7 +1,7 @@
-"""Products with few rows: what suits one sequence where ``reservoir.tiles`` is made for many.
+"""The transpose of a matrix, made block by block in the registers.
 
-Panels pay when many rows meet them. A few rows read B as it stands, and a transpose, where one is wanted, is made block
-by block in the registers. The products have the bits of those in ``reservoir.tiles``.
+Panels (``reservoir.tiles``) pay when many rows meet them. A few rows read a matrix as it stands, and where they need
+its transpose, this is how it is made.
 """
 
 from __future__ import annotations
@@ -21,7 +21,6 @@ from reservoir.llvm_vectors import (
     masked_store,
     prefix_mask,
 )
-from reservoir.tiles import DEPTH, PANEL_PACKS, add_rows
 from reservoir.vectors import aligned, pack_size
 
 
@@ -73,7 +72,11 @@ def _transpose_block(context, builder, sig, args):
 
 
 def transposed(matrix):
-    """The transpose of a matrix (K, N), as one row of A meets it: B for :func:`reservoir.tiles.add_product`.
+    """The transpose of a matrix as it stands: B for :func:`reservoir.tiles.add_product` where few rows meet it.
+
+    Parameters
+    ----------
+    matrix : (K, N) array, C-contiguous
 
     Returns
     -------
@@ -83,7 +86,7 @@ def transposed(matrix):
     Examples
     --------
     >>> import numpy as np
-    >>> from reservoir.short_products import transposed
+    >>> from reservoir.transpose import transposed
     >>> transposed(np.ones((5, 30))).shape
     (1, 30, 8)
     """
@@ -102,16 +105,3 @@ def fill_transpose(matrix, out):
     for j in range(0, N, P):
         for i in range(0, M, P):
             transpose_block(matrix, i * N + j, N, out, j * width + i, width, min(P, M - i), min(P, N - j))
-
-
-@njit(nogil=True, error_model="numpy")
-def add_short_transposed_product(a, a_row, a_column, b, b_row, b_column, c, c_start, n, M, N):
-    """:func:`reservoir.tiles.add_transposed_product` of a B that is so small that it stays in the nearest cache."""
-    width = PANEL_PACKS * pack_size(c)
-    for k in range(0, n, DEPTH):
-        depth = min(DEPTH, n - k)
-        a_start = (a_row + k) * a.shape[1] + a_column
-        b_start = (b_row + k) * b.shape[1] + b_column
-        for j in range(0, N, width):
-            columns = min(width, N - j)
-            add_rows(a, a_start, 1, a.shape[1], b, b_start + j, b.shape[1], c, c_start + j, N, M, depth, columns)
