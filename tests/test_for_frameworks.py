@@ -1,22 +1,16 @@
 """One recurrent net through NumPy, torch's nn.RNN and JAX's lax.scan: the Hessian-free method takes the same steps."""
 
-import itertools
-
-import numpy as np
 import pytest
 
 from objectives import small_net
-from optim import HessianFree, RandomBatches, for_jax, for_torch, minimize
+from optim import for_jax, for_torch
+from same_steps import assert_same_steps
 
 torch = pytest.importorskip("torch", reason="torch is not installed")
 jax = pytest.importorskip("jax", reason="jax is not installed")
 nn, jnp = torch.nn, jax.numpy
 
 pytestmark = pytest.mark.slow  # seconds, most of them JAX's compiler's
-
-# As in test_for_torch.py, which says how rounding grows in ten steps.
-LOSS_RTOL, DAMPING = 1e-6, 1.0
-N_STEPS = 10
 
 
 @pytest.fixture(autouse=True)
@@ -75,20 +69,5 @@ def through_jax(net, theta):
 @pytest.mark.parametrize("structural", [0.0, 0.1])
 def test_same_problem_and_seed_give_the_same_steps(structural):
     naive, theta = small_net()
-    objectives = {
-        "numpy": naive, "torch": through_torch(naive.net, theta), "jax": through_jax(naive.net, theta)
-    }  # fmt: skip
-    method, policy = HessianFree(structural=structural, damping=DAMPING), RandomBatches(24, gradient=20, curvature=10)
-    traces = {
-        name: minimize(
-            objective, theta, method, batches=policy, max_iterations=N_STEPS, rng=np.random.default_rng(0)
-        ).trace
-        for name, objective in objectives.items()
-    }
-    assert all(trace.n_rows == N_STEPS for trace in traces.values())
-    assert len(set(traces["numpy"]["damping"])) > 3
-    for one, other in itertools.combinations(traces.values(), 2):
-        np.testing.assert_array_equal(one["damping"], other["damping"])
-        np.testing.assert_array_equal(one["cg_iterations"], other["cg_iterations"])
-        for column in ("loss", "loss_after"):
-            np.testing.assert_allclose(one[column], other[column], rtol=LOSS_RTOL)
+    objectives = [naive, through_torch(naive.net, theta), through_jax(naive.net, theta)]
+    assert_same_steps(objectives, theta, structural)

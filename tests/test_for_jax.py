@@ -10,15 +10,14 @@ import numpy as np
 import pytest
 
 from objectives import small_net
-from optim import HessianFree, RandomBatches, checks, for_jax, minimize
+from optim import HessianFree, checks, for_jax, minimize
+from same_steps import assert_same_steps
 
 jax = pytest.importorskip("jax", reason="jax is not installed")
 jnp = jax.numpy
 
 # Sums of a few hundred float64 products, taken in another order.
 RTOL = 1e-10
-# As in test_for_torch.py, which says how rounding grows in ten steps.
-LOSS_RTOL, DAMPING = 1e-6, 1.0
 compiles = pytest.mark.slow  # seconds, nearly all of them JAX's compiler's
 
 
@@ -92,17 +91,7 @@ def test_products_are_those_of_the_dense_matrix():
 @pytest.mark.parametrize("structural", [0.0, 0.1])
 def test_ten_steps_are_those_of_numpy(structural):
     naive, objective, theta = twin()
-    method, policy = HessianFree(structural=structural, damping=DAMPING), RandomBatches(24, gradient=20, curvature=10)
-    results = [
-        minimize(each, theta, method, batches=policy, max_iterations=10, rng=np.random.default_rng(0))
-        for each in (naive, objective)
-    ]
-    ours, expected = results[1].trace, results[0].trace
-    assert ours.n_rows == 10 and len(set(expected["damping"])) > 3
-    np.testing.assert_array_equal(ours["damping"], expected["damping"])
-    np.testing.assert_array_equal(ours["cg_iterations"], expected["cg_iterations"])
-    for column in ("loss", "loss_after"):
-        np.testing.assert_allclose(ours[column], expected[column], rtol=LOSS_RTOL)
+    assert_same_steps([naive, objective], theta, structural)
 
 
 @compiles

@@ -16,8 +16,9 @@ import pytest
 
 from contracts import every
 from objectives import small_net
-from optim import HessianFree, RandomBatches, StopReason, checks, for_torch, minimize
+from optim import HessianFree, StopReason, checks, for_torch, minimize
 from optim.probing import GRADIENT_RTOL
+from same_steps import DAMPING, LOSS_RTOL, assert_same_steps
 
 torch = pytest.importorskip("torch", reason="torch is not installed")
 nn = torch.nn
@@ -25,9 +26,6 @@ F = torch.nn.functional
 
 # Sums of a few hundred float64 products, taken in another order.
 RTOL = 1e-10
-# Ten steps of about fifteen CG iterations. With λ from 1 on what differs by rounding stays below 1e-11; with λ from 0.1
-# on CG goes on to where its directions are no longer conjugate, and it grows to 1e-3.
-LOSS_RTOL, DAMPING = 1e-6, 1.0
 ROUTES = {route: route for route in ("forward", "double backward", "double backward unfused")}
 LAYERS = {"rnn": nn.RNN, "gru": nn.GRU, "lstm": nn.LSTM}
 
@@ -278,17 +276,7 @@ def test_a_loss_that_is_not_one_number_is_refused(loss, message):
 @pytest.mark.parametrize("structural", [0.0, 0.1])
 def test_ten_steps_are_those_of_numpy(structural):
     naive, objective, theta = twin()
-    method, policy = HessianFree(structural=structural, damping=DAMPING), RandomBatches(24, gradient=20, curvature=10)
-    results = [
-        minimize(each, theta, method, batches=policy, max_iterations=10, rng=np.random.default_rng(0))
-        for each in (naive, objective)
-    ]
-    ours, expected = results[1].trace, results[0].trace
-    assert ours.n_rows == 10 and len(set(expected["damping"])) > 3
-    np.testing.assert_array_equal(ours["damping"], expected["damping"])
-    np.testing.assert_array_equal(ours["cg_iterations"], expected["cg_iterations"])
-    for column in ("loss", "loss_after"):
-        np.testing.assert_allclose(ours[column], expected[column], rtol=LOSS_RTOL)
+    assert_same_steps([naive, objective], theta, structural)
 
 
 def test_the_optimizer_takes_the_steps_of_minimize():
