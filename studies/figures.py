@@ -187,8 +187,8 @@ def ratios(rows, by: str, title: str):
     where = range(len(table))
     axes.barh(where, table["ratio"], color="#0072b2", height=0.6)
     axes.plot(table["reach"], where, "|", color="#d55e00", markersize=12, markeredgewidth=2, label="set out to reach")
-    axes.set_xscale("log")
+    axes.axvline(1.0, color=FAINT, linewidth=1)
     axes.set_yticks(where, list(table.index))
     axes.set(xlabel="times faster than the best rival", title=title)
-    axes.legend(loc="lower right")
+    axes.legend(loc="best")
     return figure

@@ -213,7 +213,6 @@ def plot(rows):
     for place, (column, name) in enumerate({"ours_s": "this package", "hessianfree_s": "hessianfree 0.4.0"}.items()):
         where = np.arange(len(table)) + 0.2 - 0.4 * place
         axes.barh(where, table[column], height=0.35, color=COLOURS[place], label=name)
-    axes.set_xscale("log")
     axes.set_yticks(range(len(table)), list(table.index))
     axes.set(xlabel="seconds a step", title="one step of the Hessian-free method")
     axes.legend(loc="lower right")
