@@ -28,8 +28,9 @@ class Plane:
 
     ``activation`` is the nonlinearity that is applied to the whole plane, and decides what structural damping
     takes as the distance of two values of it: "tanh", "logistic", "relu" or "linear". The values after the
-    nonlinearity stand in z after the forward pass, or, with ``is_state``, in h. Without ``is_damped`` structural
-    damping leaves the plane alone: it is a factor in a product, and no nonlinearity reads it.
+    nonlinearity stand in z after the forward pass, or, with ``is_state``, in h; if that holds for all planes, z and h
+    are the same memory. Without ``is_damped`` structural damping leaves the plane alone: it is a factor in a product,
+    and no nonlinearity reads it.
     """
 
     name: str
@@ -112,6 +113,11 @@ class Cell:
     def raw_input_column(self) -> int:
         """First of the I columns of z to which the input is added as it is, without a matrix; -1 if there are none."""
         return -1
+
+    @property
+    def planes_turn_into_states(self) -> bool:
+        """Whether a tape's z and h are the same memory: nothing but the state is kept of the planes."""
+        return self.n_columns == self.n_units and all(plane.is_state for plane in self.planes)
 
     def weights(self, matrices: Any) -> Any:
         """What the steps of this cell read, as the named tuple for which they are registered.

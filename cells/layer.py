@@ -11,7 +11,7 @@ import numpy as np
 from cells.calls import plainly
 from cells.cell import Cell, layout
 from cells.passes import Clamp, Cotangents, Tape, backward, forward, rforward
-from cells.products import Spans, add_diagonal, add_gradients, add_map, begin_planes, fill_planes
+from cells.products import FEW, Spans, add_diagonal, add_gradients, add_map, begin_planes, fill_planes
 from cells.rows import Rows, spans_within
 from reservoir.tiles import DEPTH, PANEL_PACKS, fill_panels, panels
 from reservoir.transpose import fill_transpose, transposed
@@ -196,7 +196,10 @@ class Layer:
             "c": (B + R, H if self.cell.has_second_state else 0),
             "e": (n_planes, places.n_kept),
         }
-        return Tape(**{key: self._lend(prefix + key, shape, memory) for key, shape in shapes.items()})
+        if prefix == "" and self.cell.planes_turn_into_states:
+            del shapes["z"]
+        arrays = {key: self._lend(prefix + key, shape, memory) for key, shape in shapes.items()}
+        return Tape(**({"z": arrays["h"][B:]} | arrays))
 
     def _within(self, block: Block) -> Tape:
         """The tape, of its planes only those of the block."""
@@ -215,9 +218,8 @@ class Layer:
         self._start(self.tape, initial)
         for block in self._blocks:
             z = self.tape.z[block.rows]
-            self._fill(matrices, x, block, z, with_input=matrices.in_place, with_all=False)
-            if not matrices.in_place:
-                self._add_input(matrices, x, block, z)
+            self._fill(matrices, x, block, z, with_all=False)
+            self._add_input(matrices, x, block, z)
             self._add_input_itself(x, block, z)
             forward(weights, self.tape, self.rows.first, clamp, block.begin, block.end, self.do)
         return self.tape.h
@@ -244,11 +246,12 @@ class Layer:
         self._start(r, initial)
         for block in self._blocks:
             z = r.z[block.rows] if is_whole else r.z[: block.n_rows]
-            self._fill(direction, x, block, z, with_input=direction.in_place, with_all=direction.in_place)
+            self._fill(direction, x, block, z, with_all=direction.in_place)
+            self._add_input(direction, x, block, z)
             if not direction.in_place:
-                self._add_sources(direction, x, block, z)
+                self._add_other_sources(direction, x, block, z)
             if rx is not None:
-                self._add_input(matrices, rx, block, z)
+                self._add_panels(matrices, rx, block, z)
                 self._add_input_itself(rx, block, z)
             tape, start = (self.tape, 0) if is_whole else (self._within(block), block.rows.start)
             rforward(weights, tape, r, self.rows.first, clamp, block.begin, block.end, start)
@@ -291,8 +294,9 @@ class Layer:
         B, H = self.rows.n_sequences, self.cell.n_units
         is_whole = keeps_planes or self._n_least == self.rows.n_rows
         n_planes = self.rows.n_rows if is_whole else self._n_least
+        may_overwrite = is_whole and not keeps_tape and not self.cell.planes_turn_into_states
         d = Cotangents(
-            self.tape.z if is_whole and not keeps_tape else self._lend("dz", (n_planes, self.layout.n_columns)),
+            self.tape.z if may_overwrite else self._lend("dz", (n_planes, self.layout.n_columns)),
             self._lend("dh", (B, H)),
             self._lend("dc", (B, self.tape.c.shape[1])),
             self._lend("dg", (B, self.layout.n_fed_back)),
@@ -342,21 +346,27 @@ class Layer:
             self.do(np.add, dx, dz[:, self._raw_column : self._raw_column + self.cell.n_in], dx)
         return dx
 
-    def _fill(
-        self, matrices: Matrices, x: Input, block: Block, z: np.ndarray, *, with_input: bool, with_all: bool
-    ) -> None:
+    def _reads_input_as_it_stands(self, matrices: Matrices) -> bool:
+        """Whether the input's matrices are read from theta, where panels would not pay."""
+        return matrices.in_place or self.cell.n_in <= FEW
+
+    def _fill(self, matrices: Matrices, x: Input, block: Block, z: np.ndarray, *, with_all: bool) -> None:
         index, spans = x.numbers[block.rows], block.spans(x)
-        table, theta = self.layout.table, matrices.theta
+        table, theta, with_input = self.layout.table, matrices.theta, self._reads_input_as_it_stands(matrices)
         self.do(fill_planes, table, theta, x.array, index, self.tape, spans, z, with_input, with_all)
 
     def _add_input(self, matrices: Matrices, x: Input, block: Block, z: np.ndarray) -> None:
+        """Add the input's maps, unless :meth:`_fill` has done so."""
+        if not self._reads_input_as_it_stands(matrices):
+            self._add_panels(matrices, x, block, z)
+
+    def _add_panels(self, matrices: Matrices, x: Input, block: Block, z: np.ndarray) -> None:
         """Add the input's maps, unless it is an index, whose rows are there already."""
         for map_ in self._input_maps if x.index is None else []:
             self.do(add_map, x.array, 0, block.spans(x).x, matrices[map_.name], z, map_.column, map_.width)
 
-    def _add_sources(self, direction: Matrices, x: Input, block: Block, z: np.ndarray) -> None:
-        """Add source V of all maps but biases."""
-        self._add_input(direction, x, block, z)
+    def _add_other_sources(self, direction: Matrices, x: Input, block: Block, z: np.ndarray) -> None:
+        """Add source V of all maps but biases and those of the input."""
         tape, spans = self.tape, block.spans(x)
         sources = {
             "h": (tape.h, spans.before),

@@ -8,6 +8,7 @@ from cells.calls import Calls, plainly
 from cells.cell import layout
 from cells.layer import ROWS_FOR_PANELS, Matrices
 from cells.network import Network
+from cells.products import FEW
 from optim.threads import run_all
 from reservoir.tiles import fill_panels, panels
 from reservoir.transpose import fill_transpose, transposed
@@ -69,23 +70,35 @@ class Parameters:
             matrices.set(self._theta[part.parameters])
         views = self.network.views(self._theta)
         self.initial = [tuple(views.get(name, 0.0) for name in names) if names else (0.0, 0.0) for names in self._names]
-        weights = views["readout.weights"]
         self.readout_bias = views["readout.bias"]
-        self.readout = panels(weights, in_place=self.in_place)
+        copies = self._build_readout(views["readout.weights"])
         if not self.is_direction:
-            self.readout_back = transposed(weights) if self.in_place else panels(weights, transpose=True)
             self.weights = [
                 part.cell.weights(matrices) for part, matrices in zip(self.parts, self.matrices, strict=True)
             ]
         for matrices, name, is_back in self._needed:
             matrices.back(name) if is_back else matrices[name]
         self._copies = [(function, *args) for matrices in self.matrices for function, args in matrices.copies]
-        if not self.in_place:
-            self._copies.append((fill_panels, weights, False, self.readout))
-        if not self.is_direction and self.in_place:
-            self._copies.append((fill_transpose, weights, self.readout_back[0]))
-        elif not self.is_direction:
-            self._copies.append((fill_panels, weights, True, self.readout_back))
+        self._copies += copies
         self._calls = Calls()
         for copy in self._copies if self.in_place else []:
             self._calls(*copy)
+
+    def _build_readout(self, weights: np.ndarray) -> list[tuple]:
+        """The readout's matrix (F, O) in the forms that kernels read; the calls that bring them up to date."""
+        self.readout = self.readout_back = np.empty((0, 0, 0), weights.dtype)
+        self.readout_columns = np.empty((0, 0), weights.dtype)
+        if weights.shape[1] <= FEW:
+            self.readout_columns = transposed(weights)[0]
+            return [(fill_transpose, weights, self.readout_columns)]
+        copies = []
+        self.readout = panels(weights, in_place=self.in_place)
+        if not self.in_place:
+            copies.append((fill_panels, weights, False, self.readout))
+        if not self.is_direction and self.in_place:
+            self.readout_back = transposed(weights)
+            copies.append((fill_transpose, weights, self.readout_back[0]))
+        elif not self.is_direction:
+            self.readout_back = panels(weights, transpose=True)
+            copies.append((fill_panels, weights, True, self.readout_back))
+        return copies

@@ -19,10 +19,14 @@ from numba import njit
 
 from reservoir.subnormals import flush_subnormals, restore_mode
 from reservoir.tiles import add_product, add_transposed_product
-from reservoir.vectors import ONE_PACK, load_some, pack_size, store_some
+from reservoir.vectors import ONE_PACK, fma, full, load, load_some, pack_size, spread, store, store_some, total
 
 # Rows of A that stay in the second-level cache while all panels of B pass by.
 _BLOCK = 96
+# Inputs, and outputs, up to which register tiles would be mostly empty: such products are made row by row.
+FEW = 4
+# Rows that stay in the nearest cache while one loop after the other takes them.
+_STRIP = 8
 
 
 @njit(cache=True, nogil=True, error_model="numpy", _nrt=False)
@@ -151,21 +155,30 @@ def fill_planes(maps, theta, x, index, tape, spans, z, with_input, with_all):
     ``with_input`` adds the other maps of the input too, with their matrices read as they stand in ``theta``;
     ``with_all`` adds those of all sources likewise.
     """
-    one = z[: min(1, z.shape[0])]
-    begin_planes(one)
+    R = z.shape[0]
+    last = z[max(0, R - 1) :]
+    begin_planes(last)
     for m in range(maps.shape[0]):  # biases first, here and where panels are read: the same sums, the same bits
         form, _, _, _, column, width, start = maps[m]
         if form == _BIAS:
-            add_bias(theta[start : start + width], one, column)
-    for r in range(1, z.shape[0]):
-        for j in range(z.shape[1]):
-            z[r, j] = z[0, j]
+            add_bias(theta[start : start + width], last, column)
+    for first in range(0, R, _STRIP):
+        end = min(first + _STRIP, R)
+        for r in range(first, min(end, R - 1)):
+            for j in range(z.shape[1]):
+                z[r, j] = z[R - 1, j]
+        for m in range(maps.shape[0]):
+            form, source, source_column, K, column, width, start = maps[m]
+            if form == _DENSE and source == _INPUT and with_input and index.size == 0 and K <= FEW:
+                _add_few_columns(x, spans.x[0, 0], source_column, K, theta, start, z, first, end, column, width)
     for m in range(maps.shape[0]):
         form, source, source_column, K, column, width, start = maps[m]
         if form == _BIAS:
             continue
         if source == _INPUT and index.size > 0:
             add_chosen_rows(index, theta[start : start + K * width].reshape((K, width)), z, column)
+        elif form == _DENSE and source == _INPUT and with_input and K <= FEW:
+            continue
         elif with_all or (with_input and source == _INPUT):
             array, at = _source(source, x, tape, spans)
             if form == _DENSE:
@@ -173,6 +186,22 @@ def fill_planes(maps, theta, x, index, tape, spans, z, with_input, with_all):
                 add_map(array, source_column, at, matrix, z, column, width)
             else:
                 add_diagonal(array, source_column, at, theta[start : start + width], z, column)
+
+
+@njit(nogil=True, error_model="numpy", _nrt=False)
+def _add_few_columns(x, x_first, x_column, K, theta, start, z, first, end, column, width):
+    """Rows ``first`` to ``end`` of z += x W, x the ``K`` columns from ``x_column`` of the rows from ``x_first`` on."""
+    P = pack_size(z)
+    for r in range(first, end):
+        here = (x_first + r) * x.shape[1] + x_column
+        for j in range(0, width, P):
+            left, place = width - j, r * z.shape[1] + column + j
+            total = full(z, ONE_PACK, 0.0)
+            for k in range(K):
+                total = fma(
+                    spread(x, ONE_PACK, here + k), load_some(theta, ONE_PACK, start + k * width + j, left), total
+                )
+            store_some(z, place, load_some(z, ONE_PACK, place, left) + total, left)
 
 
 @njit(cache=True, nogil=True, error_model="numpy", _nrt=False)
@@ -199,23 +228,72 @@ def add_gradients(maps, x, index, tape, spans, dz, gradient, first, panel):
 
 
 @njit(cache=True, nogil=True, error_model="numpy", _nrt=False)
-def read_out(features, spans, weights, bias, outputs):
-    """``outputs = features W + bias``; ``weights`` is W (F, O) as ``reservoir.tiles.panels`` has it."""
+def read_out(features, first, weights, columns, bias, outputs):
+    """``outputs = features W + bias``, of the rows of ``features`` from ``first`` on; W as in :func:`add_read_out`."""
     begin_planes(outputs)
     add_bias(bias, outputs, 0)
-    add_map(features, 0, spans, weights, outputs, 0, outputs.shape[1])
+    add_read_out(features, first, weights, columns, outputs)
 
 
 @njit(cache=True, nogil=True, error_model="numpy", _nrt=False)
-def read_out_backward(features, spans, outputs, weights_back, gradient, start, dfeatures, panel):
-    """Add W's and the bias's gradient from ``start`` on, and write ``dfeatures``, given those by the outputs."""
+def add_read_out(features, first, weights, columns, outputs):
+    """``outputs += features W``, of the rows of ``features`` from ``first`` on.
+
+    W (F, O) comes as ``columns``, its transpose (O, >= F) padded with zeros to whole packs, if O <= :data:`FEW`, else
+    as ``weights``, as ``reservoir.tiles.panels`` has it; the other one is not read.
+    """
+    n, O = outputs.shape
+    if O > FEW:
+        for r in range(0, n, _BLOCK):
+            add_product(features, first + r, 0, weights, outputs, r, 0, min(_BLOCK, n - r), O)
+        return
+    F, padded, P = features.shape[1], columns.shape[1], pack_size(outputs)
+    for r in range(n):
+        for o in range(O):
+            sums = full(outputs, ONE_PACK, 0.0)
+            for j in range(0, F, P):
+                feature = load_some(features, ONE_PACK, (first + r) * F + j, F - j)
+                sums = fma(feature, load(columns, ONE_PACK, o * padded + j), sums)
+            outputs[r, o] += total(sums)
+
+
+@njit(cache=True, nogil=True, error_model="numpy", _nrt=False)
+def read_out_backward(features, first, outputs, weights_back, columns, gradient, start, dfeatures, dcolumns, panel):
+    """Add W's and the bias's gradient from ``start`` on, and write ``dfeatures``, given those by the outputs.
+
+    W as in :func:`add_read_out`, but ``weights_back`` holds the panels of its transpose; ``dcolumns`` is scratch of the
+    shape of ``columns``.
+    """
     mode = flush_subnormals()
     n, O = outputs.shape
-    F = dfeatures.shape[1]
-    add_map_gradient(features, 0, spans, outputs, 0, O, gradient, start, F, panel)
+    F, padded, P = dfeatures.shape[1], columns.shape[1], pack_size(outputs)
     add_bias_gradient(outputs, 0, O, gradient, start + F * O)
-    for r in range(0, n, _BLOCK):
-        rows = min(_BLOCK, n - r)
-        begin_planes(dfeatures[r : r + rows])
-        add_product(outputs, r, 0, weights_back, dfeatures, r, 0, rows, F)
+    if O > FEW:
+        add_transposed_product(features, first, 0, outputs, 0, 0, gradient, start, n, F, O, panel)
+        for r in range(0, n, _BLOCK):
+            rows = min(_BLOCK, n - r)
+            begin_planes(dfeatures[r : r + rows])
+            add_product(outputs, r, 0, weights_back, dfeatures, r, 0, rows, F)
+        restore_mode(mode)
+        return
+    begin_planes(dcolumns)
+    for strip in range(0, n, _STRIP):
+        end = min(strip + _STRIP, n)
+        for j in range(0, F, P):
+            left = F - j
+            for o in range(O):
+                sums = load(dcolumns, ONE_PACK, o * padded + j)
+                for r in range(strip, end):
+                    feature = load_some(features, ONE_PACK, (first + r) * F + j, left)
+                    sums = fma(spread(outputs, ONE_PACK, r * O + o), feature, sums)
+                store(dcolumns, o * padded + j, sums)
+            for r in range(strip, end):
+                dfeature = full(outputs, ONE_PACK, 0.0)
+                for o in range(O):
+                    w = load(columns, ONE_PACK, o * padded + j)
+                    dfeature = fma(spread(outputs, ONE_PACK, r * O + o), w, dfeature)
+                store_some(dfeatures, r * F + j, dfeature, left)
+    for j in range(F):
+        for o in range(O):
+            gradient[start + j * O + o] += dcolumns[o, j]
     restore_mode(mode)

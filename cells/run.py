@@ -12,7 +12,7 @@ from cells.layer import Input, Layer, Memory
 from cells.network import Network
 from cells.parameters import Parameters
 from cells.passes import Clamp, Tape
-from cells.products import add_map, read_out, read_out_backward
+from cells.products import add_read_out, read_out, read_out_backward
 from cells.rows import Rows
 
 States = list[tuple[Any, Any]]  # h and c of every part: (B, H) arrays, or scalars
@@ -43,7 +43,6 @@ class Run:
         ]
         self.no_clamp = Clamp(np.empty(0, np.int64), np.empty((rows.n_rows, 0), dtype))
         self._nothing = np.empty((0, 0), dtype)
-        self._spans: dict[int, np.ndarray] = {}
         self.do: Callable = plainly
 
     def note_in(self, calls: Calls | None) -> None:
@@ -79,7 +78,7 @@ class Run:
                 self.layers[k].forward(matrices, weights, read, initial[k], self._clamp(k))
             below = self._joined([self.layers[k].tape.h for k in members], f"layer{layer}.joined")
         self.features = self._features([layer.tape.h for layer in self._top()], below, "features")
-        return self._read_out(self.features, parameters.readout, parameters.readout_bias, "outputs")
+        return self._read_out(parameters, "outputs")
 
     def backward(
         self,
@@ -176,9 +175,8 @@ class Run:
             rbelow = self._joined([tapes[k].h for k in members], f"layer{layer}.rjoined")
         top = [tapes[k].h for k in self._members[-1]]
         rfeatures = self._features(top, rbelow, "rfeatures")
-        routputs = self._read_out(self.features, direction.readout, direction.readout_bias, "routputs")
-        span = self._span(rfeatures.first)
-        add_map(rfeatures.array, 0, span, parameters.readout, routputs, 0, self.network.n_out)
+        routputs = self._read_out(direction, "routputs")
+        add_read_out(rfeatures.array, rfeatures.first, parameters.readout, parameters.readout_columns, routputs)
         return routputs, tapes
 
     # ------------------------------------------------------------------------------------------------ the readout
@@ -195,23 +193,21 @@ class Run:
             np.concatenate([h[last] for h in states], axis=1, out=features)
         return Input(features)
 
-    def _read_out(self, features: Input, weights: np.ndarray, bias: np.ndarray, name: str) -> np.ndarray:
+    def _read_out(self, of: Parameters, name: str) -> np.ndarray:
         outputs = self.memory.lend(name, (self.n_outputs, self.network.n_out), self.dtype)
-        self.do(read_out, features.array, self._span(features.first), weights, bias, outputs)
+        features, first = self.features.array, self.features.first
+        self.do(read_out, features, first, of.readout, of.readout_columns, of.readout_bias, outputs)
         return outputs
-
-    def _span(self, first: int) -> np.ndarray:
-        if first not in self._spans:
-            self._spans[first] = np.array([[first, 0, self.n_outputs]])
-        return self._spans[first]
 
     def _read_out_backward(self, parameters: Parameters, doutputs: np.ndarray, gradient: np.ndarray) -> np.ndarray:
         F, O = self.network.n_features, self.network.n_out
-        start = gradient.size - (F + 1) * O
+        start, columns = gradient.size - (F + 1) * O, parameters.readout_columns
         dfeatures = self.scratch.lend("dfeatures", (self.n_outputs, F), self.dtype)
-        spans, panel = self._span(self.features.first), self.layers[0].panel
-        features, weights_back = self.features.array, parameters.readout_back
-        self.do(read_out_backward, features, spans, doutputs, weights_back, gradient, start, dfeatures, panel)
+        dcolumns = self.scratch.lend("dcolumns", columns.shape, self.dtype)
+        self.do(
+            *(read_out_backward, self.features.array, self.features.first, doutputs, parameters.readout_back, columns),
+            *(gradient, start, dfeatures, dcolumns, self.layers[0].panel),
+        )
         return dfeatures
 
     def _added_to(self, final: Any, ended: np.ndarray, m: int, name: str) -> np.ndarray:

@@ -105,7 +105,7 @@ def _add_tile_product(context, builder, sig, args):
     return context.get_dummy_value()
 
 
-@njit(nogil=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy", forceinline=True)
 def _add_strip(rows, a, a_start, a_row, a_column, b, b_start, b_row, c, c_start, c_row, depth, n_columns):
     """:func:`add_tile_product` of at most three packs."""
     P = pack_size(c)

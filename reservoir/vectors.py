@@ -41,6 +41,8 @@ from reservoir.llvm_vectors import (
 
 ONE_PACK = (0,)
 TWO_PACKS = (0, 0)
+# A number whose last place is 1, and whose last bits are the exponent of 1.
+ROUNDING = {"float64": 1.5 * 2.0**52 + 1023, "float32": 1.5 * 2.0**23 + 127}
 
 
 def aligned(shape, dtype):
@@ -151,10 +153,10 @@ def times_or_zero(v, factor):
 
 
 def power_of_two(t):
-    """2**k for ``t = k + 1.5 * 2**m``, the sum that rounds to an integer k (m = 52, or 23 in float32)."""
+    """2**k for ``t = k + ROUNDING[dtype]``, the sum that rounds to an integer k: its last bits are 2**k's exponent."""
     if t.dtype == np.float64:
-        return ((t.view(np.uint64) << np.uint64(52)) + np.uint64(1023 << 52)).view(np.float64)
-    return ((t.view(np.uint32) << np.uint32(23)) + np.uint32(127 << 23)).view(np.float32)
+        return (t.view(np.uint64) << np.uint64(52)).view(np.float64)
+    return (t.view(np.uint32) << np.uint32(23)).view(np.float32)
 
 
 def polynomial(r, coefficients):
@@ -330,12 +332,10 @@ def _times_or_zero(context, builder, sig, args):
 
 @compiled(power_of_two, same_vectors)
 def _power_of_two(context, builder, sig, args):
-    bits, mantissa, bias = (64, 52, 1023) if sig.return_type.dtype == types.float64 else (32, 23, 127)
+    bits, mantissa = (64, 52) if sig.return_type.dtype == types.float64 else (32, 23)
     integers = ir.VectorType(ir.IntType(bits), sig.return_type.size)
     shift = ir.Constant(integers, [mantissa] * integers.count)
-    exponent_of_one = ir.Constant(integers, [bias << mantissa] * integers.count)
-    raised = builder.add(builder.shl(builder.bitcast(args[0], integers), shift), exponent_of_one)
-    return builder.bitcast(raised, args[0].type)
+    return builder.bitcast(builder.shl(builder.bitcast(args[0], integers), shift), args[0].type)
 
 
 @compiled(polynomial, lambda r, coefficients: r if isinstance(r, Vector) else None)

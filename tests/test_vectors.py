@@ -12,6 +12,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from reservoir.vectors import (
     ONE_PACK,
     PACK_BYTES,
+    ROUNDING,
     TWO_PACKS,
     aligned,
     at,
@@ -105,9 +106,8 @@ def arguments(packs, dtype):
     special = np.array([0.0, -0.0, np.inf, -np.inf, np.nan, 1e-40, -1.0, 2.0], dtype)
     a = np.concatenate([rng.standard_normal(3), special, rng.standard_normal(2 * n)]).astype(dtype)
     b = np.concatenate([[9.0], np.repeat([0.0, -3.0], 2), rng.standard_normal(2 * n)]).astype(dtype)
-    mantissa = 52 if dtype == np.float64 else 23
     exponents = rng.integers(-100, 100, n)
-    c = np.concatenate([rng.uniform(1, 2, n), 1.5 * 2.0**mantissa + exponents]).astype(dtype)
+    c = np.concatenate([rng.uniform(1, 2, n), ROUNDING[np.dtype(dtype).name] + exponents]).astype(dtype)
     indices = np.concatenate([[0], rng.integers(0, 2 * n, n)]).astype(np.int32)
     return a, b, c, indices, exponents, n
 
@@ -213,9 +213,8 @@ def test_total_adds_halves_until_one_number_is_left(dtype):
 
 @both_types
 def test_power_of_two_holds_over_the_range_of_exponents(dtype):
-    low, mantissa = (-1022, 52) if dtype == np.float64 else (-126, 23)
-    exponents = np.arange(low, 1)
-    t = (1.5 * 2.0**mantissa + exponents).astype(dtype)
+    exponents = np.arange(-1022 if dtype == np.float64 else -126, 1)
+    t = (ROUNDING[np.dtype(dtype).name] + exponents).astype(dtype)
     assert_array_equal(power_of_two(t), np.ldexp(dtype(1), exponents))
 
 
