@@ -20,6 +20,7 @@ from optim.long_vectors import add_scaled, dot, norm
 from optim.problem import check_positive, check_vector
 
 Product = Callable[[np.ndarray], np.ndarray]
+Preconditioner = np.ndarray | Callable[[np.ndarray, np.ndarray], None]
 
 
 class CGStop(StrEnum):
@@ -170,7 +171,7 @@ def conjugate_gradient(
     b: np.ndarray,
     *,
     x0: np.ndarray | None = None,
-    preconditioner: np.ndarray | None = None,
+    preconditioner: Preconditioner | None = None,
     settings: CGSettings | None = None,
     second_product: Product | None = None,
 ) -> CGResult:
@@ -183,8 +184,9 @@ def conjugate_gradient(
     b : (P,) float32 or float64 array
     x0 : (P,) array, optional
         Start; zeros if not given.
-    preconditioner : (P,) array, optional
-        Positive diagonal of M; the iteration sees M^-1/2 A M^-1/2.
+    preconditioner : (P,) array or callable, optional
+        Positive diagonal of M, or ``preconditioner(r, out)``, which writes M^-1 r to ``out``, M symmetric and positive
+        definite; the iteration sees M^-1/2 A M^-1/2.
     settings : CGSettings, optional
     second_product : callable, optional
         Curvature measured independently of A, on other data. Then every kept iterate is
@@ -212,10 +214,11 @@ def conjugate_gradient(
     if not isinstance(b, np.ndarray) or b.ndim != 1 or b.dtype not in (np.float32, np.float64):
         came = f"{b.dtype} of shape {b.shape}" if isinstance(b, np.ndarray) else type(b).__name__
         raise TypeError(f"b must be a 1-D array of float32 or float64, got {came}; flatten and convert it.")
-    for name, vector in {"x0": x0, "preconditioner": preconditioner}.items():
+    is_diagonal = preconditioner is not None and not callable(preconditioner)
+    for name, vector in {"x0": x0, "preconditioner": preconditioner if is_diagonal else None}.items():
         if vector is not None:
             check_vector(name, vector, b)
-    if preconditioner is not None and not (preconditioner > 0.0).all():
+    if is_diagonal and not (preconditioner > 0.0).all():
         raise ValueError(
             f"preconditioner must be > 0 in every entry, got a smallest one of {preconditioner.min()!r}; "
             "add the damping to it."
@@ -235,7 +238,7 @@ class _Iteration:
         product: Product,
         b: np.ndarray,
         x0: np.ndarray | None,
-        preconditioner: np.ndarray | None,
+        preconditioner: Preconditioner | None,
         settings: CGSettings,
         second_product: Product | None,
     ) -> None:
@@ -323,9 +326,14 @@ class _Iteration:
 
     def apply_preconditioner(self) -> float:
         """z ← M^-1 r; returns rᵀz."""
-        if self.preconditioner is not None:
+        if callable(self.preconditioner):
+            self.preconditioner(self.r, self.z)
+        elif self.preconditioner is not None:
             np.divide(self.r, self.preconditioner, out=self.z)
-        return dot(self.r, self.z)
+        rz = dot(self.r, self.z)
+        if rz < 0.0:
+            raise ValueError(f"preconditioner must be positive definite, got rᵀ M⁻¹ r = {rz:.3g}; check its inverse.")
+        return rz
 
     def quadratic(self) -> float:
         return -0.5 * (dot(self.x, self.r) + dot(self.x, self.b))

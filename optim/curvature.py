@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -78,3 +79,24 @@ def diagonal_preconditioner(linear: Any, damping: float, exponent: float) -> np.
     squares = np.nan_to_num(linear.squared_gradients())  # what has overflowed is very large, and no reason to stop
     diagonal = np.maximum(squares / float(linear.weight), 0.0) + damping
     return (diagonal**exponent).astype(squares.dtype, copy=False)
+
+
+def own_preconditioner(linear: Any, damping: float) -> Callable[[np.ndarray, np.ndarray], None]:
+    """What the linearisation knows of the inverse of its damped mean curvature, as a function (r, out).
+
+    Parameters
+    ----------
+    linear : Linearization with preconditioner
+    damping : float > 0
+
+    Raises
+    ------
+    NotImplementedError
+        If the linearisation has no ``preconditioner``.
+    """
+    if not hasattr(linear, "preconditioner"):
+        raise NotImplementedError(
+            "preconditioner='own' needs an objective whose linearisation has preconditioner(damping), got "
+            f"{type(linear).__name__} without it; use 'squared_gradients' or None."
+        )
+    return linear.preconditioner(damping)

@@ -26,7 +26,7 @@ import numpy as np
 from optim.acceptance import BACKTRACKING, LineSearch, backtrack
 from optim.batches import grown
 from optim.cg import CGResult, CGSettings, CGStop, Iterate, conjugate_gradient
-from optim.curvature import DampedCurvature, diagonal_preconditioner
+from optim.curvature import DampedCurvature, diagonal_preconditioner, own_preconditioner
 from optim.damping import LevenbergMarquardt, reduction_ratio
 from optim.interrupts import commits
 from optim.long_vectors import dot, norm
@@ -90,10 +90,11 @@ class HessianFree:
         Cap on CG iterations, or all settings.
     warm_start : float in [0, 1], or callable of the step
         ξ. 0.95 in the released codes; 0 starts every CG from zero. It acts as momentum does (Sutskever et al., 2013).
-    preconditioner : None or "squared_gradients"
-        Diagonal, from the squared gradients of single sequences. None for recurrent nets, where Martens found no use
-        for it.
+    preconditioner : None, "squared_gradients" or "own"
+        Diagonal, from the squared gradients of single sequences; or what the objective's linearisation has of its own,
+        see :class:`optim.Linearization`. None for recurrent nets, where Martens found no use for the diagonal.
     preconditioner_exponent : float in [0, 1]
+        Of the diagonal.
     backtracking : "first_rise", "best" or "none"
         How an iterate of CG is chosen by the loss on the acceptance batch, see :func:`optim.acceptance.backtrack`.
     line_search : LineSearch
@@ -177,7 +178,7 @@ class HessianFree:
             if getattr(self, name) < least or (name == "restart_increase" and self.restart_increase == least):
                 raise ValueError(f"{name} must be a factor that does not shrink, got {getattr(self, name)!r}.")
         choices = {
-            "preconditioner": (None, "squared_gradients"),
+            "preconditioner": (None, "squared_gradients", "own"),
             "backtracking": BACKTRACKING,
             "negative_curvature": ("stop", "truncate"),
             "growth_when": ("poor", "always"),
@@ -287,8 +288,10 @@ class _StepInProgress:
         method = self.method
         product = self.curvature(self.linear, self.damping, np.empty_like(self.theta))
         second = None if self.second is None else self.curvature(self.second, self.damping, np.empty_like(self.theta))
-        preconditioner = None
-        if method.preconditioner is not None:
+        preconditioner: Any = None
+        if method.preconditioner == "own":
+            preconditioner = own_preconditioner(self.linear, self.damping)
+        elif method.preconditioner is not None:
             preconditioner = diagonal_preconditioner(self.linear, self.damping, method.preconditioner_exponent)
         solved = conjugate_gradient(
             product, self.b, x0=start, preconditioner=preconditioner, settings=method.cg, second_product=second

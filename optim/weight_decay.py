@@ -89,6 +89,14 @@ class _Decayed:
         np.multiply(v, self._rates, out=self._out)
         return np.add(self._out, self._linear.gauss_newton(v, structural=structural), out=self._out)
 
+    def __getattr__(self, name: str) -> Any:
+        """A preconditioner, if the loss alone has one: the mean rate of decay counts as damping."""
+        if name != "preconditioner":
+            raise AttributeError(name)
+        own = self._linear.preconditioner
+        rate = float(np.mean(self._rates, dtype=np.float64)) / self.weight
+        return lambda damping: own(damping + rate)
+
 
 class _DecayedSquares(_Decayed):
     def squared_gradients(self) -> np.ndarray:

@@ -192,8 +192,7 @@ def drive_lanes(packs, graph, units, scales, activation, data, plan, readout, no
                     store(work.partial, low, load(work.partial, packs, low) + load(work.partial, packs, high))
             store(work.output, o * B, y + load(work.partial, packs, o * P * B))
         if column >= 0:
-            for b in range(B):
-                _append(N, b, B, at(plan.row, s * B + b), at(work.root, b), column + b, data, work, sinks)
+            _append_lanes(s, N, B, column, data, plan, work, sinks)
         _leave(s, new, B, N, O, plan, work, sinks)
     if plan.row.shape[0] % 2:
         for j in range(0, N * B, B):
@@ -223,14 +222,41 @@ def _enter(s, old, B, N, I, O, data, plan, readout, work):
 
 
 @njit(nogil=True, error_model="numpy")
-def _append(N, b, B, row, root, column, data, work, sinks):
-    """Rows of the tile below the states, in one column: inputs, constant, targets."""
+def _append_lanes(s, N, B, column, data, plan, work, sinks):
+    """Rows of the tile below the states, in the columns of all lanes: inputs, constant, targets."""
     n_columns = sinks.tile.shape[1]
     n_targets = data.targets.shape[1]
     n_read = sinks.shift.size - n_targets
     place = N * n_columns + column
     for j in range(n_read):
-        u = at(work.inputs, j * B + b) - at(sinks.shift, j)
+        shift = at(sinks.shift, j)
+        for b in range(B):
+            root = at(work.root, b)
+            put(sinks.tile, place + b, (at(work.inputs, j * B + b) - shift) * root if root > 0.0 else 0.0)
+        place += n_columns
+    for b in range(B):
+        put(sinks.tile, place + b, at(work.root, b))
+    for o in range(n_targets):
+        place += n_columns
+        shift = at(sinks.shift, n_read + o)
+        for b in range(B):
+            root = at(work.root, b)
+            if root > 0.0:
+                y = at(data.targets, at(plan.row, s * B + b) * n_targets + o)
+                put(sinks.tile, place + b, (y - shift) * root)
+            else:
+                put(sinks.tile, place + b, 0.0)
+
+
+@njit(nogil=True, error_model="numpy")
+def _append(N, row, root, column, data, work, sinks):
+    """The same of a sequence alone, in one column."""
+    n_columns = sinks.tile.shape[1]
+    n_targets = data.targets.shape[1]
+    n_read = sinks.shift.size - n_targets
+    place = N * n_columns + column
+    for j in range(n_read):
+        u = at(work.inputs, j) - at(sinks.shift, j)
         put(sinks.tile, place, u * root if root > 0.0 else 0.0)
         place += n_columns
     put(sinks.tile, place, root)
@@ -247,8 +273,19 @@ def _append(N, b, B, row, root, column, data, work, sinks):
 
 
 @njit(nogil=True, error_model="numpy")
+def _is_any(numbers, s, B):
+    """Whether row ``s`` of ``numbers`` (S, B) has one that is not negative."""
+    highest = at(numbers, s * B)
+    for b in range(1, B):
+        highest = max(highest, at(numbers, s * B + b))
+    return highest >= 0
+
+
+@njit(nogil=True, error_model="numpy")
 def _leave(s, new, B, N, O, plan, work, sinks):
     """Hand the outputs, states and records of this step to whoever wants them."""
+    if sinks.outputs.size == 0 and sinks.states.size == 0 and not _is_any(plan.record, s, B):
+        return
     for b in range(B):
         row, record = at(plan.row, s * B + b), at(plan.record, s * B + b)
         if row >= 0 and at(plan.kept, s * B + b):
@@ -371,7 +408,7 @@ def drive_sequence(
             root = 1.0
             if data.roots.size > 0:
                 root = root * at(data.roots, row)
-            _append(N, 0, 1, row, root, column + s, data, work, sinks)
+            _append(N, row, root, column + s, data, work, sinks)
             for i in range(N):
                 if root > 0.0:
                     put(work.recent, s % P * padded + i, at(state, new + i) * root)

@@ -8,10 +8,10 @@ number of threads.
 
 from __future__ import annotations
 
-import heapq
 from dataclasses import dataclass
 
 import numpy as np
+from numba import njit
 
 from reservoir.drive import Plan
 from reservoir.vectors import ONE_PACK, PACK_BYTES, TWO_PACKS
@@ -124,13 +124,20 @@ def deal(n_rows: np.ndarray, members: np.ndarray, lanes: Lanes) -> list[list[lis
     """Deal stretches to lanes, longest first, each to the lane with least to do: [group][lane] -> stretches."""
     order = members[np.argsort(-n_rows[members], kind="stable")]
     n_groups = min(lanes.n_groups, -(-len(members) // lanes.n_lanes))
-    groups: list[list[list[int]]] = [[[] for _ in range(lanes.n_lanes)] for _ in range(n_groups)]
-    heap = [(0, lane, group) for lane in range(lanes.n_lanes) for group in range(n_groups)]
-    for stretch in order:
-        load, lane, group = heapq.heappop(heap)
-        groups[group][lane].append(int(stretch))
-        heapq.heappush(heap, (load + int(n_rows[stretch]), lane, group))
-    return groups
+    queues: list[list[int]] = [[] for _ in range(lanes.n_lanes * n_groups)]  # lane 0 of every group first
+    places = np.empty(len(order), np.int64)
+    _find_places(n_rows[order], np.zeros(len(queues), np.int64), places)
+    for stretch, place in zip(order.tolist(), places.tolist(), strict=True):
+        queues[place].append(stretch)
+    return [queues[group::n_groups] for group in range(n_groups)]
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _find_places(n_rows, load, places):
+    """``places[k]``: the first queue with least to do before stretch k of ``n_rows[k]`` joins it; ``load`` from zeros."""
+    for k in range(n_rows.size):
+        places[k] = np.argmin(load)
+        load[places[k]] += n_rows[k]
 
 
 def lay_out(
@@ -153,19 +160,25 @@ def lay_out(
     B = len(queues)
     load = [int(stretches.n_rows[queue].sum()) for queue in queues]
     S = max(load)
-    row, kept = np.full((B, S), -1, np.int64), np.zeros((B, S), bool)
+    row, kept = np.full((S, B), -1, np.int64), np.zeros((S, B), bool)
     start, record = np.full((S, B), -1, np.int32), np.full((S, B), -1, np.int32)
-    for lane, queue in enumerate(queues):
-        if not queue:
-            continue
-        n_rows, n_warm = stretches.n_rows[queue], stretches.n_warm[queue]
-        # Lanes end together: what idles then idles beside the others' warm-ups, and steps that count coincide.
-        begin = S - load[lane] + np.cumsum(n_rows) - n_rows
-        step = np.arange(S - load[lane], S)
-        row[lane, S - load[lane] :] = step + np.repeat(stretches.first[queue] - begin, n_rows)
-        kept[lane, S - load[lane] :] = step >= np.repeat(begin + n_warm, n_rows)
-        start[begin, lane] = initial[queue]
-        is_warmed = n_warm > 0
-        record[(begin + n_warm - 1)[is_warmed], lane] = warm_slot[queue][is_warmed]
-        record[begin + n_rows - 1, lane] = end_slot[queue]
-    return Plan(np.ascontiguousarray(row.T), start, record, np.ascontiguousarray(kept.T), np.empty(0, np.int64))
+    dealt = np.array([stretch for queue in queues for stretch in queue])
+    lane = np.repeat(np.arange(B), [len(queue) for queue in queues])
+    # Lanes end together: what idles then idles beside the others' warm-ups, and steps that count coincide.
+    n_rows, n_warm = stretches.n_rows[dealt], stretches.n_warm[dealt]
+    begin = np.cumsum(n_rows) - n_rows - (np.cumsum(load) - S)[lane]
+    _write_steps(lane, begin, stretches.first[dealt], n_rows, n_warm, row, kept)
+    start[begin, lane] = initial[dealt]
+    is_warmed = n_warm > 0
+    record[(begin + n_warm - 1)[is_warmed], lane[is_warmed]] = warm_slot[dealt][is_warmed]
+    record[begin + n_rows - 1, lane] = end_slot[dealt]
+    return Plan(row, start, record, kept, np.empty(0, np.int64))
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _write_steps(lane, begin, first, n_rows, n_warm, row, kept):
+    """Rows read in the steps of each stretch, and which of them count."""
+    for k in range(lane.size):
+        for i in range(n_rows[k]):
+            row[begin[k] + i, lane[k]] = first[k] + i
+            kept[begin[k] + i, lane[k]] = i >= n_warm[k]

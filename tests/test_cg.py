@@ -51,6 +51,32 @@ def test_iterates_are_those_of_the_textbook(preconditioned):
         np.testing.assert_allclose(iterate.x, x, rtol=SOLVE_RTOL)
 
 
+def test_a_function_that_divides_by_a_diagonal_is_that_diagonal():
+    A, b = system()
+    M = np.diag(A).copy()
+    by_array, by_function = (
+        conjugate_gradient(lambda v: A @ v, b, preconditioner=form)
+        for form in (M, lambda r, out: np.divide(r, M, out=out))
+    )
+    assert by_array.quadratics == by_function.quadratics
+    np.testing.assert_array_equal(by_array.x, by_function.x)
+
+
+def test_the_inverse_itself_solves_in_one_step():
+    A, b = system(condition=1e6)
+    inverse = np.linalg.inv(A)
+    found = conjugate_gradient(
+        lambda v: A @ v, b, preconditioner=lambda r, out: np.matmul(inverse, r, out=out), settings=CGSettings(residual=1e-8)
+    )
+    assert found.n_iterations == 1 and found.reason == CGStop.RESIDUAL
+
+
+def test_a_preconditioner_that_is_not_positive_is_named():
+    A, b = system()
+    with pytest.raises(ValueError, match="preconditioner must be positive definite, got"):
+        conjugate_gradient(lambda v: A @ v, b, preconditioner=lambda r, out: np.multiply(r, -1.0, out=out))
+
+
 @pytest.mark.parametrize("n", [1, 2, 7, 20])
 def test_a_quadratic_is_solved_in_as_many_steps_as_it_has_dimensions(n):
     A, b = system(n, condition=10.0)  # beyond, rounding costs directions their conjugacy before the last one

@@ -5,7 +5,7 @@ import pytest
 
 from objectives import logistic_regression, small_net
 from optim import checks, from_callables
-from optim.curvature import DampedCurvature, diagonal_preconditioner
+from optim.curvature import DampedCurvature, diagonal_preconditioner, own_preconditioner
 
 PRODUCT_RTOL = 1e-10
 
@@ -86,6 +86,19 @@ def test_missing_squares_are_named():
     plain = from_callables(lambda x: (x @ x, 2 * x), lambda x, v: 2 * v, n_params=2)
     with pytest.raises(NotImplementedError, match="needs an objective whose linearisation has squared_gradients"):
         diagonal_preconditioner(plain.linearize(np.ones(2)), 0.1, 0.75)
+
+
+def test_an_own_preconditioner_is_asked_for_at_the_damping_and_missing_ones_are_named():
+    class Known:
+        def preconditioner(self, damping):
+            return lambda r, out: np.divide(r, damping, out=out)
+
+    out = np.empty(2)
+    own_preconditioner(Known(), 0.5)(np.ones(2), out)
+    np.testing.assert_array_equal(out, [2.0, 2.0])
+    plain = from_callables(lambda x: (x @ x, 2 * x), lambda x, v: 2 * v, n_params=2)
+    with pytest.raises(NotImplementedError, match="needs an objective whose linearisation has preconditioner"):
+        own_preconditioner(plain.linearize(np.ones(2)), 0.1)
 
 
 def test_squares_that_overflow_give_a_usable_preconditioner():

@@ -277,3 +277,5 @@ def test_problems_that_do_not_fit_are_named_before_the_first_step():
         minimize(objective, np.ones(2), HessianFree(structural=0.1))
     with pytest.raises(NotImplementedError, match="squared_gradients"):
         minimize(objective, np.ones(2), HessianFree(preconditioner="squared_gradients"))
+    with pytest.raises(NotImplementedError, match=r"has preconditioner\(damping\)"):
+        minimize(objective, np.ones(2), HessianFree(preconditioner="own"))

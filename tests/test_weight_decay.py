@@ -43,6 +43,27 @@ def test_float32_stays():
     assert decayed.linearize(theta).gauss_newton(theta).dtype == np.float32
 
 
+def test_own_preconditioner_is_that_of_the_loss_with_the_mean_rate_as_damping():
+    objective, theta = small_net()
+    assert not hasattr(WeightDecay(objective, 0.3).linearize(theta), "preconditioner")
+
+    class Linear:
+        weight = 8.0
+
+        def preconditioner(self, damping):
+            return damping
+
+    class Known:
+        n_params = theta.size
+
+        def linearize(self, theta, batch=None):
+            return Linear()
+
+    mask = np.arange(theta.size) < theta.size / 2
+    found = WeightDecay(Known(), 0.3, mask).linearize(theta).preconditioner(0.1)
+    assert found == pytest.approx(0.1 + 0.3 * mask.mean(), rel=SUM_RTOL)
+
+
 def test_a_mask_that_does_not_fit_is_named():
     objective, _, _ = logistic_regression()
     with pytest.raises(ValueError, match=r"decay_mask must be bool of shape \(5,\), got float64 of shape \(5,\)"):
