@@ -51,9 +51,9 @@ class Linearization(Protocol):
     """A model linearised at one point, with the forward states kept: products cost no further forward pass.
 
     It may also have ``squared_gradients()``: (P,) sum over the sequences of the batch of their squared
-    gradients, which a preconditioner is made from. And it may have ``preconditioner(damping)``, which returns a function
-    ``(r, out)`` that writes M⁻¹ r to ``out``: M symmetric, positive definite, and near the mean curvature plus ``damping``
-    times the identity.
+    gradients, which a preconditioner is made from. And it may have ``preconditioner(damping)``, which returns a
+    function ``(r, out)`` that writes M⁻¹ r to ``out``: M symmetric, positive definite, and near the mean curvature plus
+    ``damping`` times the identity.
 
     Examples
     --------

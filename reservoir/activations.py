@@ -8,11 +8,11 @@ With y <= 0, k = round(y / ln 2) and r = y - k ln 2 (ln 2 in two parts), |r| <= 
     tanh(x)     = -h / (1 + h),  h = expm1(-2|x|) / 2,  with the sign of x
     logistic(x) = 1 / (1 + e) for x >= 0, e / (1 + e) for x < 0,  e = exp(-|x|)
 
-Both forms avoid subtracting near-equal numbers. For tanh the reduction is that of y = -|x| by ln(2)/2, and P is taken by
-its even and its odd powers side by side: instructions wait less for each other. One part of ln 2 is enough there, since
-what it is off by is multiplied by 2^k. The error is at most 4 units in the last place (2.7 is the most that was found),
-at any x for tanh and for |x| < 700 (float64) or 80 (float32) for the logistic function, which beyond that stays near its
-value there.
+Both forms avoid subtracting near-equal numbers. For tanh the reduction is that of y = -|x| by ln(2)/2, and P is taken
+by its even and its odd powers side by side: instructions wait less for each other. One part of ln 2 is enough there,
+since what it is off by is multiplied by 2^k. The error is at most 4 units in the last place (2.7 is the most that was
+found), at any x for tanh and for |x| < 700 (float64) or 80 (float32) for the logistic function, which beyond that stays
+near its value there.
 
 The division takes as long as all else. Newton's iteration in its place, from a polynomial of the denominator, is nine
 instructions that wait for each other: measured, it was no faster in float64 and slower in float32.

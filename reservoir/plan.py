@@ -134,7 +134,7 @@ def deal(n_rows: np.ndarray, members: np.ndarray, lanes: Lanes) -> list[list[lis
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def _find_places(n_rows, load, places):
-    """``places[k]``: the first queue with least to do before stretch k of ``n_rows[k]`` joins it; ``load`` from zeros."""
+    """``places[k]``: the first queue with least to do when stretch k comes; ``load`` (n_queues,) is zeros."""
     for k in range(n_rows.size):
         places[k] = np.argmin(load)
         load[places[k]] += n_rows[k]

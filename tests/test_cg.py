@@ -66,7 +66,10 @@ def test_the_inverse_itself_solves_in_one_step():
     A, b = system(condition=1e6)
     inverse = np.linalg.inv(A)
     found = conjugate_gradient(
-        lambda v: A @ v, b, preconditioner=lambda r, out: np.matmul(inverse, r, out=out), settings=CGSettings(residual=1e-8)
+        lambda v: A @ v,
+        b,
+        preconditioner=lambda r, out: np.matmul(inverse, r, out=out),
+        settings=CGSettings(residual=1e-8),
     )
     assert found.n_iterations == 1 and found.reason == CGStop.RESIDUAL
 
