@@ -31,7 +31,7 @@ from typing import Any
 
 import numpy as np
 
-from studies.autoencoder import Autoencoder, Linearized
+from studies.logistic_layers import Autoencoder, Linearized
 
 WAYS = {  # what differs from HessianFree's defaults
     "plain": {},

@@ -3,9 +3,11 @@
 import numpy as np
 import pytest
 
-from optim import HessianFree, Momentum, checks, minimize
+from optim import CGSettings, HessianFree, Momentum, checks, conjugate_gradient, minimize
+from optim.curvature import DampedCurvature, diagonal_preconditioner
 from studies import autoencoder, curvature_batches, hf_elsewhere
-from studies.autoencoder import Autoencoder, Watch
+from studies.autoencoder import Watch
+from studies.logistic_layers import Autoencoder, cross_entropy, kronecker_factored
 
 # Sums of a few dozen float64 products, taken in another order.
 RTOL = 1e-11
@@ -47,10 +49,78 @@ def test_squared_gradients_are_those_of_single_images():
     np.testing.assert_allclose(model.linearize(theta, batch).squared_gradients(), expected, rtol=RTOL)
 
 
+def signed_gradients(model, theta):
+    """Gradients by theta, image by image, of losses whose gradient by z_K has the signs that the model draws."""
+    activities, z = model.forward(theta)
+    p = activities[-1].T[:-1]
+    signs = np.random.default_rng(0).integers(0, 2, p.shape, dtype=np.int8) * 2 - 1
+    jacobians = np.array(  # of z_K by theta, image by image: (B, n_K, P)
+        [
+            [model.backward(theta, [a[n : n + 1] for a in activities], unit[None]) for unit in np.eye(z.shape[1])]
+            for n in range(len(z))
+        ]
+    )
+    return np.einsum("bop,ob->bp", jacobians, signs * np.sqrt(p * (1.0 - p)))
+
+
+def test_signed_gradients_have_the_curvature_as_their_mean_square():
+    """What the factors are made of: over all signs, the mean of g gᵀ is G, here for one image."""
+    model, theta = small(n_images=1)
+    activities, z = model.forward(theta)
+    p = activities[-1].T[:-1, 0]
+    J = np.array([model.backward(theta, activities, unit[None]) for unit in np.eye(z.shape[1])])
+    products = np.array([model.linearize(theta).gauss_newton(unit) for unit in np.eye(theta.size)])
+    np.testing.assert_allclose(J.T @ (J * (p * (1.0 - p))[:, None]), products, atol=RTOL)
+
+
+def test_own_preconditioner_divides_by_second_moments_between_the_eigenvectors():
+    model, theta = small()
+    damping, rng = 0.3, np.random.default_rng(3)
+    apply = model.linearize(theta).preconditioner(damping)
+    r, out = rng.standard_normal(theta.size), np.empty(theta.size)
+    apply(r, out)
+    gradients = signed_gradients(model, theta)
+    activities, _ = model.forward(theta)
+    for k, (R, found) in enumerate(zip(model.layers(r), model.layers(out), strict=True)):
+        blocks = np.array([model.layers(g)[k] for g in gradients])  # a_n d_nᵀ
+        d = blocks[:, -1, :]  # the last input is 1
+        U, V = (np.linalg.eigh(x.T @ x)[1] for x in (activities[k], d))
+        moments = np.mean((U.T @ blocks @ V) ** 2, axis=0)
+        np.testing.assert_allclose(found, U @ ((U.T @ R @ V) / (moments + damping)) @ V.T, rtol=1e-9)
+
+
+def test_kronecker_factors_are_exact_where_inputs_and_gradients_are_independent():
+    rng = np.random.default_rng(4)
+    a, d = rng.standard_normal((3, 4)), rng.standard_normal((2, 5))
+    pairs = [(i, j) for i in range(4) for j in range(5)]  # every input meets every gradient
+    both = np.array([a[:, i] for i, _ in pairs]).T, np.array([d[:, j] for _, j in pairs]).T
+    dense = np.kron(a @ a.T / 4, d @ d.T / 5) + 0.1 * np.eye(6)
+    R, out = rng.standard_normal((3, 2)), np.empty((3, 2))
+    kronecker_factored(*both, 0.1)(R, out)
+    np.testing.assert_allclose(out.ravel(), np.linalg.solve(dense, R.ravel()), rtol=1e-9)
+
+
+def test_own_preconditioner_leaves_less_of_the_way_down_to_cg():
+    model = Autoencoder(autoencoder.digits()[:200].astype(np.float64))
+    theta = minimize(model, model.start(np.random.default_rng(5)), HessianFree(cg=20), max_iterations=15).theta
+    found = model.value_and_grad(theta)
+    b, linear, damping = -found.grad / found.weight, model.linearize(theta), 1e-2
+
+    def lowest(M, **settings):
+        product = DampedCurvature(linear, damping, 0.0, np.empty_like(b))
+        settings = CGSettings(progress=0.0, **settings)
+        return conjugate_gradient(product, b, preconditioner=M, settings=settings).quadratics[-1]
+
+    bottom = lowest(None, residual=1e-8, max_iterations=5000)
+    diagonal, own = diagonal_preconditioner(linear, damping, 0.75), linear.preconditioner(damping)
+    left = [lowest(M, max_iterations=20) - bottom for M in (None, diagonal, own)]
+    assert 0.0 < left[2] < min(left[:2]) / 2, left
+
+
 def test_cross_entropy_is_finite_and_right_where_units_are_saturated():
     z, targets = np.array([[800.0, -800.0, 0.5]]), np.array([[0.0, 1.0, 0.25]])
     expected = 1600.0 + np.log1p(np.exp(0.5)) - 0.125
-    assert autoencoder.cross_entropy(z, targets) == pytest.approx(expected, rel=RTOL)
+    assert cross_entropy(z, targets) == pytest.approx(expected, rel=RTOL)
 
 
 def test_loss_and_error_are_those_of_the_reconstruction():
