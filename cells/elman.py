@@ -111,7 +111,7 @@ def _times_slope(v, code, value):
 
 @step(forward_step, Weights)
 def _forward(weights, tape, now, before, after, n):
-    """z stays a."""
+    """z, which is the same memory as the states after the step, turns from a into h."""
     z, h, _, _ = tape
     H, P = h.shape[1], pack_size(h)
     add_product(h, before, 0, weights.recurrent, z, now, 0, n, H)

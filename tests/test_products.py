@@ -197,12 +197,9 @@ def no_tape(dtype):
 
 def filled(x, first, R, theta, maps, n_columns):
     """Planes (R, n_columns) that begin with garbage, after ``fill_planes`` with the input's maps."""
-    span = np.array([[first, 0, R]])
+    spans, no_index = Spans(*[np.array([[first, 0, R]])] * 5), np.empty(0, np.int64)
     z = np.full((R, n_columns), np.nan, theta.dtype)
-    none = np.empty(0, np.int64)
-    fill_planes(
-        maps, theta, x, none if index is None else index, no_tape(theta.dtype), Spans(*[span] * 5), z, True, False
-    )
+    fill_planes(maps, theta, x, no_index, no_tape(theta.dtype), spans, z, True, False)
     return z
 
 
