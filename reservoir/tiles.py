@@ -7,7 +7,8 @@ multiply-adds in the order of k, cut into blocks of :data:`DEPTH`, whatever the 
 number of rows nor on their place, so a batch of rows gives exactly what its rows give one by one.
 
 A matrix that many rows meet is first copied into panels (:func:`panels`), as wide as a tile: its rows then follow one
-another in memory, instead of fighting for the same places of the cache.
+another in memory, instead of fighting for the same places of the cache. Panels are about equally wide, because a tile
+of one pack takes as long as one of two: its few sums wait for each other.
 """
 
 from __future__ import annotations
@@ -166,13 +167,21 @@ def _add_row(a, a_start, b, b_start, b_row, c, c_start, depth, n_columns):
 
 
 @njit(nogil=True, error_model="numpy")
+def begin_of_panel(number, n_columns, P):
+    """First column of a panel; ``n_columns`` for the one behind the last. Packs of ``P`` are spread evenly."""
+    n_packs = -(-n_columns // P)
+    n_panels = -(-n_packs // PANEL_PACKS)
+    return min(-(-number * n_packs // max(n_panels, 1)) * P, n_columns)
+
+
+@njit(nogil=True, error_model="numpy")
 def add_product(a, a_row, a_column, b, c, c_row, c_column, n_rows, n_columns):
     """``C += A B`` for the blocks of ``a`` and ``c`` that begin at the given rows and columns.
 
     Parameters
     ----------
     a : (., .) C-contiguous, in; the block is (n_rows, K)
-    b : (n_panels, K, width) C-contiguous, in; B in :func:`panels`, or (1, K, >= n_columns): B as it is
+    b : (n_panels, K, width) C-contiguous, in; B (K, n_columns) in :func:`panels`, or (1, K, >= n_columns): B as it is
     c : (., .) C-contiguous, in and out, no alias of the others; the block is (n_rows, n_columns)
     """
     K, width = b.shape[1], b.shape[2]
@@ -182,12 +191,13 @@ def add_product(a, a_row, a_column, b, c, c_row, c_column, n_rows, n_columns):
         if n_rows == 1 and b.shape[0] == 1:
             _add_row(a, a_start + k, b, k * width, width, c, c_start, depth, n_columns)
             continue
-        step = PANEL_PACKS * pack_size(c)
-        for j in range(0, n_columns, step):
-            start = j + k * width if b.shape[0] == 1 else j * K + k * width
-            columns = min(step, n_columns - j)
+        p, j, P = 0, 0, pack_size(c)
+        while j < n_columns:
+            end = begin_of_panel(p + 1, n_columns, P)
+            start = j + k * width if b.shape[0] == 1 else (p * K + k) * width
             left, there = a_start + k, c_start + j
-            add_rows(a, left, a.shape[1], 1, b, start, width, c, there, c.shape[1], n_rows, depth, columns)
+            add_rows(a, left, a.shape[1], 1, b, start, width, c, there, c.shape[1], n_rows, depth, end - j)
+            p, j = p + 1, end
 
 
 @njit(nogil=True, error_model="numpy")
@@ -208,14 +218,16 @@ def add_transposed_product(a, a_row, a_column, b, b_row, b_column, c, c_start, n
     for k in range(0, n, DEPTH):
         depth = min(DEPTH, n - k)
         a_start = (a_row + k) * a.shape[1] + a_column
-        for j in range(0, N, width):
-            columns = min(width, N - j)
+        p, j = 0, 0
+        while j < N:
+            end = begin_of_panel(p + 1, N, pack_size(c))
             b_start = (b_row + k) * b.shape[1] + b_column + j
             if in_place:
-                add_rows(a, a_start, 1, a.shape[1], b, b_start, b.shape[1], c, c_start + j, N, M, depth, columns)
-                continue
-            _copy_rows(b, b_start, b.shape[1], panel, depth, columns)
-            add_rows(a, a_start, 1, a.shape[1], panel, 0, width, c, c_start + j, N, M, depth, columns)
+                add_rows(a, a_start, 1, a.shape[1], b, b_start, b.shape[1], c, c_start + j, N, M, depth, end - j)
+            else:
+                _copy_rows(b, b_start, b.shape[1], panel, depth, end - j)
+                add_rows(a, a_start, 1, a.shape[1], panel, 0, width, c, c_start + j, N, M, depth, end - j)
+            p, j = p + 1, end
 
 
 @njit(nogil=True, error_model="numpy")
@@ -246,7 +258,8 @@ def panels(matrix, *, transpose=False, in_place=False, out=None):
     Returns
     -------
     ndarray
-        (n_panels, K, width) with zeros behind the last column, or (1, K, N); for the transpose K and N change places.
+        (n_panels, K, width), each panel's columns first and zeros behind them; or (1, K, N). For the transpose K and N
+        change places.
 
     Examples
     --------
@@ -267,20 +280,20 @@ def panels(matrix, *, transpose=False, in_place=False, out=None):
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def fill_panels(matrix, transpose, out):
-    """``matrix`` (K, N), or its transpose, into the panels ``out``; what pads the last one is left as it is."""
-    K, N = matrix.shape
-    width = out.shape[2]
-    block = 16
+    """``matrix`` (K, N), or its transpose, into the panels ``out``; what pads a panel is left as it is."""
+    n_rows, n_columns = matrix.shape
     if transpose:
-        for k0 in range(0, K, block):
-            for n0 in range(0, N, block):
-                for k in range(k0, min(k0 + block, K)):
-                    p, q = k // width, k % width
-                    for n in range(n0, min(n0 + block, N)):
-                        out[p, n, q] = matrix[k, n]
-    else:
-        for p in range(out.shape[0]):
-            first = p * width
-            for k in range(K):
-                for j in range(min(width, N - first)):
-                    out[p, k, j] = matrix[k, first + j]
+        n_rows, n_columns = n_columns, n_rows
+    block, p, first = 16, 0, 0
+    while first < n_columns:
+        end = begin_of_panel(p + 1, n_columns, pack_size(out)) if out.shape[0] > 1 else n_columns
+        if transpose:
+            for k in range(0, n_rows, block):
+                for j in range(first, end):
+                    for i in range(k, min(k + block, n_rows)):
+                        out[p, i, j - first] = matrix[j, i]
+        else:
+            for i in range(n_rows):
+                for j in range(first, end):
+                    out[p, i, j - first] = matrix[i, j]
+        p, first = p + 1, end

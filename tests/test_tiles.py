@@ -1,5 +1,9 @@
 """Products of register tiles: exact on integers, inside their blocks, and the same bits however rows are grouped."""
 
+import math
+from fractions import Fraction
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from numba import njit
@@ -81,9 +85,16 @@ def guarded(block, above, left, below=2, right=3):
 def with_spoilt_padding(form, N):
     """The panels ``form`` of a matrix with N columns, NaN wherever there is no element of it."""
     form = form.copy()
-    if form.size and form.shape[0] * form.shape[2] > N:
-        form[-1, :, N - (form.shape[0] - 1) * form.shape[2] :] = np.nan
+    for panel, (first, end) in zip(form, bounds_of_panels(N, form.dtype, len(form)), strict=True):
+        panel[:, end - first :] = np.nan
     return form
+
+
+def bounds_of_panels(N, dtype, n_panels):
+    """(first, end) column of each: packs spread evenly, the wider panels where rounding up puts them."""
+    P = PACK_BYTES // np.dtype(dtype).itemsize
+    begins = [min(P * math.ceil(Fraction(p * math.ceil(N / P), max(n_panels, 1))), N) for p in range(n_panels + 1)]
+    return list(pairwise(begins))
 
 
 # ------------------------------------------------------------------------------------------------ the tile
@@ -233,9 +244,13 @@ def test_panels_hold_the_matrix_and_zeros_behind_it(K, N, transpose, dtype):
     width = width_of(dtype)
     assert form.shape == (-(-N // width), K, width)
     assert form.dtype == dtype
-    side_by_side = form.transpose(1, 0, 2).reshape(K, form.shape[0] * width)
-    assert_array_equal(side_by_side[:, :N], matrix.T if transpose else matrix)
-    assert not side_by_side[:, N:].any()
+    bounds = bounds_of_panels(N, dtype, len(form))
+    side_by_side = np.hstack(
+        [np.empty((K, 0)), *(panel[:, : j - i] for panel, (i, j) in zip(form, bounds, strict=True))]
+    )
+    assert_array_equal(side_by_side, matrix.T if transpose else matrix)
+    assert not any(panel[:, j - i :].any() for panel, (i, j) in zip(form, bounds, strict=True))
+    assert np.ptp([-(-(j - i) // (width // PANEL_PACKS)) for i, j in bounds] or [0]) <= 1
 
 
 @both_types
