@@ -331,7 +331,7 @@ class _Iteration:
         elif self.preconditioner is not None:
             np.divide(self.r, self.preconditioner, out=self.z)
         rz = dot(self.r, self.z)
-        if rz < 0.0:
+        if rz < 0.0 and -rz > math.sqrt(np.finfo(self.b.dtype).eps) * norm(self.r) * norm(self.z):  # not by rounding
             raise ValueError(f"preconditioner must be positive definite, got rᵀ M⁻¹ r = {rz:.3g}; check its inverse.")
         return rz
 
