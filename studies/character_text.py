@@ -185,7 +185,7 @@ def plot(rows):
     """Nats a character against seconds, networks as lines over the looks, n-gram models as marks."""
     from studies.figures import COLOURS, MARKERS, bar_line, panels
 
-    figure, (axes,) = panels(1, width=7.2, height=4.6)
+    figure, (axes,) = panels(1, width=9.0, height=4.6)
     colours: dict[str, str] = {}
     for model, group in rows.groupby("model", sort=False):
         way = model.removesuffix(" + n-gram")
@@ -200,5 +200,5 @@ def plot(rows):
     bar_line(axes, PEER_NATS, "nanoGPT's notes: CPU, about 3 minutes")
     axes.set_xscale("log")
     axes.set(xlabel="seconds", ylabel="nats a character", title="tinyshakespeare, last 10 %")
-    axes.legend(loc="upper right", fontsize=8)
+    axes.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), fontsize=8)  # curves come from every corner of the axes
     return figure
