@@ -196,12 +196,11 @@ def _add_few_columns(x, x_first, x_column, K, theta, start, z, first, end, colum
         here = (x_first + r) * x.shape[1] + x_column
         for j in range(0, width, P):
             left, place = width - j, r * z.shape[1] + column + j
-            total = full(z, ONE_PACK, 0.0)
+            share = full(z, ONE_PACK, 0.0)
             for k in range(K):
-                total = fma(
-                    spread(x, ONE_PACK, here + k), load_some(theta, ONE_PACK, start + k * width + j, left), total
-                )
-            store_some(z, place, load_some(z, ONE_PACK, place, left) + total, left)
+                w = load_some(theta, ONE_PACK, start + k * width + j, left)
+                share = fma(spread(x, ONE_PACK, here + k), w, share)
+            store_some(z, place, load_some(z, ONE_PACK, place, left) + share, left)
 
 
 @njit(cache=True, nogil=True, error_model="numpy", _nrt=False)
