@@ -209,11 +209,19 @@ class Layer:
         return (memory or self.scratch).lend(f"{self.name}.{key}", shape, self.dtype)
 
     def forward(
-        self, matrices: Matrices, weights: Any, x: Input, initial: Sequence[np.ndarray], clamp: Clamp
+        self,
+        matrices: Matrices,
+        weights: Any,
+        x: Input,
+        initial: Sequence[np.ndarray],
+        clamp: Clamp,
+        *,
+        then: Callable[[slice, Input], None] | None = None,
     ) -> np.ndarray:
         """States h (B + R, H) of all steps; the first B are the initial ones.
 
-        ``initial`` are h (B, H) or (H,) and c likewise, or scalars, to start from.
+        ``initial`` are h (B, H) or (H,) and c likewise, or scalars, to start from. ``then(rows, states)`` is called as
+        soon as these rows of the states after each step are made.
         """
         self._start(self.tape, initial)
         for block in self._blocks:
@@ -222,6 +230,8 @@ class Layer:
             self._add_input(matrices, x, block, z)
             self._add_input_itself(x, block, z)
             forward(weights, self.tape, self.rows.first, clamp, block.begin, block.end, self.do)
+            if then is not None:
+                then(block.rows, Input(self.tape.h, self.rows.n_sequences))
         return self.tape.h
 
     def rforward(
@@ -235,11 +245,13 @@ class Layer:
         clamp: Clamp,
         *,
         keeps_planes: bool = True,
+        then: Callable[[slice, Input], None] | None = None,
     ) -> Tape:
         """Directional derivatives of the tape, for parameters moving along ``direction``.
 
         ``rx`` is the directional derivative of the input, None if it has none; ``initial`` that of the
         initial states. Without ``keeps_planes`` z and e of what is returned hold one block's rows, of no further use.
+        ``then`` as in :meth:`forward`.
         """
         r = self._tape("r", self.scratch, keeps_planes)
         is_whole = r.z.shape == self.tape.z.shape
@@ -255,12 +267,14 @@ class Layer:
                 self._add_input_itself(rx, block, z)
             tape, start = (self.tape, 0) if is_whole else (self._within(block), block.rows.start)
             rforward(weights, tape, r, self.rows.first, clamp, block.begin, block.end, start)
+            if then is not None:
+                then(block.rows, Input(r.h, self.rows.n_sequences))
         return r
 
     def backward(
         self,
         weights: Any,
-        outputs: np.ndarray,
+        outputs: np.ndarray | Callable[[slice], np.ndarray],
         final: Sequence[np.ndarray],
         clamp: Clamp,
         *,
@@ -280,7 +294,8 @@ class Layer:
             To which sourceᵀ dz of every parameter is added; needs ``x``.
         first_parameter : int
             Where this cell's part of the gradient begins.
-        outputs : (R, H), or of size 0
+        outputs : (R, H), or of size 0, or callable
+            ``outputs(rows)`` gives those of these rows; they are read before it is called again.
         final : h (B, H) and c, or scalars
         added : (R, Z), optional
             Added to the derivatives by the planes where they are formed.
@@ -314,7 +329,8 @@ class Layer:
                 tape, start = self._within(block), block.rows.start
                 if added is not None:
                     of_block = d._replace(added=added[block.rows])
-            backward(weights, tape, of_block, outputs, first, clamp, limit, block.begin, block.end, start, self.do)
+            mine = outputs(block.rows) if callable(outputs) else outputs[block.rows]
+            backward(weights, tape, of_block, mine, first, clamp, limit, block.begin, block.end, start, self.do)
             if gradient is not None:
                 self._add_gradient(dz, x, gradient, first_parameter, block)
         return d

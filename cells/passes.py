@@ -153,10 +153,10 @@ def backward(
 ) -> None:
     """Back-propagate through the steps from ``end`` to ``begin``, all by default.
 
-    ``outputs`` (R, H) are the derivatives by the outputs, or of size 0; ``d`` as its fields say. The derivative by a
-    state, when it is complete, is cut to +-``limit`` in each unit; ``limit`` is infinite where nothing is cut.
-    ``tape.z``, ``tape.e``, ``d.z`` and ``d.added`` begin at row ``start``: a stretch of steps needs no more of them.
-    ``do`` as above.
+    ``outputs`` are the derivatives by these steps' outputs, a row for each row of theirs, or of size 0; ``d`` as its
+    fields say. The derivative by a state, when it is complete, is cut to +-``limit`` in each unit; ``limit`` is
+    infinite where nothing is cut. ``tape.z``, ``tape.e``, ``d.z`` and ``d.added`` begin at row ``start``: a stretch of
+    steps needs no more of them. ``do`` as above.
     """
     kernel, end = _compiled_for(weights, _backward), _end(first, end)
     do(kernel, weights, tape, d, outputs, first, clamp, limit, begin, end, start)
@@ -215,10 +215,8 @@ def _backward(weights, tape, d, outputs, first, clamp, limit, begin, end, start)
         if outputs.size > 0:
             for position in range(0, n * H, P):
                 left = n * H - position
-                total = load_some(d.h, ONE_PACK, position, left) + load_some(
-                    outputs, ONE_PACK, now * H + position, left
-                )
-                store_some(d.h, position, total, left)
+                output = load_some(outputs, ONE_PACK, (now - first[begin]) * H + position, left)
+                store_some(d.h, position, load_some(d.h, ONE_PACK, position, left) + output, left)
         if limit < np.inf:
             for i in range(n):
                 for j in range(H):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -69,16 +70,24 @@ class Run:
         """Outputs (n_outputs, O) before any nonlinearity; ``clamp`` holds units of the first cell."""
         self.x, self.clamp = x, clamp or self.no_clamp
         self.inputs: list[Input] = []
+        outputs = self.memory.lend("outputs", (self.n_outputs, self.network.n_out), self.dtype)
+
+        def read_rows(rows: slice, features: Input) -> None:
+            self._read_out(parameters, features, outputs, rows)
+
         below = x
         for layer, members in enumerate(self._members):
+            then = read_rows if self._reads_block_by_block and members == self._members[-1] else None
             for k in members:
-                read = self._reversed(below, f"{self.parts[k].name}.x") if self.parts[k].is_reversed else below
-                self.inputs.append(read)
+                mine = self._reversed(below, f"{self.parts[k].name}.x") if self.parts[k].is_reversed else below
+                self.inputs.append(mine)
                 matrices, weights = parameters.matrices[k], parameters.weights[k]
-                self.layers[k].forward(matrices, weights, read, initial[k], self._clamp(k))
+                self.layers[k].forward(matrices, weights, mine, initial[k], self._clamp(k), then=then)
             below = self._joined([self.layers[k].tape.h for k in members], f"layer{layer}.joined")
         self.features = self._features([layer.tape.h for layer in self._top()], below, "features")
-        return self._read_out(parameters, "outputs")
+        if not self._reads_block_by_block:
+            read_rows(slice(0, self.n_outputs), self.features)
+        return outputs
 
     def backward(
         self,
@@ -109,9 +118,11 @@ class Run:
         keeps_planes : bool
             Whether ``planes`` shall hold the derivatives by the planes of every part afterwards.
         """
-        dfeatures = self._read_out_backward(parameters, doutputs, gradient)
+        read_back: Callable[[slice], np.ndarray]
+        read_back = functools.partial(self._read_out_backward, parameters, doutputs, gradient)
+        dfeatures = read_back if self._reads_block_by_block else read_back(slice(0, self.n_outputs))
+        from_above: Any = dfeatures if self.network.targets == "all" else None
         m = self.n_continuing
-        from_above: np.ndarray | None = dfeatures if self.network.targets == "all" else None
         initial: States = [(0.0, 0.0)] * len(self.parts)
         self.planes: list[np.ndarray] = [self._nothing] * len(self.parts)
         for layer in range(len(self.network.layers) - 1, -1, -1):
@@ -160,7 +171,15 @@ class Run:
         """
         tapes: list[Tape] = []
         rbelow: Input | None = None
+        routputs = self.memory.lend("routputs", (self.n_outputs, self.network.n_out), self.dtype)
+
+        def read_rows(rows: slice, rfeatures: Input) -> None:
+            self._read_out(direction, self.features, routputs, rows)
+            matrix, columns = parameters.readout, parameters.readout_columns
+            add_read_out(rfeatures.array, rfeatures.first + rows.start, matrix, columns, routputs[rows])
+
         for layer, members in enumerate(self._members):
+            then = read_rows if self._reads_block_by_block and members == self._members[-1] else None
             for k in members:
                 part, rx = self.parts[k], rbelow
                 if rx is not None and part.is_reversed:
@@ -170,16 +189,21 @@ class Run:
                         *(parameters.matrices[k], parameters.weights[k], direction.matrices[k]),
                         *(self.inputs[k], rx, initial[k], self._clamp(k)),
                         keeps_planes=keeps_planes,
+                        then=then,
                     )
                 )
             rbelow = self._joined([tapes[k].h for k in members], f"layer{layer}.rjoined")
-        top = [tapes[k].h for k in self._members[-1]]
-        rfeatures = self._features(top, rbelow, "rfeatures")
-        routputs = self._read_out(direction, "routputs")
-        add_read_out(rfeatures.array, rfeatures.first, parameters.readout, parameters.readout_columns, routputs)
+        if not self._reads_block_by_block:
+            rfeatures = self._features([tapes[k].h for k in self._members[-1]], rbelow, "rfeatures")
+            read_rows(slice(0, self.n_outputs), rfeatures)
         return routputs, tapes
 
     # ------------------------------------------------------------------------------------------------ the readout
+
+    @property
+    def _reads_block_by_block(self) -> bool:
+        """Whether the readout can follow the top layer through time, whose states then are still in the cache."""
+        return self.network.targets == "all" and not self.network.bidirectional
 
     def _features(self, states: Sequence[np.ndarray], joined: Input, name: str) -> Input:
         """What the readout reads: rows of the top layer's states at all steps, or after the last."""
@@ -193,19 +217,22 @@ class Run:
             np.concatenate([h[last] for h in states], axis=1, out=features)
         return Input(features)
 
-    def _read_out(self, of: Parameters, name: str) -> np.ndarray:
-        outputs = self.memory.lend(name, (self.n_outputs, self.network.n_out), self.dtype)
-        features, first = self.features.array, self.features.first
-        self.do(read_out, features, first, of.readout, of.readout_columns, of.readout_bias, outputs)
-        return outputs
+    def _read_out(self, of: Parameters, features: Input, outputs: np.ndarray, rows: slice) -> None:
+        """Write these rows of the outputs."""
+        weights, columns, bias = of.readout, of.readout_columns, of.readout_bias
+        self.do(read_out, features.array, features.first + rows.start, weights, columns, bias, outputs[rows])
 
-    def _read_out_backward(self, parameters: Parameters, doutputs: np.ndarray, gradient: np.ndarray) -> np.ndarray:
+    def _read_out_backward(
+        self, parameters: Parameters, doutputs: np.ndarray, gradient: np.ndarray, rows: slice
+    ) -> np.ndarray:
+        """Derivatives by the features of these rows, which the next call overwrites; their gradient is added."""
         F, O = self.network.n_features, self.network.n_out
         start, columns = gradient.size - (F + 1) * O, parameters.readout_columns
-        dfeatures = self.scratch.lend("dfeatures", (self.n_outputs, F), self.dtype)
+        dfeatures = self.scratch.lend("dfeatures", (rows.stop - rows.start, F), self.dtype)
         dcolumns = self.scratch.lend("dcolumns", columns.shape, self.dtype)
+        features, first = self.features.array, self.features.first + rows.start
         self.do(
-            *(read_out_backward, self.features.array, self.features.first, doutputs, parameters.readout_back, columns),
+            *(read_out_backward, features, first, doutputs[rows], parameters.readout_back, columns),
             *(gradient, start, dfeatures, dcolumns, self.layers[0].panel),
         )
         return dfeatures

@@ -1,5 +1,7 @@
 """One pass of a network: adjoint identities, final states, and stretches that continue one another."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
@@ -8,6 +10,7 @@ from cells import GRU, LSTM, Elman, Network
 from cells.carried import parted, rows_after
 from cells.layer import Input, Memory
 from cells.parameters import Parameters
+from cells.products import FEW
 from cells.rows import Rows
 from cells.run import Run
 from contracts import ONE_OF_EACH, every
@@ -83,6 +86,23 @@ def test_backward_is_the_adjoint_of_r_forward_with_states_at_both_ends(network):
         lambda _: flat(*one.tangents(v, dv)), lambda _: back, flat(v, dv), flat(u, du), rtol=ADJOINT_RTOL
     )
     assert check.passed, check
+
+
+@pytest.mark.parametrize("n_out", [2, FEW + 1])
+@every(NETWORKS | {"one": Network(Elman(2, 3), n_out=2)})
+def test_a_readout_that_follows_the_blocks_of_the_top_layer_has_the_same_outputs(network, n_out, monkeypatch):
+    """Bit for bit; gradients are sums over rows in another order."""
+    network, lengths = replace(network, n_out=n_out), [90, 90, 80, 70]
+    whole = Pass(network, lengths=lengths)
+    monkeypatch.setattr("cells.layer._BLOCK_BYTES", 1)  # as few rows as the tiles let it
+    blocks = Pass(network, lengths=lengths)
+    assert len(blocks.run.layers[-1]._blocks) > len(whole.run.layers[-1]._blocks) == 1
+    rng, at_ends = np.random.default_rng(1), states(network, np.random.default_rng(2), 4)
+    v, u = rng.standard_normal(network.n_params), rng.standard_normal(whole.outputs.shape)
+    assert_array_equal(blocks.outputs, whole.outputs)
+    assert_array_equal(flat(*blocks.tangents(v, at_ends)), flat(*whole.tangents(v, at_ends)))
+    found, expected = flat(*blocks.cotangents(u, at_ends)), flat(*whole.cotangents(u, at_ends))
+    assert_allclose(found, expected, rtol=ADJOINT_RTOL, atol=ADJOINT_RTOL * np.abs(expected).max())
 
 
 @every(ONE_OF_EACH)
