@@ -32,6 +32,9 @@ from reservoir.llvm_vectors import (
 )
 from reservoir.vectors import ONE_PACK, TWO_PACKS, aligned, load_some, pack_size, store_some
 
+# How the operands of a tile stand: A with its rows or its columns running through memory, B with or without memory
+# behind its last column that may be read. A tile is compiled for each.
+AS_THEY_STAND, PADDED, TRANSPOSED, TRANSPOSED_PADDED = (), (0,), (0,) * 2, (0,) * 3
 ONE_ROW = (0,)
 FOUR_ROWS = (0,) * 4
 EIGHT_ROWS = (0,) * 8
@@ -40,40 +43,46 @@ FOUR_PACKS = (0,) * 4
 EIGHT_PACKS = (0,) * 8
 PANEL_PACKS = len(THREE_PACKS)  # 8 rows of 3 packs fill 24 of 32 vector registers; 4 hold the operands
 DEPTH = 192  # terms of a sum between two visits to C: a panel of that length leaves room for A in a 48 KB cache
+_UNROLLED = 4  # terms between two visits to the loop's counter
 _NEAR = 640  # packs that stay in that cache while a product reads them again and again
 
 
 # ------------------------------------------------------------------------------------------------ the register tile
 
 
-def add_tile_product(rows, packs, a, a_start, a_row, a_column, b, b_start, b_row, c, c_start, c_row, depth, n_columns):
+def add_tile_product(rows, packs, form, a, a_start, a_stride, b, b_start, b_row, c, c_start, c_row, depth, n_columns):
     """``c[i, j] += sum over k < depth of a[i, k] b[k, j]`` for ``len(rows)`` rows i and ``n_columns`` columns j.
 
-    Elements stand at the flat positions ``a_start + i a_row + k a_column``, ``b_start + k b_row + j`` and
-    ``c_start + i c_row + j``. The last column lies in the last of the ``len(packs)`` packs; what is beyond it is
-    neither read nor written. ``c`` must not overlap ``a`` or ``b``.
+    ``form`` says where a[i, k] stands: at the flat position ``a_start + i a_stride + k``, or, if it is transposed, at
+    ``a_start + i + k a_stride``. Other elements are at ``b_start + k b_row + j`` and ``c_start + i c_row + j``. The
+    last column lies in the last of the ``len(packs)`` packs; what is beyond it is neither read nor written, but for
+    ``b`` where ``form`` says that it is padded. ``c`` must not overlap ``a`` or ``b``.
     """
     a, b, c = a.reshape(-1), b.reshape(-1), c.reshape(-1)
+    a_row, a_column = (1, a_stride) if form in (TRANSPOSED, TRANSPOSED_PADDED) else (a_stride, 1)
     i, j, k = np.arange(len(rows))[:, None], np.arange(n_columns), np.arange(depth)
     c[c_start + i * c_row + j] += a[a_start + i * a_row + k * a_column] @ b[b_start + k[:, None] * b_row + j]
 
 
-@compiled(add_tile_product, lambda rows, packs, a, *others: types.none if is_array(a) else None)
+@compiled(add_tile_product, lambda rows, packs, form, a, *others: types.none if is_array(a) else None)
 def _add_tile_product(context, builder, sig, args):
-    n_rows, n_packs = len(sig.args[0]), len(sig.args[1])
+    n_rows, n_packs, form = (len(sig.args[n]) for n in range(3))
+    is_transposed = form in (len(TRANSPOSED), len(TRANSPOSED_PADDED))
+    is_padded = form in (len(PADDED), len(TRANSPOSED_PADDED))
     dtype = sig.args[9].dtype
     vector = ir.VectorType(llvm_float(dtype), PACK_BYTES * 8 // dtype.bitwidth)
-    numbers = [context.cast(builder, args[n], sig.args[n], types.intp) for n in (3, 4, 5, 7, 8, 10, 11, 12, 13)]
-    a_start, a_row, a_column, b_start, b_row, c_start, c_row, depth, n_columns = numbers
+    numbers = [context.cast(builder, args[n], sig.args[n], types.intp) for n in (4, 5, 7, 8, 10, 11, 12, 13)]
+    a_start, a_stride, b_start, b_row, c_start, c_row, depth, n_columns = numbers
     intp = depth.type
+    a_row, a_column = (intp(1), a_stride) if is_transposed else (a_stride, intp(1))
     last = prefix_mask(builder, builder.sub(n_columns, intp((n_packs - 1) * vector.count)), vector.count)
 
     def pack_of(row, number):
         return builder.bitcast(builder.gep(row, [intp(number * vector.count)]), vector.as_pointer())
 
-    def read(row, number):
+    def read(row, number, is_whole=False):
         place = pack_of(row, number)
-        if number == n_packs - 1:
+        if number == n_packs - 1 and not is_whole:
             return masked_load(builder, place, last)
         return builder.load(place, align=dtype.bitwidth // 8)
 
@@ -83,22 +92,42 @@ def _add_tile_product(context, builder, sig, args):
         address_of(context, builder, sig.args[array], args[array], end, 1)
         return address_of(context, builder, sig.args[array], args[array], start, 1)
 
-    a_first = reach(2, a_start, a_row, a_column, intp(n_rows), depth)
-    b_first = reach(6, b_start, b_row, intp(1), depth, n_columns)
+    a_first = reach(3, a_start, a_row, a_column, intp(n_rows), depth)
+    b_columns = intp(n_packs * vector.count) if is_padded else n_columns
+    b_first = reach(6, b_start, b_row, intp(1), depth, b_columns)
     c_first = reach(9, c_start, c_row, intp(1), intp(n_rows), n_columns)
     c_rows = [builder.gep(c_first, [builder.mul(c_row, intp(i))]) for i in range(n_rows)]
     a_rows = [builder.gep(a_first, [builder.mul(a_row, intp(i))]) for i in range(n_rows)]
+    if not is_transposed:  # as unrelated pointers: else each is found from the one before, a chain as long as the tile
+        pointer = a_first.type
+        a_rows = [builder.asm(ir.FunctionType(pointer, [pointer]), "", "=r,0", [row], False) for row in a_rows]
     tile = [[cgutils.alloca_once_value(builder, ir.Constant(vector, None)) for _ in range(n_packs)] for _ in a_rows]
-    with cgutils.for_range(builder, depth, intp=intp) as loop:
-        b_k = builder.gep(b_first, [builder.mul(loop.index, b_row)])
-        right = [read(b_k, number) for number in range(n_packs)]
+
+    def add_terms(k):
+        b_k = builder.gep(b_first, [builder.mul(k, b_row)])
+        right = [read(b_k, number, is_padded) for number in range(n_packs)]
         for row, sums in zip(a_rows, tile, strict=True):
-            left = splat(builder, builder.load(builder.gep(row, [builder.mul(loop.index, a_column)])), vector)
+            left = splat(builder, builder.load(builder.gep(row, [builder.mul(k, a_column)])), vector)
             for place, factor in zip(sums, right, strict=True):
                 builder.store(intrinsic(builder, "fma", [left, factor, builder.load(place)]), place)
-    for row, sums in zip(c_rows, tile, strict=True):
-        for number, place in enumerate(sums):
-            value = builder.fadd(read(row, number), builder.load(place))
+
+    whole = intp(0)
+    if is_padded:
+        n_whole = builder.sdiv(depth, intp(_UNROLLED))
+        with cgutils.for_range(builder, n_whole, intp=intp) as loop:
+            for u in range(_UNROLLED):
+                add_terms(builder.add(builder.mul(loop.index, intp(_UNROLLED)), intp(u)))
+        whole = builder.mul(n_whole, intp(_UNROLLED))
+    with cgutils.for_range(builder, builder.sub(depth, whole), intp=intp) as loop:
+        add_terms(builder.add(whole, loop.index))
+    # All of C is read before any of it is written: a load waits for a masked store to its memory, even where the mask
+    # is off, and there the next row may begin.
+    results = [
+        [builder.fadd(read(row, number), builder.load(place)) for number, place in enumerate(sums)]
+        for row, sums in zip(c_rows, tile, strict=True)
+    ]
+    for row, values in zip(c_rows, results, strict=True):
+        for number, value in enumerate(values):
             if number == n_packs - 1:
                 masked_store(builder, value, pack_of(row, number), last)
             else:
@@ -107,38 +136,38 @@ def _add_tile_product(context, builder, sig, args):
 
 
 @njit(nogil=True, error_model="numpy", forceinline=True)
-def _add_strip(rows, a, a_start, a_row, a_column, b, b_start, b_row, c, c_start, c_row, depth, n_columns):
+def _add_strip(rows, form, a, a_start, a_stride, b, b_start, b_row, c, c_start, c_row, depth, n_columns):
     """:func:`add_tile_product` of at most three packs."""
     P = pack_size(c)
     if n_columns > 2 * P:
         add_tile_product(
-            rows, THREE_PACKS, a, a_start, a_row, a_column, b, b_start, b_row, c, c_start, c_row, depth, n_columns
+            rows, THREE_PACKS, form, a, a_start, a_stride, b, b_start, b_row, c, c_start, c_row, depth, n_columns
         )
     elif n_columns > P:
         add_tile_product(
-            rows, TWO_PACKS, a, a_start, a_row, a_column, b, b_start, b_row, c, c_start, c_row, depth, n_columns
+            rows, TWO_PACKS, form, a, a_start, a_stride, b, b_start, b_row, c, c_start, c_row, depth, n_columns
         )
     else:
         add_tile_product(
-            rows, ONE_PACK, a, a_start, a_row, a_column, b, b_start, b_row, c, c_start, c_row, depth, n_columns
+            rows, ONE_PACK, form, a, a_start, a_stride, b, b_start, b_row, c, c_start, c_row, depth, n_columns
         )
 
 
 @njit(nogil=True, error_model="numpy")
-def add_rows(a, a_start, a_row, a_column, b, b_start, b_row, c, c_start, c_row, n_rows, depth, n_columns):
+def add_rows(form, a, a_start, a_stride, b, b_start, b_row, c, c_start, c_row, n_rows, depth, n_columns):
     """:func:`add_tile_product` of any number of rows, at most three packs wide."""
-    i = 0
+    i, a_row = 0, 1 if len(form) >= len(TRANSPOSED) else a_stride
     while i + 8 <= n_rows:
         left, there = a_start + i * a_row, c_start + i * c_row
-        _add_strip(EIGHT_ROWS, a, left, a_row, a_column, b, b_start, b_row, c, there, c_row, depth, n_columns)
+        _add_strip(EIGHT_ROWS, form, a, left, a_stride, b, b_start, b_row, c, there, c_row, depth, n_columns)
         i += 8
     if i + 4 <= n_rows:
         left, there = a_start + i * a_row, c_start + i * c_row
-        _add_strip(FOUR_ROWS, a, left, a_row, a_column, b, b_start, b_row, c, there, c_row, depth, n_columns)
+        _add_strip(FOUR_ROWS, form, a, left, a_stride, b, b_start, b_row, c, there, c_row, depth, n_columns)
         i += 4
     while i < n_rows:
         left, there = a_start + i * a_row, c_start + i * c_row
-        _add_strip(ONE_ROW, a, left, a_row, a_column, b, b_start, b_row, c, there, c_row, depth, n_columns)
+        _add_strip(ONE_ROW, form, a, left, a_stride, b, b_start, b_row, c, there, c_row, depth, n_columns)
         i += 1
 
 
@@ -150,17 +179,19 @@ def _add_row(a, a_start, b, b_start, b_row, c, c_start, depth, n_columns):
     while n_columns - j > 7 * P:
         columns = min(8 * P, n_columns - j)
         add_tile_product(
-            ONE_ROW, EIGHT_PACKS, a, a_start, 0, 1, b, b_start + j, b_row, c, c_start + j, 0, depth, columns
+            ONE_ROW, EIGHT_PACKS, AS_THEY_STAND, a, a_start, 0, b, b_start + j, b_row, c, c_start + j, 0, depth, columns
         )
         j += columns
     while n_columns - j > 3 * P:
         columns = min(4 * P, n_columns - j)
         add_tile_product(
-            ONE_ROW, FOUR_PACKS, a, a_start, 0, 1, b, b_start + j, b_row, c, c_start + j, 0, depth, columns
+            ONE_ROW, FOUR_PACKS, AS_THEY_STAND, a, a_start, 0, b, b_start + j, b_row, c, c_start + j, 0, depth, columns
         )
         j += columns
     if j < n_columns:
-        _add_strip(ONE_ROW, a, a_start, 0, 1, b, b_start + j, b_row, c, c_start + j, 0, depth, n_columns - j)
+        _add_strip(
+            ONE_ROW, AS_THEY_STAND, a, a_start, 0, b, b_start + j, b_row, c, c_start + j, 0, depth, n_columns - j
+        )
 
 
 # ------------------------------------------------------------------------------------------------ products of arrays
@@ -194,9 +225,15 @@ def add_product(a, a_row, a_column, b, c, c_row, c_column, n_rows, n_columns):
         p, j, P = 0, 0, pack_size(c)
         while j < n_columns:
             end = begin_of_panel(p + 1, n_columns, P)
-            start = j + k * width if b.shape[0] == 1 else (p * K + k) * width
-            left, there = a_start + k, c_start + j
-            add_rows(a, left, a.shape[1], 1, b, start, width, c, there, c.shape[1], n_rows, depth, end - j)
+            left, there, columns = a_start + k, c_start + j, end - j
+            if b.shape[0] == 1:
+                start = k * width + j
+                add_rows(
+                    AS_THEY_STAND, a, left, a.shape[1], b, start, width, c, there, c.shape[1], n_rows, depth, columns
+                )
+            else:
+                start = (p * K + k) * width
+                add_rows(PADDED, a, left, a.shape[1], b, start, width, c, there, c.shape[1], n_rows, depth, columns)
             p, j = p + 1, end
 
 
@@ -223,10 +260,14 @@ def add_transposed_product(a, a_row, a_column, b, b_row, b_column, c, c_start, n
             end = begin_of_panel(p + 1, N, pack_size(c))
             b_start = (b_row + k) * b.shape[1] + b_column + j
             if in_place:
-                add_rows(a, a_start, 1, a.shape[1], b, b_start, b.shape[1], c, c_start + j, N, M, depth, end - j)
+                add_rows(
+                    TRANSPOSED, a, a_start, a.shape[1], b, b_start, b.shape[1], c, c_start + j, N, M, depth, end - j
+                )
             else:
                 _copy_rows(b, b_start, b.shape[1], panel, depth, end - j)
-                add_rows(a, a_start, 1, a.shape[1], panel, 0, width, c, c_start + j, N, M, depth, end - j)
+                add_rows(
+                    TRANSPOSED_PADDED, a, a_start, a.shape[1], panel, 0, width, c, c_start + j, N, M, depth, end - j
+                )
             p, j = p + 1, end
 
 

@@ -11,12 +11,16 @@ from numpy.testing import assert_array_equal
 
 from naive import products as naive
 from reservoir.tiles import (
+    AS_THEY_STAND,
     DEPTH,
     EIGHT_ROWS,
     FOUR_ROWS,
     ONE_ROW,
+    PADDED,
     PANEL_PACKS,
     THREE_PACKS,
+    TRANSPOSED,
+    TRANSPOSED_PADDED,
     add_product,
     add_tile_product,
     add_transposed_product,
@@ -60,8 +64,8 @@ def add_transposed(a, a_row, a_column, b, b_row, b_column, c, c_start, n, M, N, 
 
 
 @njit(cache=True)
-def add_tile(rows, packs, a, a_start, a_row, a_column, b, b_start, b_row, c, c_start, c_row, depth, n_columns):
-    add_tile_product(rows, packs, a, a_start, a_row, a_column, b, b_start, b_row, c, c_start, c_row, depth, n_columns)
+def add_tile(rows, packs, form, a, a_start, a_stride, b, b_start, b_row, c, c_start, c_row, depth, n_columns):
+    add_tile_product(rows, packs, form, a, a_start, a_stride, b, b_start, b_row, c, c_start, c_row, depth, n_columns)
 
 
 def width_of(dtype):
@@ -102,16 +106,19 @@ def bounds_of_panels(N, dtype, n_panels):
 
 @pytest.mark.parametrize("rows", [ONE_ROW, FOUR_ROWS, EIGHT_ROWS], ids=len)
 @pytest.mark.parametrize("packs", [ONE_PACK, TWO_PACKS, THREE_PACKS], ids=len)
+@pytest.mark.parametrize("form", [AS_THEY_STAND, PADDED, TRANSPOSED, TRANSPOSED_PADDED], ids=len)
+@pytest.mark.parametrize("K", [1, 4, 7])
 @both_types
-def test_a_tile_adds_its_product_and_touches_nothing_else(rows, packs, dtype):
-    rng, M, K = np.random.default_rng(0), len(rows), 5
+def test_a_tile_adds_its_product_and_touches_nothing_else(rows, packs, form, K, dtype):
+    rng, M = np.random.default_rng(0), len(rows)
     P = PACK_BYTES // np.dtype(dtype).itemsize
     for N in {(len(packs) - 1) * P + 1, len(packs) * P - 1, len(packs) * P}:
         A, B, C = integers(rng, (M, K), dtype), integers(rng, (K, N), dtype), integers(rng, (M, N), dtype)
-        a, b, c = guarded(A, 1, 2), guarded(B, 2, 1), guarded(C, 3, 4)
+        a, c = guarded(A.T if form in (TRANSPOSED, TRANSPOSED_PADDED) else A, 1, 2), guarded(C, 3, 4)
+        b = guarded(B, 2, 1, right=len(packs) * P - N if form in (PADDED, TRANSPOSED_PADDED) else 0, below=0)
         starts = [m.shape[1] * above + left for m, above, left in ((a, 1, 2), (b, 2, 1), (c, 3, 4))]
         widths = [m.shape[1] for m in (a, b, c)]
-        add_tile(rows, packs, a, starts[0], widths[0], 1, b, starts[1], widths[1], c, starts[2], widths[2], K, N)
+        add_tile(rows, packs, form, a, starts[0], widths[0], b, starts[1], widths[1], c, starts[2], widths[2], K, N)
         assert_array_equal(c, guarded(C + A @ B, 3, 4))
 
 
