@@ -10,8 +10,9 @@ import numpy as np
 
 from cells.calls import plainly
 from cells.cell import Cell, layout
+from cells.feed import FEW, Feed, no_feed, room_for
 from cells.passes import Clamp, Cotangents, Tape, backward, forward, rforward
-from cells.products import FEW, Spans, add_diagonal, add_gradients, add_map, begin_planes, fill_planes
+from cells.products import Spans, add_diagonal, add_gradients, add_map, begin_planes, fill_feed, fill_planes
 from cells.rows import Rows, spans_within
 from reservoir.tiles import DEPTH, PANEL_PACKS, fill_panels, panels
 from reservoir.transpose import fill_transpose, transposed
@@ -24,6 +25,11 @@ ROWS_FOR_PANELS = 4
 # Planes of a block, which are written, read and changed by turns: about half of a second-level cache.
 _BLOCK_BYTES = 2**19
 _NO_INDEX = np.empty(0, np.int64)
+
+
+def may_be_fed(cell: Cell) -> bool:
+    """Whether the input's share of the planes can come from a feed: few inputs, and none that has no matrix."""
+    return cell.n_in <= FEW and cell.raw_input_column < 0
 
 
 class Memory:
@@ -74,6 +80,7 @@ class Matrices:
         self.theta = theta
         self._views = dict(self.cell.views(theta))
         self._forms = {}
+        self._input: tuple[np.ndarray, np.ndarray] | None = None
         self.copies: list[tuple[Callable, tuple]] = []
         return self
 
@@ -88,6 +95,16 @@ class Matrices:
     def back(self, name: str) -> np.ndarray:
         """Panels of the transpose, or what :func:`reservoir.transpose.transposed` makes of it, likewise."""
         return self._form(name, True)
+
+    @property
+    def input(self) -> tuple[np.ndarray, np.ndarray]:
+        """Matrix and bias of a feed, for a cell of few inputs."""
+        if self._input is None:
+            places = layout(self.cell)
+            self._input = room_for(self.cell.n_in, places.n_columns, self.theta.dtype)
+            self.copies.append((fill_feed, (places.table, self.theta, *self._input)))
+            fill_feed(places.table, self.theta, *self._input)
+        return self._input
 
     def row(self, name: str) -> np.ndarray:
         """A vector as an array (n, width) of its equal parts, n = 1; of size 0 if the cell has none of that name."""
@@ -182,7 +199,7 @@ class Layer:
         ]
         # Rows of planes that a pass needs at a time: a block's, or all if a step reads what the one before has kept.
         self._n_least = rows.n_rows if self.layout.n_fed_back else max(block.n_rows for block in self._blocks)
-        self._nothing = np.empty((0, 0), dtype)
+        self._nothing, self._no_feed = np.empty((0, 0), dtype), no_feed(dtype)
         self.no_clamp = Clamp(np.empty(0, np.int64), np.empty((rows.n_rows, 0), dtype))
         self.scratch, self.do = memory, plainly
         self.tape = self._tape("", memory)
@@ -224,12 +241,13 @@ class Layer:
         soon as these rows of the states after each step are made.
         """
         self._start(self.tape, initial)
+        feed = self._feed(matrices, x)
         for block in self._blocks:
-            z = self.tape.z[block.rows]
-            self._fill(matrices, x, block, z, with_all=False)
-            self._add_input(matrices, x, block, z)
-            self._add_input_itself(x, block, z)
-            forward(weights, self.tape, self.rows.first, clamp, block.begin, block.end, self.do)
+            if feed is self._no_feed:
+                z = self.tape.z[block.rows]
+                self._fill(matrices, x, block, z)
+                self._add_input_itself(x, block, z)
+            forward(weights, self.tape, self.rows.first, clamp, block.begin, block.end, self.do, feed)
             if then is not None:
                 then(block.rows, Input(self.tape.h, self.rows.n_sequences))
         return self.tape.h
@@ -259,7 +277,6 @@ class Layer:
         for block in self._blocks:
             z = r.z[block.rows] if is_whole else r.z[: block.n_rows]
             self._fill(direction, x, block, z, with_all=direction.in_place)
-            self._add_input(direction, x, block, z)
             if not direction.in_place:
                 self._add_other_sources(direction, x, block, z)
             if rx is not None:
@@ -281,6 +298,7 @@ class Layer:
         gradient: np.ndarray | None = None,
         first_parameter: int = 0,
         x: Input | None = None,
+        feed: Feed | None = None,
         added: np.ndarray | None = None,
         limit: float = np.inf,
         keeps_tape: bool = False,
@@ -296,6 +314,8 @@ class Layer:
             Where this cell's part of the gradient begins.
         outputs : (R, H), or of size 0, or callable
             ``outputs(rows)`` gives those of these rows; they are read before it is called again.
+        feed : Feed, optional
+            Gives derivatives by the outputs too, step by step.
         final : h (B, H) and c, or scalars
         added : (R, Z), optional
             Added to the derivatives by the planes where they are formed.
@@ -330,7 +350,7 @@ class Layer:
                 if added is not None:
                     of_block = d._replace(added=added[block.rows])
             mine = outputs(block.rows) if callable(outputs) else outputs[block.rows]
-            backward(weights, tape, of_block, mine, first, clamp, limit, block.begin, block.end, start, self.do)
+            backward(weights, tape, of_block, mine, first, clamp, limit, block.begin, block.end, start, self.do, feed)
             if gradient is not None:
                 self._add_gradient(dz, x, gradient, first_parameter, block)
         return d
@@ -362,18 +382,20 @@ class Layer:
             self.do(np.add, dx, dz[:, self._raw_column : self._raw_column + self.cell.n_in], dx)
         return dx
 
-    def _reads_input_as_it_stands(self, matrices: Matrices) -> bool:
-        """Whether the input's matrices are read from theta, where panels would not pay."""
-        return matrices.in_place or self.cell.n_in <= FEW
+    def _feed(self, matrices: Matrices, x: Input) -> Feed:
+        """What gives the input's share of the planes step by step, an empty feed unless there are few inputs."""
+        if x.index is not None or not may_be_fed(self.cell):
+            return self._no_feed
+        return Feed(x.array, x.first, *matrices.input)
 
-    def _fill(self, matrices: Matrices, x: Input, block: Block, z: np.ndarray, *, with_all: bool) -> None:
-        index, spans = x.numbers[block.rows], block.spans(x)
-        table, theta, with_input = self.layout.table, matrices.theta, self._reads_input_as_it_stands(matrices)
-        self.do(fill_planes, table, theta, x.array, index, self.tape, spans, z, with_input, with_all)
-
-    def _add_input(self, matrices: Matrices, x: Input, block: Block, z: np.ndarray) -> None:
-        """Add the input's maps, unless :meth:`_fill` has done so."""
-        if not self._reads_input_as_it_stands(matrices):
+    def _fill(self, matrices: Matrices, x: Input, block: Block, z: np.ndarray, *, with_all: bool = False) -> None:
+        """Set the block's planes to the biases and the input's share, and ``with_all`` to that of the other sources."""
+        index, spans, feed = x.numbers[block.rows], block.spans(x), self._feed(matrices, x)
+        if feed is not self._no_feed:
+            feed = feed._replace(first=x.first + block.rows.start)
+        args = self.layout.table, matrices.theta, feed, x.array, index, self.tape, spans, z
+        self.do(fill_planes, *args, matrices.in_place, with_all)
+        if feed is self._no_feed and not matrices.in_place:
             self._add_panels(matrices, x, block, z)
 
     def _add_panels(self, matrices: Matrices, x: Input, block: Block, z: np.ndarray) -> None:

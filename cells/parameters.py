@@ -6,9 +6,9 @@ import numpy as np
 
 from cells.calls import Calls, plainly
 from cells.cell import layout
-from cells.layer import ROWS_FOR_PANELS, Matrices
+from cells.feed import FEW, Feed, no_feed, room_for
+from cells.layer import ROWS_FOR_PANELS, Matrices, may_be_fed
 from cells.network import Network
-from cells.products import FEW
 from optim.threads import run_all
 from reservoir.tiles import fill_panels, panels
 from reservoir.transpose import fill_transpose, transposed
@@ -78,6 +78,9 @@ class Parameters:
             ]
         for matrices, name, is_back in self._needed:
             matrices.back(name) if is_back else matrices[name]
+        for matrices in self.matrices:
+            if may_be_fed(matrices.cell):
+                matrices.input  # noqa: B018 - made here, so that its copy is one of those below
         self._copies = [(function, *args) for matrices in self.matrices for function, args in matrices.copies]
         self._copies += copies
         self._calls = Calls()
@@ -86,10 +89,11 @@ class Parameters:
 
     def _build_readout(self, weights: np.ndarray) -> list[tuple]:
         """The readout's matrix (F, O) in the forms that kernels read; the calls that bring them up to date."""
+        F, O = weights.shape
         self.readout = self.readout_back = np.empty((0, 0, 0), weights.dtype)
-        self.readout_columns = np.empty((0, 0), weights.dtype)
-        if weights.shape[1] <= FEW:
-            self.readout_columns = transposed(weights)[0]
+        self.readout_columns, self._no_bias = room_for(O if O <= FEW else 0, F, weights.dtype)
+        if O <= FEW:
+            fill_transpose(weights, self.readout_columns)
             return [(fill_transpose, weights, self.readout_columns)]
         copies = []
         self.readout = panels(weights, in_place=self.in_place)
@@ -102,3 +106,9 @@ class Parameters:
             self.readout_back = panels(weights, transpose=True)
             copies.append((fill_panels, weights, True, self.readout_back))
         return copies
+
+    def readout_feed(self, doutputs: np.ndarray) -> Feed:
+        """What gives the derivatives by the features row by row, an empty feed unless there are few outputs."""
+        if doutputs.shape[1] > FEW:
+            return no_feed(doutputs.dtype)
+        return Feed(doutputs, 0, self.readout_columns, self._no_bias)

@@ -35,6 +35,7 @@ from numba import njit
 from numba.extending import overload
 
 from cells.calls import plainly
+from cells.feed import Feed, add_rows, begin_rows, no_feed
 from reservoir.subnormals import flush_subnormals, restore_mode
 from reservoir.vectors import ONE_PACK, load_some, pack_size, store_some
 
@@ -128,14 +129,16 @@ def forward(
     begin: int = 0,
     end: int | None = None,
     do: Callable = plainly,
+    feed: Feed | None = None,
 ) -> None:
     """Run the cell over the steps from ``begin`` to ``end``, all by default.
 
-    ``tape.z`` holds, in, the input's share of the planes; out, what the cell keeps there. Rows 0 .. B - 1 of
-    ``tape.h`` and ``tape.c`` are the initial states, in; all other rows, and ``tape.e``, are written. ``do`` makes the
-    call, see ``cells.calls``.
+    ``tape.z`` holds, in, the input's share of the planes, unless it comes from ``feed``; out, what the cell keeps
+    there. Rows 0 .. B - 1 of ``tape.h`` and ``tape.c`` are the initial states, in; all other rows, and ``tape.e``, are
+    written. ``do`` makes the call, see ``cells.calls``.
     """
-    do(_compiled_for(weights, _forward), weights, tape, first, clamp, begin, _end(first, end))
+    feed = no_feed(tape.h.dtype) if feed is None else feed
+    do(_compiled_for(weights, _forward), weights, feed, tape, first, clamp, begin, _end(first, end))
 
 
 def backward(
@@ -150,16 +153,18 @@ def backward(
     end: int | None = None,
     start: int = 0,
     do: Callable = plainly,
+    feed: Feed | None = None,
 ) -> None:
     """Back-propagate through the steps from ``end`` to ``begin``, all by default.
 
-    ``outputs`` are the derivatives by these steps' outputs, a row for each row of theirs, or of size 0; ``d`` as its
-    fields say. The derivative by a state, when it is complete, is cut to +-``limit`` in each unit; ``limit`` is
-    infinite where nothing is cut. ``tape.z``, ``tape.e``, ``d.z`` and ``d.added`` begin at row ``start``: a stretch of
-    steps needs no more of them. ``do`` as above.
+    ``outputs`` are the derivatives by these steps' outputs, a row for each row of theirs, or of size 0 where they come
+    from ``feed`` or are 0; ``d`` as its fields say. The derivative by a state, when it is complete, is cut to
+    +-``limit`` in each unit; ``limit`` is infinite where nothing is cut. ``tape.z``, ``tape.e``, ``d.z`` and
+    ``d.added`` begin at row ``start``: a stretch of steps needs no more of them. ``do`` as above.
     """
+    feed = no_feed(tape.h.dtype) if feed is None else feed
     kernel, end = _compiled_for(weights, _backward), _end(first, end)
-    do(kernel, weights, tape, d, outputs, first, clamp, limit, begin, end, start)
+    do(kernel, weights, feed, tape, d, outputs, first, clamp, limit, begin, end, start)
 
 
 def rforward(
@@ -186,7 +191,7 @@ def _end(first: np.ndarray, end: int | None) -> int:
 
 
 @njit(cache=True, **UNCOUNTED)
-def _forward(weights, tape, first, clamp, begin, end):
+def _forward(weights, feed, tape, first, clamp, begin, end):
     """:func:`forward`."""
     mode = flush_subnormals()
     B = tape.h.shape[0] - first[-1]
@@ -194,6 +199,8 @@ def _forward(weights, tape, first, clamp, begin, end):
     for t in range(begin, end):
         now = first[t]
         n, after = first[t + 1] - now, B + now
+        if feed.matrix.size > 0:
+            begin_rows(feed, now, tape.z, now, n)
         forward_step(weights, tape, now, before, after, n)
         for k in range(clamp.units.size):
             for i in range(n):
@@ -203,7 +210,7 @@ def _forward(weights, tape, first, clamp, begin, end):
 
 
 @njit(cache=True, **UNCOUNTED)
-def _backward(weights, tape, d, outputs, first, clamp, limit, begin, end, start):
+def _backward(weights, feed, tape, d, outputs, first, clamp, limit, begin, end, start):
     """:func:`backward`."""
     mode = flush_subnormals()
     B, H = d.h.shape
@@ -217,6 +224,8 @@ def _backward(weights, tape, d, outputs, first, clamp, limit, begin, end, start)
                 left = n * H - position
                 output = load_some(outputs, ONE_PACK, (now - first[begin]) * H + position, left)
                 store_some(d.h, position, load_some(d.h, ONE_PACK, position, left) + output, left)
+        if feed.matrix.size > 0:
+            add_rows(feed, now, d.h, n)
         if limit < np.inf:
             for i in range(n):
                 for j in range(H):

@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 
 from cells.calls import Calls, plainly
+from cells.feed import Feed
 from cells.layer import Input, Layer, Memory
 from cells.network import Network
 from cells.parameters import Parameters
 from cells.passes import Clamp, Tape
-from cells.products import add_read_out, read_out, read_out_backward
+from cells.readout import add_read_out, add_readout_gradient, read_back, read_out
 from cells.rows import Rows
 
 States = list[tuple[Any, Any]]  # h and c of every part: (B, H) arrays, or scalars
@@ -118,9 +119,10 @@ class Run:
         keeps_planes : bool
             Whether ``planes`` shall hold the derivatives by the planes of every part afterwards.
         """
-        read_back: Callable[[slice], np.ndarray]
-        read_back = functools.partial(self._read_out_backward, parameters, doutputs, gradient)
-        dfeatures = read_back if self._reads_block_by_block else read_back(slice(0, self.n_outputs))
+        back: Callable[[slice], np.ndarray]
+        feed = parameters.readout_feed(doutputs)
+        back = functools.partial(self._read_out_backward, parameters, feed, doutputs, gradient)
+        dfeatures = back if self._reads_block_by_block else back(slice(0, self.n_outputs))
         from_above: Any = dfeatures if self.network.targets == "all" else None
         m = self.n_continuing
         initial: States = [(0.0, 0.0)] * len(self.parts)
@@ -148,6 +150,7 @@ class Run:
                     gradient=gradient,
                     first_parameter=part.start,
                     x=self.inputs[k],
+                    feed=feed if from_above is back else None,
                     added=None if added is None else added(k),
                     limit=limit,
                     keeps_tape=keeps_tape,
@@ -223,18 +226,18 @@ class Run:
         self.do(read_out, features.array, features.first + rows.start, weights, columns, bias, outputs[rows])
 
     def _read_out_backward(
-        self, parameters: Parameters, doutputs: np.ndarray, gradient: np.ndarray, rows: slice
+        self, parameters: Parameters, feed: Feed, doutputs: np.ndarray, gradient: np.ndarray, rows: slice
     ) -> np.ndarray:
-        """Derivatives by the features of these rows, which the next call overwrites; their gradient is added."""
+        """Add these rows' gradient; derivatives by their features until the next call, or nothing if steps are fed."""
         F, O = self.network.n_features, self.network.n_out
-        start, columns = gradient.size - (F + 1) * O, parameters.readout_columns
-        dfeatures = self.scratch.lend("dfeatures", (rows.stop - rows.start, F), self.dtype)
-        dcolumns = self.scratch.lend("dcolumns", columns.shape, self.dtype)
-        features, first = self.features.array, self.features.first + rows.start
-        self.do(
-            *(read_out_backward, features, first, doutputs[rows], parameters.readout_back, columns),
-            *(gradient, start, dfeatures, dcolumns, self.layers[0].panel),
-        )
+        start, n = gradient.size - (F + 1) * O, rows.stop - rows.start
+        dcolumns = self.scratch.lend("dcolumns", parameters.readout_columns.shape, self.dtype)
+        features, first, panel = self.features.array, self.features.first + rows.start, self.layers[0].panel
+        self.do(add_readout_gradient, features, first, doutputs[rows], gradient, start, dcolumns, panel)
+        if self._reads_block_by_block and feed.matrix.size > 0:
+            return self._nothing  # the steps take them from the feed
+        dfeatures = self.scratch.lend("dfeatures", (n, F), self.dtype)
+        self.do(read_back, feed, doutputs[rows], parameters.readout_back, dfeatures)
         return dfeatures
 
     def _added_to(self, final: Any, ended: np.ndarray, m: int, name: str) -> np.ndarray:

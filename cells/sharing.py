@@ -12,10 +12,14 @@ from cells.layer import Memory
 from cells.network import Network
 from reservoir.tiles import EIGHT_ROWS
 
-# Sequences of a share: enough that a matrix read from the cache meets many rows, few enough that states stay in it.
+# Sequences of a share: enough that a matrix read from the cache meets many rows. Shares are more than MAX_SHARES only
+# where they would be larger than MAX_SHARE, or their states would not fit.
 MIN_SHARE, MAX_SHARE, MAX_SHARES = 16, 64, 16
+# Bytes of states that wait in the second-level cache for the way back; beyond MIN_SHARE's nothing is gained by fewer.
+CACHED_STATES = 2**20
 # Bytes beyond which a matrix shares the second-level cache with nothing, so that more rows must meet it.
 LARGE_MATRIX = 2**20
+TILE = len(EIGHT_ROWS)
 WORTH_A_THREAD = 10**7  # rows times parameters: half a millisecond, many times what it takes to wake a thread
 
 
@@ -36,10 +40,20 @@ def cut_into_shares(network: Network, dtype: Any, longest_first: np.ndarray, n_r
     B = longest_first.size
     largest = max(cell.n_units * cell.n_columns for cell in network.layers) * np.dtype(dtype).itemsize
     least = MIN_SHARE * (2 if largest > LARGE_MATRIX else 1)
-    size = int(np.clip(-(-B // MAX_SHARES), least, MAX_SHARE))
+    cached = CACHED_STATES * B // (n_rows * _bytes_of_step(network, dtype)) // TILE * TILE
+    size = int(np.clip(-(-B // MAX_SHARES), least, min(cached, MAX_SHARE) if cached >= least else MAX_SHARE))
     n_shares = min(-(-B // size), n_rows * network.n_params // WORTH_A_THREAD)
-    tiles = np.array_split(np.arange(0, B, len(EIGHT_ROWS)), max(1, n_shares))
+    tiles = np.array_split(np.arange(0, B, TILE), max(1, n_shares))
     return np.split(longest_first, [int(part[0]) for part in tiles[1:]])
+
+
+def _bytes_of_step(network: Network, dtype: Any) -> int:
+    """Memory of the tapes, by sequence and step."""
+    numbers = 0
+    for cell in (part.cell for part in network.parts):
+        planes = 0 if cell.planes_turn_into_states else cell.n_columns
+        numbers += planes + cell.n_units * (2 if cell.has_second_state else 1) + cell.n_kept
+    return numbers * np.dtype(dtype).itemsize
 
 
 class MemoryPool:

@@ -7,12 +7,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
 
-from cells.passes import Tape
 from cells.products import (
-    FEW,
-    FORMS,
-    SOURCES,
-    Spans,
     add_bias,
     add_bias_gradient,
     add_chosen_rows,
@@ -21,16 +16,11 @@ from cells.products import (
     add_diagonal_gradient,
     add_map,
     add_map_gradient,
-    add_read_out,
     begin_planes,
-    fill_planes,
-    read_out,
-    read_out_backward,
 )
 from cells.rows import Rows
 from naive.products import one_hot, product, take_rows
 from reservoir.tiles import DEPTH, PANEL_PACKS, panels
-from reservoir.transpose import transposed
 from reservoir.vectors import PACK_BYTES
 
 both_types = pytest.mark.parametrize("dtype", [np.float64, np.float32])
@@ -185,112 +175,3 @@ def test_bits_of_a_row_depend_not_on_the_batch_around_it(dtype):
     for row in (0, 95, 96, 199):
         add_map(source, 0, np.array([[row, row, 1]]), panels(W, in_place=True), alone, 0, width)
         assert_array_equal(alone[row], whole[row])
-
-
-# ------------------------------------------------------------------------------------------------ few inputs
-
-
-def no_tape(dtype):
-    """A tape that no map reads."""
-    return Tape(*(np.zeros((0, 1), dtype) for _ in Tape._fields))
-
-
-def filled(x, first, R, theta, maps, n_columns):
-    """Planes (R, n_columns) that begin with garbage, after ``fill_planes`` with the input's maps."""
-    spans, no_index = Spans(*[np.array([[first, 0, R]])] * 5), np.empty(0, np.int64)
-    z = np.full((R, n_columns), np.nan, theta.dtype)
-    fill_planes(maps, theta, x, no_index, no_tape(theta.dtype), spans, z, True, False)
-    return z
-
-
-@pytest.mark.parametrize("R", [1, 2, 7, 8, 9, 33])
-@pytest.mark.parametrize("K", [1, 2, FEW, FEW + 1])
-@pytest.mark.parametrize("width", [1, 16, 37])
-@both_types
-def test_planes_are_biases_and_the_inputs_share(R, K, width, dtype):
-    """Two maps of neighbouring columns of the input, and a bias of both."""
-    rng, first = np.random.default_rng(2), 3
-    x, theta = (rng.integers(-4, 5, shape).astype(dtype) for shape in ((first + R + 1, 2 * K), 2 * (K + 1) * width))
-    dense, bias, source = FORMS["dense"], FORMS["bias"], SOURCES["x"]
-    maps = np.array(
-        [
-            [dense, source, 0, K, 0, width, 0],
-            [dense, source, K, K, width, width, K * width],
-            [bias, SOURCES[""], 0, 0, 0, 2 * width, 2 * K * width],
-        ]
-    )
-    W, V = (theta[k * K * width :][: K * width].reshape(K, width) for k in (0, 1))
-    read = x[first : first + R]
-    expected = np.hstack([product(read[:, :K], W), product(read[:, K:], V)]) + theta[2 * K * width :]
-    assert_array_equal(filled(x, first, R, theta, maps, 2 * width), expected.astype(dtype))
-
-
-@pytest.mark.compiled
-@both_types
-def test_few_inputs_give_the_bits_of_panels(dtype):
-    rng, (R, K, width) = np.random.default_rng(3), (19, FEW, 53)
-    x, theta = (rng.standard_normal(shape).astype(dtype) for shape in ((R, K), (K + 1) * width))
-    maps = np.array(
-        [
-            [FORMS["dense"], SOURCES["x"], 0, K, 0, width, 0],
-            [FORMS["bias"], SOURCES[""], 0, 0, 0, width, K * width],
-        ]
-    )
-    z = np.tile(theta[K * width :], (R, 1))
-    add_map(x, 0, np.array([[0, 0, R]]), panels(theta[: K * width].reshape(K, width)), z, 0, width)
-    assert_array_equal(filled(x, 0, R, theta, maps, width), z)
-
-
-def test_no_rows_are_filled_with_nothing():
-    maps = np.array([[FORMS["bias"], SOURCES[""], 0, 0, 0, 3, 0]])
-    assert filled(np.zeros((0, 1)), 0, 0, np.ones(3), maps, 3).shape == (0, 3)
-
-
-# ------------------------------------------------------------------------------------------------ the readout
-
-
-def forms_of(W):
-    """W, its transpose, and its columns as the kernels take them: the forms that they do not read are empty."""
-    none, no_columns = np.empty((0, 0, 0), W.dtype), np.empty((0, 0), W.dtype)
-    if W.shape[1] <= FEW:
-        return none, none, transposed(W)[0]
-    return panels(W), panels(W, transpose=True), no_columns
-
-
-each_readout = pytest.mark.parametrize("O", [1, 2, FEW, FEW + 1, 7])
-each_width = pytest.mark.parametrize("F", [1, 8, 40, 101])
-each_count = pytest.mark.parametrize("n", [0, 1, 8, 21])
-
-
-@each_readout
-@each_width
-@each_count
-@both_types
-def test_outputs_are_features_times_weights_and_the_bias(O, F, n, dtype):
-    rng, first = np.random.default_rng(4), 2
-    features, W, bias = (rng.integers(-4, 5, shape).astype(dtype) for shape in ((first + n, F), (F, O), O))
-    weights, _, columns = forms_of(W)
-    outputs = np.full((n, O), np.nan, dtype)
-    read_out(features, first, weights, columns, bias, outputs)
-    expected = product(features[first:], W) + bias
-    assert_array_equal(outputs, expected)
-    add_read_out(features, first, weights, columns, outputs)
-    assert_array_equal(outputs, 2 * expected - bias)
-
-
-@each_readout
-@each_width
-@each_count
-@both_types
-def test_gradients_of_the_readout(O, F, n, dtype):
-    rng, first = np.random.default_rng(5), 2
-    features, W, d = (rng.integers(-4, 5, shape).astype(dtype) for shape in ((first + n, F), (F, O), (n, O)))
-    _, weights_back, columns = forms_of(W)
-    before = rng.integers(-4, 5, (F + 1) * O).astype(dtype)
-    gradient = np.concatenate([np.full(BEFORE, np.nan, dtype), before])
-    dfeatures, dcolumns = np.full((n, F), np.nan, dtype), np.full_like(columns, np.nan)
-    panel = np.full((DEPTH, PANEL_PACKS * PACK_BYTES // np.dtype(dtype).itemsize), np.nan, dtype)
-    read_out_backward(features, first, d, weights_back, columns, gradient, BEFORE, dfeatures, dcolumns, panel)
-    shares = np.concatenate([product(features[first:].T, d).ravel(), d.sum(axis=0)])
-    assert_array_equal(gradient, np.concatenate([np.full(BEFORE, np.nan), before + shares]))
-    assert_array_equal(dfeatures, product(d, W.T))
