@@ -20,7 +20,7 @@ FEW = 4
 
 
 class Feed(NamedTuple):
-    """Rows (., K) and the matrix that they meet, K at most :data:`FEW`; of size 0 where there is nothing to feed."""
+    """Rows (., K) and the matrix that they meet, K at most :data:`FEW`; without rows of the matrix nothing is fed."""
 
     source: np.ndarray  # (., K)
     first: int  # its row that belongs to row 0 of what is fed

@@ -10,7 +10,7 @@ import numpy as np
 
 from cells.calls import plainly
 from cells.cell import Cell, layout
-from cells.feed import FEW, Feed, no_feed, room_for
+from cells.feed import FEW, Feed, room_for
 from cells.passes import Clamp, Cotangents, Tape, backward, forward, rforward
 from cells.products import Spans, add_diagonal, add_gradients, add_map, begin_planes, fill_feed, fill_planes
 from cells.rows import Rows, spans_within
@@ -98,10 +98,10 @@ class Matrices:
 
     @property
     def input(self) -> tuple[np.ndarray, np.ndarray]:
-        """Matrix and bias of a feed, for a cell of few inputs."""
+        """Matrix and bias of a feed; the matrix has no rows unless :func:`may_be_fed`."""
         if self._input is None:
-            places = layout(self.cell)
-            self._input = room_for(self.cell.n_in, places.n_columns, self.theta.dtype)
+            places, K = layout(self.cell), self.cell.n_in if may_be_fed(self.cell) else 0
+            self._input = room_for(K, places.n_columns, self.theta.dtype)
             self.copies.append((fill_feed, (places.table, self.theta, *self._input)))
             fill_feed(places.table, self.theta, *self._input)
         return self._input
@@ -199,7 +199,7 @@ class Layer:
         ]
         # Rows of planes that a pass needs at a time: a block's, or all if a step reads what the one before has kept.
         self._n_least = rows.n_rows if self.layout.n_fed_back else max(block.n_rows for block in self._blocks)
-        self._nothing, self._no_feed = np.empty((0, 0), dtype), no_feed(dtype)
+        self._nothing = np.empty((0, 0), dtype)
         self.no_clamp = Clamp(np.empty(0, np.int64), np.empty((rows.n_rows, 0), dtype))
         self.scratch, self.do = memory, plainly
         self.tape = self._tape("", memory)
@@ -243,7 +243,7 @@ class Layer:
         self._start(self.tape, initial)
         feed = self._feed(matrices, x)
         for block in self._blocks:
-            if feed is self._no_feed:
+            if feed.matrix.size == 0:
                 z = self.tape.z[block.rows]
                 self._fill(matrices, x, block, z)
                 self._add_input_itself(x, block, z)
@@ -383,19 +383,17 @@ class Layer:
         return dx
 
     def _feed(self, matrices: Matrices, x: Input) -> Feed:
-        """What gives the input's share of the planes step by step, an empty feed unless there are few inputs."""
-        if x.index is not None or not may_be_fed(self.cell):
-            return self._no_feed
-        return Feed(x.array, x.first, *matrices.input)
+        """The biases, and with few inputs their share of the planes, for rows from the first on."""
+        matrix, bias = matrices.input
+        return Feed(x.array, x.first, matrix if x.index is None else matrix[:0], bias)
 
     def _fill(self, matrices: Matrices, x: Input, block: Block, z: np.ndarray, *, with_all: bool = False) -> None:
         """Set the block's planes to the biases and the input's share, and ``with_all`` to that of the other sources."""
         index, spans, feed = x.numbers[block.rows], block.spans(x), self._feed(matrices, x)
-        if feed is not self._no_feed:
-            feed = feed._replace(first=x.first + block.rows.start)
+        feed = feed._replace(first=x.first + block.rows.start)
         args = self.layout.table, matrices.theta, feed, x.array, index, self.tape, spans, z
         self.do(fill_planes, *args, matrices.in_place, with_all)
-        if feed is self._no_feed and not matrices.in_place:
+        if feed.matrix.size == 0 and not matrices.in_place:
             self._add_panels(matrices, x, block, z)
 
     def _add_panels(self, matrices: Matrices, x: Input, block: Block, z: np.ndarray) -> None:

@@ -7,7 +7,7 @@ import numpy as np
 from cells.calls import Calls, plainly
 from cells.cell import layout
 from cells.feed import FEW, Feed, no_feed, room_for
-from cells.layer import ROWS_FOR_PANELS, Matrices, may_be_fed
+from cells.layer import ROWS_FOR_PANELS, Matrices
 from cells.network import Network
 from optim.threads import run_all
 from reservoir.tiles import fill_panels, panels
@@ -79,8 +79,7 @@ class Parameters:
         for matrices, name, is_back in self._needed:
             matrices.back(name) if is_back else matrices[name]
         for matrices in self.matrices:
-            if may_be_fed(matrices.cell):
-                matrices.input  # noqa: B018 - made here, so that its copy is one of those below
+            matrices.input  # noqa: B018 - made here, so that its copy is one of those below
         self._copies = [(function, *args) for matrices in self.matrices for function, args in matrices.copies]
         self._copies += copies
         self._calls = Calls()

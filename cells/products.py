@@ -147,13 +147,13 @@ def _source(source, x, tape, spans):
 
 @njit(cache=True, nogil=True, error_model="numpy", _nrt=False)
 def fill_feed(maps, theta, matrix, bias):
-    """Matrix and bias of the feed of ``cells.feed`` that stand for the biases and the maps of few inputs."""
+    """Matrix and bias of a feed that stand for the biases and, unless ``matrix`` has no rows, the input's maps."""
     for m in range(maps.shape[0]):
         form, source, source_column, K, column, width, start = maps[m]
         if form == _BIAS:
             for j in range(width):
                 bias[column + j] = theta[start + j]
-        elif form == _DENSE and source == _INPUT:
+        elif form == _DENSE and source == _INPUT and matrix.shape[0] > 0:
             for k in range(K):
                 for j in range(width):
                     matrix[source_column + k, column + j] = theta[start + k * width + j]
@@ -163,19 +163,12 @@ def fill_feed(maps, theta, matrix, bias):
 def fill_planes(maps, theta, feed, x, index, tape, spans, z, with_input, with_all):
     """Set ``z`` to the biases and what maps of chosen rows add; ``theta`` may be a direction.
 
-    A ``feed`` that is not empty has the biases and the input's maps, and begins at the row of x that row 0 of z needs.
-    Without one, ``with_input`` adds the input's other maps too, with their matrices read as they stand in ``theta``.
-    ``with_all`` adds those of all other sources likewise.
+    ``feed`` has the biases, and unless its matrix has no rows the input's maps, for the row of x that row 0 of z needs.
+    If it has no rows, ``with_input`` adds the input's other maps too, with their matrices read as they stand in
+    ``theta``. ``with_all`` adds those of all other sources likewise.
     """
     is_fed = feed.matrix.size > 0
-    if is_fed:
-        begin_rows(feed, 0, z, 0, z.shape[0])
-    else:
-        begin_planes(z)
-        for m in range(maps.shape[0]):  # biases first: the same sums, the same bits as where they are fed
-            form, _, _, _, column, width, start = maps[m]
-            if form == _BIAS:
-                add_bias(theta[start : start + width], z, column)
+    begin_rows(feed, 0, z, 0, z.shape[0])
     for m in range(maps.shape[0]):
         form, source, source_column, K, column, width, start = maps[m]
         if form == _BIAS or (is_fed and source == _INPUT):

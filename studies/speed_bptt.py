@@ -2,7 +2,7 @@
 
 Method. One layer of cells and a linear readout to one number at every step, half squared error, all parameters: what a
 training step computes. All contestants in one process on the same weights and data, on all threads they take by
-themselves, in three rounds, medians of `n_repeats` warm calls after loss and gradient were compared. The norm of the
+themselves, in rounds of three, medians of `n_repeats` warm calls after loss and gradient were compared. The norm of the
 recurrent gradient must agree to 1e-3 (float32) or 1e-8. `ratio` is the best rival's time over ours, `reach` what the
 project set itself. GRU has the reset gate after the matrix, as in torch.
 

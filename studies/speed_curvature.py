@@ -1,12 +1,12 @@
 """How fast is a Gauss-Newton product of a recurrent net, beside torch, JAX and our own gradient?
 
-Method. One layer of cells and a linear readout at every step; products of the linearised net with one direction,
-states being kept. torch runs the faster of two routes (double backward, forward mode under reverse mode), JAX one
+Method. One layer of cells and a linear readout at every step; products of the linearised net with one direction, states
+being kept. torch runs the faster of two routes (double backward, forward mode under reverse mode), JAX one
 linearisation and its transpose under jit. vᵀ G v must agree to 1e-3. Times are medians of `n_repeats` warm calls in
-three rounds, in one process on the same weights and data. `ratio` is the best rival's time over ours; `over_gradient`
-our product's time over our own loss and gradient. "adding" has one output and half squared error, "char" 65 outputs
-and softmax. The package hessianfree, which has no gates, takes part in "Elman adding"; with its softmax the curvature
-is another.
+rounds of three, in one process on the same weights and data. `ratio` is the best rival's time over ours;
+`over_gradient` our product's time over our own loss and gradient. "adding" has one output and half squared error,
+"char" 65 outputs and softmax. The package hessianfree, which has no gates, takes part in "Elman adding"; with its
+softmax the curvature is another.
 
 Rivals are optional: pip install torch jax hessianfree==0.4.0 matplotlib.
 

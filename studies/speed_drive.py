@@ -1,10 +1,10 @@
 """How fast are driving and fitting an echo state network, beside NumPy with SciPy, ReservoirPy, JAX and torch?
 
-Method. One case a cell, all contestants in one process on the same matrices, in three rounds, medians of `n_repeats`
-warm runs after their answers were compared (1e-6). Rates are steps a second of predict, readout included; rivals run a
-shorter series, their rate does not depend on its length. float64, both threads for us and whatever the rivals take;
-tanh, spectral radius 0.9, input scaling 1. Other cases compare a fit with the symmetric Gram product alone (BLAS
-dsyrk, all threads), and measure building, memory and start-up in fresh processes. `ratio` is ours over the best
+Method. One case a cell, all contestants in one process on the same matrices, in rounds of three calls, medians of
+`n_repeats` warm runs after their answers were compared (1e-6). Rates are steps a second of predict, readout included;
+rivals run a shorter series, their rate does not depend on its length. float64, both threads for us and whatever the
+rivals take; tanh, spectral radius 0.9, input scaling 1. Other cases compare a fit with the symmetric Gram product alone
+(BLAS dsyrk, all threads), and measure building, memory and start-up in fresh processes. `ratio` is ours over the best
 rival, or, for the cases of a bound, the bound over what was measured; `reach` is what the project set itself.
 
 Rivals are optional: pip install reservoirpy==0.4.2 jax (and torch for the batched fit).

@@ -7,7 +7,7 @@ summed over time: loss, slope and vᵀ (G + λ I + λμ S) v must agree to 1e-3 
 the same number of iterations. Both look for the best iterate backwards by the loss, and search the line. What differs:
 hessianfree reads its outputs out at every step, has a bias more for the first step (0 here), keeps fewer iterates (6,
 7, 10, ... where ours keeps 1, 2, 3, 4, ...), and begins CG by a product with zero. Medians of `n_repeats` steps in
-three rounds, in one process, on all threads that each takes by itself. `ratio` is its time over ours; 3 is what the
+rounds of three, in one process, on all threads that each takes by itself. `ratio` is its time over ours; 3 is what the
 project set itself. "temporal order": 10,000 sequences of 50 to 55 steps for the gradient, 1,000 of them for curvature
 and acceptance, drawn anew for every step, at most 100 iterations of CG; ours alone, because hessianfree knows one
 batch only: "inf" stands for what was not run.

@@ -7,21 +7,22 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
-PAUSE_S, ROUNDS = 0.1, 3
+PAUSE_S, CALLS_OF_A_ROUND = 0.1, 3
 
 
 def in_turn(contestants: Mapping[str, Callable[[], object]], n_repeats: int) -> dict[str, float]:
-    """Median seconds of a call of each contestant, in three rounds.
+    """Median seconds of a call of each contestant, in rounds of three calls.
 
     In a round each has a pause, in which threads of the one before that some libraries keep spinning come to rest, a
-    call that is not timed, and a third of its repeats in a row.
+    call that is not timed, and three in a row that are. Rounds are short because a shared machine changes its pace
+    within seconds, and all should meet the same.
     """
     times: dict[str, list[float]] = {name: [] for name in contestants}
-    for _ in range(ROUNDS):
+    for _ in range(-(-n_repeats // CALLS_OF_A_ROUND)):
         for name, contestant in contestants.items():
             time.sleep(PAUSE_S)
             contestant()
-            for _ in range(-(-n_repeats // ROUNDS)):
+            for _ in range(CALLS_OF_A_ROUND):
                 start = time.perf_counter()
                 contestant()
                 times[name].append(time.perf_counter() - start)

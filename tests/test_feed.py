@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
 
-from cells.feed import FEW, Feed, add_rows, no_feed, room_for
+from cells.feed import FEW, Feed, add_rows, room_for
 from cells.passes import Tape
 from cells.products import FORMS, SOURCES, Spans, add_map, fill_feed, fill_planes
 from naive.products import product
@@ -21,9 +21,9 @@ def no_tape(dtype):
     return Tape(*(np.zeros((0, 1), dtype) for _ in Tape._fields))
 
 
-def feed_of(maps, theta, x, first, n_columns):
-    """The feed that stands for the biases and the input's maps."""
-    matrix, bias = room_for(x.shape[1], n_columns, theta.dtype)
+def feed_of(maps, theta, x, first, n_columns, is_fed):
+    """The feed that stands for the biases and, if ``is_fed``, the input's maps."""
+    matrix, bias = room_for(x.shape[1] if is_fed else 0, n_columns, theta.dtype)
     fill_feed(maps, theta, matrix, bias)
     return Feed(x, first, matrix, bias)
 
@@ -32,7 +32,7 @@ def filled(x, first, R, theta, maps, n_columns, *, is_fed):
     """Planes (R, n_columns) that begin with garbage, after ``fill_planes`` with the input's maps."""
     spans, no_index = Spans(*[np.array([[first, 0, R]])] * 5), np.empty(0, np.int64)
     z = np.full((R, n_columns), np.nan, theta.dtype)
-    feed = feed_of(maps, theta, x, first, n_columns) if is_fed else no_feed(theta.dtype)
+    feed = feed_of(maps, theta, x, first, n_columns, is_fed)
     fill_planes(maps, theta, feed, x, no_index, no_tape(theta.dtype), spans, z, True, False)
     return z
 
