@@ -242,6 +242,7 @@ def add_transposed_product(a, a_row, a_column, b, b_row, b_column, c, c_start, n
     """``C += Aᵀ B``, a sum over ``n`` rows of both.
 
     B is read where it stands if few columns of A meet it, or if ``b`` stays in the nearest cache; else it is copied.
+    If few of its columns are left over by whole packs they change places with A.
 
     Parameters
     ----------
@@ -251,24 +252,47 @@ def add_transposed_product(a, a_row, a_column, b, b_row, b_column, c, c_start, n
     panel : (DEPTH, PANEL_PACKS * pack_size), scratch
     """
     in_place = len(EIGHT_ROWS) >= M or b.size <= _NEAR * pack_size(b)
-    width = panel.shape[1]
+    width, P = panel.shape[1], pack_size(c)
+    few = N % P if N % P <= P // 2 and P <= M and M * (N % P) <= panel.size else 0
     for k in range(0, n, DEPTH):
         depth = min(DEPTH, n - k)
-        a_start = (a_row + k) * a.shape[1] + a_column
+        a_start, b_first = (a_row + k) * a.shape[1] + a_column, (b_row + k) * b.shape[1] + b_column
         p, j = 0, 0
-        while j < N:
-            end = begin_of_panel(p + 1, N, pack_size(c))
-            b_start = (b_row + k) * b.shape[1] + b_column + j
+        while j < N - few:
+            end = begin_of_panel(p + 1, N - few, P)
             if in_place:
                 add_rows(
-                    TRANSPOSED, a, a_start, a.shape[1], b, b_start, b.shape[1], c, c_start + j, N, M, depth, end - j
+                    *(TRANSPOSED, a, a_start, a.shape[1], b, b_first + j, b.shape[1]),
+                    *(c, c_start + j, N, M, depth, end - j),
                 )
             else:
-                _copy_rows(b, b_start, b.shape[1], panel, depth, end - j)
+                _copy_rows(b, b_first + j, b.shape[1], panel, depth, end - j)
                 add_rows(
                     TRANSPOSED_PADDED, a, a_start, a.shape[1], panel, 0, width, c, c_start + j, N, M, depth, end - j
                 )
             p, j = p + 1, end
+        if few > 0:
+            _add_few_columns(
+                a, a_start, b, b_first + N - few, c, c_start + N - few, N, M, depth, few, panel.reshape(-1)
+            )
+
+
+@njit(nogil=True, error_model="numpy")
+def _add_few_columns(a, a_start, b, b_start, c, c_start, N, M, depth, few, scratch):
+    """The part of :func:`add_transposed_product` in the last few columns of C, which would leave a pack mostly empty.
+
+    Its transpose, ``few`` rows of M columns, has full packs. The sums are the same.
+    """
+    for i in range(few * M):
+        scratch[i] = 0.0
+    p, i = 0, 0
+    while i < M:
+        end = begin_of_panel(p + 1, M, pack_size(c))
+        add_rows(TRANSPOSED, b, b_start, b.shape[1], a, a_start + i, a.shape[1], scratch, i, M, few, depth, end - i)
+        p, i = p + 1, end
+    for i in range(M):
+        for j in range(few):
+            c[c_start + i * N + j] += scratch[j * M + i]
 
 
 @njit(nogil=True, error_model="numpy")

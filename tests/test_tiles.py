@@ -49,6 +49,7 @@ SHAPES = [
     (15, 2, 97),
     (3, 2 * DEPTH + 3, 29),
     (9, DEPTH, 8),
+    (70, DEPTH + 1, 100),
 ]
 each_shape = pytest.mark.parametrize(("R", "K", "N"), SHAPES)
 
@@ -228,10 +229,12 @@ def test_transposed_product_is_added_to_its_block_and_to_nothing_else(n, M, N, d
 
 
 @pytest.mark.compiled
+@pytest.mark.parametrize("M", [5, 13, 70])
+@pytest.mark.parametrize("left_over", [0, 1, 4, 6, 8, 13])
 @both_types
-def test_transposed_product_has_the_bits_of_the_product(dtype):
-    """One chain of multiply-adds an element there as well."""
-    rng, n, M, N = np.random.default_rng(7), DEPTH + 9, 13, width_of(dtype) + 6
+def test_transposed_product_has_the_bits_of_the_product(M, left_over, dtype):
+    """One chain of multiply-adds an element there as well, also where the last columns change places with A."""
+    rng, n, N = np.random.default_rng(7), DEPTH + 9, width_of(dtype) + left_over
     A, B = rng.standard_normal((n, M)).astype(dtype), rng.standard_normal((n, N)).astype(dtype)
     transposed, direct = np.zeros(M * N, dtype), np.zeros((M, N), dtype)
     add_transposed(A, 0, 0, B, 0, 0, transposed, 0, n, M, N, aligned((DEPTH, width_of(dtype)), dtype))
