@@ -12,9 +12,9 @@ from cells.calls import Calls, plainly
 from cells.feed import Feed
 from cells.layer import Input, Layer, Memory
 from cells.network import Network
+from cells.outputs import add_read_out, add_readout_gradient, read_back, read_out
 from cells.parameters import Parameters
 from cells.passes import Clamp, Tape
-from cells.readout import add_read_out, add_readout_gradient, read_back, read_out
 from cells.rows import Rows
 
 States = list[tuple[Any, Any]]  # h and c of every part: (B, H) arrays, or scalars

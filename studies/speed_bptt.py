@@ -10,7 +10,7 @@ Rivals are optional: pip install torch jax.
 
 Sources. The cases are the project's own; torch's float32 LSTM is oneDNN's fused kernel.
 
-Expected run time: about two minutes by default on two cores. Run it alone, with --jobs 1.
+Expected run time: about six minutes by default on two cores. Run it alone, with --jobs 1.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ GRID = {
     "quick": [{"case": [name_of("Elman", (128, 32, 100, 65), "float32")], "n_repeats": 3}],
     "default": [{"case": list(NAMES)}],
 }
-EXPECTED_S = {"quick": 4, "default": 120}
+EXPECTED_S = {"quick": 4, "default": 340}
 COLUMNS = ("ours_ms", "torch_ms", "jax_ms", "numpy_ms", "ratio", "reach")
 BY = ("case",)
 

@@ -8,7 +8,7 @@ import pytest
 from numpy.testing import assert_array_equal
 
 from cells.feed import FEW, Feed, no_feed
-from cells.readout import add_read_out, add_readout_gradient, read_back, read_out
+from cells.outputs import add_read_out, add_readout_gradient, read_back, read_out
 from naive.products import product
 from reservoir.tiles import DEPTH, PANEL_PACKS, panels
 from reservoir.transpose import transposed
