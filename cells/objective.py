@@ -11,11 +11,12 @@ from typing import Any, Literal
 import numpy as np
 
 from cells.data import SequenceData
-from cells.layer import ROWS_FOR_PANELS, Memory
+from cells.matrices import ROWS_FOR_PANELS
+from cells.memory import Memory, MemoryPool
 from cells.network import Network
 from cells.parameters import Parameters
 from cells.share import Options, Share
-from cells.sharing import MemoryPool, cut_into_shares
+from cells.sharing import cut_into_shares
 from cells.squares import add_squared_gradients
 from cells.structural import DISTANCES
 from optim.problem import Evaluation, check_positive

@@ -7,7 +7,7 @@ import numpy as np
 from cells.calls import Calls, plainly
 from cells.cell import layout
 from cells.feed import FEW, Feed, no_feed, room_for
-from cells.layer import ROWS_FOR_PANELS, Matrices
+from cells.matrices import ROWS_FOR_PANELS, Matrices
 from cells.network import Network
 from optim.threads import run_all
 from reservoir.tiles import fill_panels, panels

@@ -8,14 +8,15 @@ import numpy as np
 
 from cells.carried import carries_all, check_rows, initial_rows, parted, refuse_unless_carried, rows_after
 from cells.data import SequenceData
-from cells.layer import Input, Memory
+from cells.layer import Input
 from cells.losses import predictions
+from cells.memory import Memory, MemoryPool
 from cells.network import Network
 from cells.parameters import Parameters
 from cells.rows import Rows
 from cells.run import Run
 from cells.share import Data
-from cells.sharing import MemoryPool, cut_into_shares
+from cells.sharing import cut_into_shares
 from optim.threads import n_threads, run_all
 
 Wanted = Literal["predictions", "outputs", "states"]

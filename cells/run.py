@@ -10,7 +10,8 @@ import numpy as np
 
 from cells.calls import Calls, plainly
 from cells.feed import Feed
-from cells.layer import Input, Layer, Memory
+from cells.layer import Input, Layer
+from cells.memory import Memory
 from cells.network import Network
 from cells.outputs import add_read_out, add_readout_gradient, read_back, read_out
 from cells.parameters import Parameters

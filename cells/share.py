@@ -18,8 +18,9 @@ from typing import Any
 import numpy as np
 
 from cells.calls import Calls, plainly
-from cells.layer import Input, Memory
+from cells.layer import Input
 from cells.losses import LOSSES, apply_curvature, cotangents, evaluate
+from cells.memory import Memory
 from cells.network import Network
 from cells.parameters import Parameters
 from cells.passes import Clamp

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import queue
-from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 
-from cells.layer import Memory
 from cells.network import Network
 from reservoir.tiles import EIGHT_ROWS
 
@@ -54,40 +51,3 @@ def _bytes_of_step(network: Network, dtype: Any) -> int:
         planes = 0 if cell.planes_turn_into_states else cell.n_columns
         numbers += planes + cell.n_units * (2 if cell.has_second_state else 1) + cell.n_kept
     return numbers * np.dtype(dtype).itemsize
-
-
-class MemoryPool:
-    """Memories that threads borrow: as many as have ever run at a time."""
-
-    def __init__(self) -> None:
-        self._free: queue.SimpleQueue[Memory] = queue.SimpleQueue()
-
-    def take(self) -> Memory:
-        """A memory that nobody else uses until it is given back."""
-        try:
-            return self._free.get_nowait()
-        except queue.Empty:
-            return Memory()
-
-    def give_back(self, memories: Iterable[Memory]) -> None:
-        """Others may use these memories again."""
-        for memory in memories:
-            self._free.put(memory)
-
-    def borrow(self) -> BorrowedMemory:
-        """Context: a memory that nobody else uses meanwhile."""
-        return BorrowedMemory(self)
-
-
-class BorrowedMemory:
-    """Context of :meth:`MemoryPool.borrow`."""
-
-    def __init__(self, pool: MemoryPool) -> None:
-        self.pool = pool
-
-    def __enter__(self) -> Memory:
-        self.memory = self.pool.take()
-        return self.memory
-
-    def __exit__(self, *_: object) -> None:
-        self.pool.give_back((self.memory,))

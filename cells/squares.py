@@ -13,7 +13,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from cells.layer import Input, Layer, Memory
+from cells.layer import Input, Layer
+from cells.memory import Memory
 from cells.parameters import Parameters
 from cells.rows import Rows
 from cells.share import Share

@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 
 from cells.carried import check_rows, initial_rows, joined, parted, refuse_unless_carried
-from cells.layer import Input, Memory
+from cells.layer import Input
 from cells.losses import predictions
+from cells.memory import Memory
 from cells.network import Network
 from cells.parameters import Parameters
 from cells.rows import Rows

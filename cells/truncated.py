@@ -20,8 +20,9 @@ import numpy as np
 
 from cells.carried import check_rows, initial_rows, parted, refuse_unless_carried, rows_after
 from cells.data import SequenceData
-from cells.layer import Input, Memory
+from cells.layer import Input
 from cells.losses import LOSSES, cotangents, evaluate
+from cells.memory import Memory
 from cells.network import Network
 from cells.parameters import Parameters
 from cells.rows import Rows

@@ -5,7 +5,9 @@ from dataclasses import fields
 import numpy as np
 from numpy.testing import assert_allclose
 
-from cells.layer import ROWS_FOR_PANELS, Input, Layer, Matrices, Memory
+from cells.layer import Input, Layer
+from cells.matrices import ROWS_FOR_PANELS, Matrices
+from cells.memory import Memory
 from cells.passes import Clamp
 from cells.rows import Rows
 from naive import cells as naive

@@ -7,7 +7,8 @@ import numpy as np
 from numpy.testing import assert_allclose
 
 from cells import GRU, LSTM, Elman, Network
-from cells.layer import Input, Memory
+from cells.layer import Input
+from cells.memory import Memory
 from cells.parameters import Parameters
 from cells.rows import Rows
 from cells.run import Run

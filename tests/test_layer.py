@@ -1,4 +1,4 @@
-"""A cell over the rows of a batch: memory that is lent, matrices in their forms, and passes that fit one another."""
+"""A cell over the rows of a batch: passes that fit one another."""
 
 from dataclasses import dataclass, field
 
@@ -7,12 +7,12 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 from cells import GRU, LSTM, Elman
-from cells.layer import ROWS_FOR_PANELS, Input, Layer, Matrices, Memory
+from cells.layer import Input, Layer
+from cells.matrices import ROWS_FOR_PANELS, Matrices
+from cells.memory import Memory
 from cells.passes import Clamp
 from cells.rows import Rows
 from contracts import every
-from reservoir.tiles import panels
-from reservoir.vectors import PACK_BYTES
 
 LENGTHS = (5, 3, 3, 1)
 I, H = 3, 9  # more units than a pack of float64 holds
@@ -85,109 +85,6 @@ class Case:
         self.layer.add_gradient(d.z, Input(self.x) if x is None else x, gradient)
         dx = self.layer.input_cotangent(matrices, d.z).copy()
         return type(d)(*(array.copy() for array in d)), gradient, dx
-
-
-# ------------------------------------------------------------------------------------------------ memory
-
-
-def test_memory_lends_the_same_pages_again():
-    memory = Memory()
-    large = memory.lend("a", (4, 6), np.float64)
-    small = memory.lend("a", (3, 5), np.float64)
-    assert np.shares_memory(large, small)
-    assert small.shape == (3, 5)
-    assert small.flags.c_contiguous
-
-
-@pytest.mark.parametrize("other", [("b", (4, 6), np.float64), ("a", (5, 6), np.float64), ("a", (4, 6), np.float32)])
-def test_memory_lends_other_pages_to_other_names_larger_shapes_and_other_types(other):
-    memory = Memory()
-    array = memory.lend("a", (4, 6), np.float64)
-    assert not np.shares_memory(array, memory.lend(*other))
-    assert memory.lend(*other).dtype == other[2]
-
-
-def test_memory_holds_arrays_of_size_0():
-    assert Memory().lend("a", (3, 0), np.float32).shape == (3, 0)
-
-
-def test_zeros_are_zeros_also_where_something_stood():
-    memory = Memory()
-    memory.lend("a", (4, 6), np.float64)[:] = 7
-    assert not memory.zeros("a", (2, 5), np.float64).any()
-
-
-@pytest.mark.parametrize("dtype", [np.float64, np.float32])
-def test_lent_arrays_begin_on_a_pack(dtype):
-    memory = Memory()
-    assert all(memory.lend(name, (3, 5), dtype).ctypes.data % PACK_BYTES == 0 for name in "abc")
-
-
-# ------------------------------------------------------------------------------------------------ matrices
-
-
-def transpose_of(W, in_place):
-    """In panels, or as rows of whole packs with zeros behind."""
-    if not in_place:
-        return panels(W, transpose=True)
-    n_behind = -W.shape[0] % (PACK_BYTES // W.itemsize)
-    return np.pad(W.T, ((0, 0), (0, n_behind)))[None]
-
-
-@pytest.mark.parametrize("in_place", [False, True])
-def test_rows_of_a_transpose_begin_on_packs(in_place):
-    cell = Elman(I, H)
-    back = Matrices(cell, in_place).set(np.zeros(cell.n_params)).back("recurrent")
-    assert all(back[0, k].ctypes.data % PACK_BYTES == 0 for k in range(back.shape[1]))
-
-
-@pytest.mark.parametrize("in_place", [False, True])
-def test_matrices_are_the_parameters_in_the_forms_of_kernels(in_place):
-    cell = LSTM(I, H, has_peepholes=True)
-    theta = np.random.default_rng(0).standard_normal(cell.n_params)
-    matrices, views = Matrices(cell, in_place).set(theta), dict(cell.views(theta))
-    assert_array_equal(matrices["recurrent"], panels(views["recurrent"], in_place=in_place))
-    assert_array_equal(matrices.back("recurrent"), transpose_of(views["recurrent"], in_place))
-    assert_array_equal(matrices.row("peephole_i"), views["peephole_i"][None])
-    assert np.shares_memory(matrices.view("bias"), theta)
-    assert matrices["gates"].shape == matrices.back("gates").shape == (0, 0, 0)
-    assert Matrices(LSTM(I, H), in_place).set(theta[: LSTM(I, H).n_params]).row("peephole_i").shape == (0, 0)
-
-
-def test_absent_matrices_keep_the_precision():
-    cell = Elman(I, H)
-    matrices = Matrices(cell, False).set(np.zeros(cell.n_params, np.float32))
-    assert matrices["gates"].dtype == matrices.row("peephole_i").dtype == np.float32
-
-
-@pytest.mark.parametrize("in_place", [False, True])
-def test_a_form_is_made_once_and_made_anew_for_another_theta(in_place):
-    cell = Elman(I, H)
-    matrices, rng = Matrices(cell, in_place), np.random.default_rng(0)
-    for theta in rng.standard_normal((2, cell.n_params)):
-        matrices.set(theta)
-        recurrent = dict(cell.views(theta))["recurrent"]
-        assert matrices["recurrent"] is matrices["recurrent"]
-        assert_array_equal(matrices["recurrent"], panels(recurrent, in_place=in_place))
-        assert_array_equal(matrices.back("recurrent"), transpose_of(recurrent, in_place))
-
-
-@every({"panels": False, "in-place": True})
-def test_forms_follow_theta_when_their_copies_are_made_again(in_place):
-    cell = Elman(I, H)
-    theta = np.zeros(cell.n_params)
-    matrices = Matrices(cell, in_place).set(theta)
-    forms = matrices["recurrent"], matrices.back("recurrent")
-    theta[:] = np.arange(theta.size)
-    for function, arguments in matrices.copies:
-        function(*arguments)
-    assert matrices["recurrent"] is forms[0] and matrices.back("recurrent") is forms[1]
-    W = matrices.view("recurrent")
-    assert_array_equal(forms[0], panels(W, in_place=in_place))
-    assert_array_equal(forms[1], transpose_of(W, in_place))
-
-
-# ------------------------------------------------------------------------------------------------ the passes
 
 
 def test_elman_follows_its_equation_through_a_ragged_batch():

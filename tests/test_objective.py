@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
-import cells.layer
+import cells.memory
 import cells.parameters
 import cells.run
 import cells.share
@@ -532,7 +532,7 @@ def test_an_interrupt_at_any_line_leaves_the_objective_whole(monkeypatch):
 def test_memory_that_runs_out_leaves_the_objective_whole(monkeypatch):
     ours = problem(STACK)
     objective = ours.objective(n_jobs=1)
-    aligned, left = cells.layer.aligned, [0]
+    aligned, left = cells.memory.aligned, [0]
 
     def scarce(shape, dtype):
         if left[0] == 0:
@@ -542,7 +542,7 @@ def test_memory_that_runs_out_leaves_the_objective_whole(monkeypatch):
 
     for left[0] in range(8):
         with monkeypatch.context() as patched:
-            patched.setattr(cells.layer, "aligned", scarce)
+            patched.setattr(cells.memory, "aligned", scarce)
             with pytest.raises(MemoryError):
                 objective.value_and_grad(ours.theta)
         objective._memories = type(objective._memories)()  # what was lent so far would do for the next try

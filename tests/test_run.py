@@ -9,7 +9,8 @@ from numpy.testing import assert_allclose, assert_array_equal
 from cells import GRU, LSTM, Elman, Network
 from cells.carried import parted, rows_after
 from cells.feed import FEW
-from cells.layer import Input, Memory
+from cells.layer import Input
+from cells.memory import Memory
 from cells.parameters import Parameters
 from cells.rows import Rows
 from cells.run import Run

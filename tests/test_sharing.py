@@ -1,37 +1,14 @@
-"""How a batch is cut into shares; memories that threads borrow: nobody shares one, and none is lost."""
+"""How a batch is cut into shares."""
 
 import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
 
 from cells import LSTM, Network
-from cells.sharing import MAX_SHARE, MemoryPool, cut_into_shares
+from cells.sharing import MAX_SHARE, cut_into_shares
 from reservoir.tiles import EIGHT_ROWS
 
 TILE = len(EIGHT_ROWS)
-
-
-def test_borrowers_at_the_same_time_have_memories_of_their_own():
-    pool = MemoryPool()
-    with pool.borrow() as one, pool.borrow() as other:
-        assert one is not other
-        assert pool.take() not in (one, other)
-
-
-def test_a_memory_is_lent_again_when_it_is_back():
-    pool = MemoryPool()
-    with pool.borrow() as memory:
-        pass
-    assert pool.take() is memory
-    pool.give_back([memory])
-    assert pool.take() is memory
-
-
-def test_a_failure_gives_the_memory_back():
-    pool = MemoryPool()
-    with pytest.raises(ZeroDivisionError), pool.borrow() as memory:
-        1 / 0  # noqa: B018
-    assert pool.take() is memory
 
 
 @pytest.mark.parametrize("n_sequences", [1, 7, 20, 40, 100, 999, 1000, 5000])

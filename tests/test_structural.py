@@ -5,7 +5,7 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 from cells import Network
-from cells.layer import Memory
+from cells.memory import Memory
 from cells.parameters import Parameters
 from cells.rows import Rows
 from cells.run import Run

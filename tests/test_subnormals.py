@@ -6,7 +6,9 @@ from numba import config, njit
 from numpy.testing import assert_allclose, assert_array_equal
 
 from cells import Elman, Network, SequenceObjective
-from cells.layer import Input, Layer, Matrices, Memory
+from cells.layer import Input, Layer
+from cells.matrices import Matrices
+from cells.memory import Memory
 from cells.passes import Clamp
 from cells.rows import Rows
 from reservoir.subnormals import flush_subnormals, flushes_here, restore_mode
