@@ -6,7 +6,8 @@ At step t a cell reads sources - the input x(t), the state h(t-1), and numbers m
 
 z(t) is a row of planes, one a gate or a candidate, side by side. The rest of the step is element-wise. Because every
 parameter belongs to such a map, all that concerns parameters is the same for all cells and is done for all of time at
-once in ``cells.products``: the input's share of z, the gradient (source)ᵀ dz, and what a direction V adds, source V.
+once in ``cells.products``: the input's share of z (of few inputs step by step, ``cells.feed``), the gradient
+(source)ᵀ dz, and what a direction V adds, source V.
 What depends on the step before is done by the cell, in the three functions that ``cells.passes`` describes.
 """
 

@@ -3,7 +3,8 @@
     z(t) = bias + x(t) W                         before a forward step, of a few inputs
     dh(t) = dh(t) + dy(t) W_outᵀ                 before a backward step, of the derivatives by a few outputs
 
-Register tiles would be mostly empty here, and a pass of its own would write to memory what the step reads back.
+Register tiles would be mostly empty here, and a pass of its own would write to memory what the step reads back. The
+kernels that call these stand in other files, because every pass is fed alike.
 """
 
 from __future__ import annotations
@@ -20,10 +21,13 @@ FEW = 4
 
 
 class Feed(NamedTuple):
-    """Rows (., K) and the matrix that they meet, K at most :data:`FEW`; without rows of the matrix nothing is fed."""
+    """Rows (., K) and the matrix that they meet, K at most :data:`FEW`.
+
+    A matrix without rows means to a pass that nothing is fed, and to :func:`begin_with_feed` that biases are all.
+    """
 
     source: np.ndarray  # (., K)
-    first: int  # its row that belongs to row 0 of what is fed
+    first: int  # its row that belongs to row 0 of the batch, or of the stretch that is filled
     matrix: np.ndarray  # (K, width), whole packs, zeros behind the last column
     bias: np.ndarray  # (width,) likewise
 
@@ -51,8 +55,8 @@ def _share(feed, row, j, like):
 
 
 @njit(nogil=True, error_model="numpy")
-def begin_rows(feed, row, z, first, n):
-    """``z[first : first + n] = bias + source matrix``, of the feed's rows from ``row`` on."""
+def begin_with_feed(feed, row, z, first, n):
+    """``z[first : first + n] = bias + source matrix``, of the feed's rows from ``row`` on; z (., Z) C-contiguous."""
     width, P = z.shape[1], pack_size(z)
     for i in range(n):
         for j in range(0, width, P):
@@ -61,8 +65,8 @@ def begin_rows(feed, row, z, first, n):
 
 
 @njit(nogil=True, error_model="numpy")
-def add_rows(feed, row, d, n):
-    """``d[:n] += source matrix``, of the feed's rows from ``row`` on."""
+def add_feed(feed, row, d, n):
+    """``d[:n] += source matrix``, of the feed's rows from ``row`` on; d (., H) C-contiguous."""
     width, P = d.shape[1], pack_size(d)
     for i in range(n):
         for j in range(0, width, P):

@@ -277,7 +277,7 @@ class Layer:
 
     def _feed(self, matrices: Matrices, x: Input) -> Feed:
         """The biases, and with few inputs their share of the planes, for rows from the first on."""
-        matrix, bias = matrices.input
+        matrix, bias = matrices.input_and_bias()
         return Feed(x.array, x.first, matrix if x.index is None else matrix[:0], bias)
 
     def _fill(self, matrices: Matrices, x: Input, block: Block, z: np.ndarray, *, with_all: bool = False) -> None:

@@ -17,8 +17,9 @@ ROWS_FOR_PANELS = 4
 
 
 def may_be_fed(cell: Cell) -> bool:
-    """Whether the input's share of the planes can come from a feed: few inputs, and none that has no matrix."""
-    return cell.n_in <= FEW and cell.raw_input_column < 0
+    """Whether the input's share of the planes can come from a feed: few inputs, all of whose maps are matrices."""
+    is_dense = all(map_.form == "dense" for map_ in cell.maps if map_.source == "x")
+    return cell.n_in <= FEW and is_dense and cell.raw_input_column < 0
 
 
 class Matrices:
@@ -37,15 +38,15 @@ class Matrices:
     def __init__(self, cell: Cell, in_place: bool) -> None:
         self.cell, self.in_place = cell, in_place
         self._views: dict[str, np.ndarray] = {}
+        self._input: tuple[np.ndarray, np.ndarray] | None = None
+        self.copies: list[tuple[Callable, tuple]] = []
         self._forms: dict[tuple[str, bool], np.ndarray] = {}
 
     def set(self, theta: np.ndarray) -> Matrices:
         """Read the parameters from ``theta``, this cell's part of it; matrices read as they stand stay views of it."""
         self.theta = theta
         self._views = dict(self.cell.views(theta))
-        self._forms = {}
-        self._input: tuple[np.ndarray, np.ndarray] | None = None
-        self.copies: list[tuple[Callable, tuple]] = []
+        self._forms, self._input, self.copies = {}, None, []
         return self
 
     def view(self, name: str) -> np.ndarray:
@@ -60,8 +61,7 @@ class Matrices:
         """Panels of the transpose, or what :func:`reservoir.transpose.transposed` makes of it, likewise."""
         return self._form(name, True)
 
-    @property
-    def input(self) -> tuple[np.ndarray, np.ndarray]:
+    def input_and_bias(self) -> tuple[np.ndarray, np.ndarray]:
         """Matrix and bias of a feed; the matrix has no rows unless :func:`may_be_fed`."""
         if self._input is None:
             places, K = layout(self.cell), self.cell.n_in if may_be_fed(self.cell) else 0

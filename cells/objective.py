@@ -210,7 +210,8 @@ class SequenceObjective:
             return self._batches[key]
         indices = np.arange(self.n_sequences) if batch is None else batch
         longest_first = indices[np.argsort(-self.data.lengths[indices], kind="stable")]
-        parts = cut_into_shares(self.network, self.dtype, longest_first, int(self.data.lengths[indices].sum()))
+        n_rows, keeps_states = int(self.data.lengths[indices].sum()), not self._options.recomputes
+        parts = cut_into_shares(self.network, self.dtype, longest_first, n_rows, keeps_states=keeps_states)
         made = self._batches[key] = _Batch(
             [Share(self.network, self.data.share(part), self._options) for part in parts]
         )

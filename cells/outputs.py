@@ -3,14 +3,16 @@
     y = f W + b            dW = fᵀ dy            db = sum of dy            df = dy Wᵀ
 
 W (F, O) comes in the form that suits its width: ``columns``, its transpose (O, >= F) padded with zeros to whole packs,
-if O is at most ``cells.feed.FEW``, else panels of ``reservoir.tiles``. The other form is empty and not read.
+if O is at most ``cells.feed.FEW``, else panels of ``reservoir.tiles``. The other form is empty and not read. Features
+(., F) are rows from ``first`` on, outputs and what has their name (n, O), ``gradient`` (P,) is theta's; all are
+C-contiguous, of one precision, and none overlaps another.
 """
 
 from __future__ import annotations
 
 from numba import njit
 
-from cells.feed import FEW, begin_rows
+from cells.feed import FEW, begin_with_feed
 from cells.products import BLOCK, add_bias, add_bias_gradient, begin_planes
 from reservoir.subnormals import flush_subnormals, restore_mode
 from reservoir.tiles import add_product, add_transposed_product
@@ -77,11 +79,11 @@ def add_readout_gradient(features, first, doutputs, gradient, start, dcolumns, p
 
 @njit(cache=True, nogil=True, error_model="numpy", _nrt=False)
 def read_back(feed, doutputs, weights_back, dfeatures):
-    """``dfeatures = doutputs Wᵀ``, from a ``feed`` of ``doutputs`` and ``columns``, or from the panels of Wᵀ."""
+    """``dfeatures = doutputs Wᵀ``; from a ``feed`` of ``columns`` that begins at these rows, or panels of Wᵀ."""
     mode = flush_subnormals()
     n, F = dfeatures.shape
     if feed.matrix.size > 0:
-        begin_rows(feed, 0, dfeatures, 0, n)
+        begin_with_feed(feed, 0, dfeatures, 0, n)
     else:
         begin_planes(dfeatures)
         for r in range(0, n, BLOCK):

@@ -79,7 +79,7 @@ class Parameters:
         for matrices, name, is_back in self._needed:
             matrices.back(name) if is_back else matrices[name]
         for matrices in self.matrices:
-            matrices.input  # noqa: B018 - made here, so that its copy is one of those below
+            matrices.input_and_bias()
         self._copies = [(function, *args) for matrices in self.matrices for function, args in matrices.copies]
         self._copies += copies
         self._calls = Calls()

@@ -35,7 +35,7 @@ from numba import njit
 from numba.extending import overload
 
 from cells.calls import plainly
-from cells.feed import Feed, add_rows, begin_rows, no_feed
+from cells.feed import Feed, add_feed, begin_with_feed, no_feed
 from reservoir.subnormals import flush_subnormals, restore_mode
 from reservoir.vectors import ONE_PACK, load_some, pack_size, store_some
 
@@ -200,7 +200,7 @@ def _forward(weights, feed, tape, first, clamp, begin, end):
         now = first[t]
         n, after = first[t + 1] - now, B + now
         if feed.matrix.size > 0:
-            begin_rows(feed, now, tape.z, now, n)
+            begin_with_feed(feed, now, tape.z, now, n)
         forward_step(weights, tape, now, before, after, n)
         for k in range(clamp.units.size):
             for i in range(n):
@@ -225,7 +225,7 @@ def _backward(weights, feed, tape, d, outputs, first, clamp, limit, begin, end, 
                 output = load_some(outputs, ONE_PACK, (now - first[begin]) * H + position, left)
                 store_some(d.h, position, load_some(d.h, ONE_PACK, position, left) + output, left)
         if feed.matrix.size > 0:
-            add_rows(feed, now, d.h, n)
+            add_feed(feed, now, d.h, n)
         if limit < np.inf:
             for i in range(n):
                 for j in range(H):

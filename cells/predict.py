@@ -138,7 +138,7 @@ def run_network(
     """
     if initial is None:
         initial = initial_rows(network, theta, data.n_sequences)
-    parts = cut_into_shares(network, data.dtype, data.by_length, int(data.offsets[-1]))
+    parts = cut_into_shares(network, data.dtype, data.by_length, int(data.offsets[-1]), keeps_states=False)
     parameters = Parameters(network, min(part.size for part in parts)).set(theta)
     is_last = network.targets == "last" and wanted != "states"
     width = network.n_features if wanted == "states" else network.n_out

@@ -1,6 +1,6 @@
 """What concerns a cell's parameters, for all of time at once: the same for every cell.
 
-    z  = bias + x W                            the input's share, before the forward pass
+    z  = bias + x W                            the input's share, before the forward pass (``cells.feed`` if few)
     rz = sum over maps of source V             what a direction V adds, before the R-forward pass
     dW = sourceᵀ dz                            the gradient, after the backward pass
     dx = dz Wᵀ                                 by the input, for a layer below
@@ -17,7 +17,7 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit
 
-from cells.feed import begin_rows
+from cells.feed import begin_with_feed
 from reservoir.subnormals import flush_subnormals, restore_mode
 from reservoir.tiles import add_product, add_transposed_product
 from reservoir.vectors import ONE_PACK, load_some, pack_size, store_some
@@ -147,28 +147,30 @@ def _source(source, x, tape, spans):
 
 @njit(cache=True, nogil=True, error_model="numpy", _nrt=False)
 def fill_feed(maps, theta, matrix, bias):
-    """Matrix and bias of a feed that stand for the biases and, unless ``matrix`` has no rows, the input's maps."""
+    """Matrix and bias of a feed: the sums of the input's maps, unless ``matrix`` has no rows, and of the biases."""
+    bias[:] = 0.0
+    matrix[:] = 0.0
     for m in range(maps.shape[0]):
         form, source, source_column, K, column, width, start = maps[m]
         if form == _BIAS:
             for j in range(width):
-                bias[column + j] = theta[start + j]
+                bias[column + j] += theta[start + j]
         elif form == _DENSE and source == _INPUT and matrix.shape[0] > 0:
             for k in range(K):
                 for j in range(width):
-                    matrix[source_column + k, column + j] = theta[start + k * width + j]
+                    matrix[source_column + k, column + j] += theta[start + k * width + j]
 
 
 @njit(cache=True, nogil=True, error_model="numpy", _nrt=False)
 def fill_planes(maps, theta, feed, x, index, tape, spans, z, with_input, with_all):
-    """Set ``z`` to the biases and what maps of chosen rows add; ``theta`` may be a direction.
+    """Set ``z`` to the biases, what maps of chosen rows add, and what is fed; ``theta`` may be a direction.
 
     ``feed`` has the biases, and unless its matrix has no rows the input's maps, for the row of x that row 0 of z needs.
     If it has no rows, ``with_input`` adds the input's other maps too, with their matrices read as they stand in
     ``theta``. ``with_all`` adds those of all other sources likewise.
     """
     is_fed = feed.matrix.size > 0
-    begin_rows(feed, 0, z, 0, z.shape[0])
+    begin_with_feed(feed, 0, z, 0, z.shape[0])
     for m in range(maps.shape[0]):
         form, source, source_column, K, column, width, start = maps[m]
         if form == _BIAS or (is_fed and source == _INPUT):

@@ -238,7 +238,7 @@ class Run:
         if self._reads_block_by_block and feed.matrix.size > 0:
             return self._nothing  # the steps take them from the feed
         dfeatures = self.scratch.lend("dfeatures", (n, F), self.dtype)
-        self.do(read_back, feed, doutputs[rows], parameters.readout_back, dfeatures)
+        self.do(read_back, feed._replace(first=rows.start), doutputs[rows], parameters.readout_back, dfeatures)
         return dfeatures
 
     def _added_to(self, final: Any, ended: np.ndarray, m: int, name: str) -> np.ndarray:

@@ -12,7 +12,7 @@ from reservoir.tiles import EIGHT_ROWS
 # Sequences of a share: enough that a matrix read from the cache meets many rows. Shares are more than MAX_SHARES only
 # where they would be larger than MAX_SHARE, or their states would not fit.
 MIN_SHARE, MAX_SHARE, MAX_SHARES = 16, 64, 16
-# Bytes of states that wait in the second-level cache for the way back; beyond MIN_SHARE's nothing is gained by fewer.
+# Bytes of states that wait in the second-level cache for the way back. If not even MIN_SHARE's fit it is not tried.
 CACHED_STATES = 2**20
 # Bytes beyond which a matrix shares the second-level cache with nothing, so that more rows must meet it.
 LARGE_MATRIX = 2**20
@@ -20,8 +20,12 @@ TILE = len(EIGHT_ROWS)
 WORTH_A_THREAD = 10**7  # rows times parameters: half a millisecond, many times what it takes to wake a thread
 
 
-def cut_into_shares(network: Network, dtype: Any, longest_first: np.ndarray, n_rows: int) -> list[np.ndarray]:
+def cut_into_shares(
+    network: Network, dtype: Any, longest_first: np.ndarray, n_rows: int, *, keeps_states: bool = True
+) -> list[np.ndarray]:
     """Parts of about equal size of the sequences ``longest_first``, which have ``n_rows`` steps in all.
+
+    ``keeps_states`` says whether all these steps' states are read on a way back.
 
     All but the last part fill whole tiles of the matrix products: three rows beside a tile take as long as a tile.
 
@@ -37,7 +41,7 @@ def cut_into_shares(network: Network, dtype: Any, longest_first: np.ndarray, n_r
     B = longest_first.size
     largest = max(cell.n_units * cell.n_columns for cell in network.layers) * np.dtype(dtype).itemsize
     least = MIN_SHARE * (2 if largest > LARGE_MATRIX else 1)
-    cached = CACHED_STATES * B // (n_rows * _bytes_of_step(network, dtype)) // TILE * TILE
+    cached = CACHED_STATES * B // (n_rows * _bytes_of_step(network, dtype)) // TILE * TILE if keeps_states else 0
     size = int(np.clip(-(-B // MAX_SHARES), least, min(cached, MAX_SHARE) if cached >= least else MAX_SHARE))
     n_shares = min(-(-B // size), n_rows * network.n_params // WORTH_A_THREAD)
     tiles = np.array_split(np.arange(0, B, TILE), max(1, n_shares))

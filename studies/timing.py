@@ -7,21 +7,24 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
-PAUSE_S, CALLS_OF_A_ROUND = 0.1, 3
+PAUSE_S, WARM_S, CALLS_OF_A_ROUND = 0.1, 0.005, 3
 
 
 def in_turn(contestants: Mapping[str, Callable[[], object]], n_repeats: int) -> dict[str, float]:
     """Median seconds of a call of each contestant, in rounds of three calls.
 
-    In a round each has a pause, in which threads of the one before that some libraries keep spinning come to rest, a
-    call that is not timed, and three in a row that are. Rounds are short because a shared machine changes its pace
-    within seconds, and all should meet the same.
+    In a round each has a pause, in which threads of the one before that some libraries keep spinning come to rest, some
+    milliseconds of calls that are not timed, or one, and three in a row that are. Rounds are short because a shared
+    machine changes its pace within seconds, and all should meet the same.
     """
     times: dict[str, list[float]] = {name: [] for name in contestants}
     for _ in range(-(-n_repeats // CALLS_OF_A_ROUND)):
         for name, contestant in contestants.items():
             time.sleep(PAUSE_S)
+            start = time.perf_counter()
             contestant()
+            while time.perf_counter() < start + WARM_S:
+                contestant()
             for _ in range(CALLS_OF_A_ROUND):
                 start = time.perf_counter()
                 contestant()

@@ -18,8 +18,9 @@ EXACT_RTOL = 1e-12
 
 LENGTHS = (4, 2, 2, 1, 1)
 I, H = 3, 5
-# (n_in, n_units, lengths): one unit and step; a batch in panels; one row; more units than one and two packs.
-SIZES = [(1, 1, (1,)), (I, H, LENGTHS), (2, 9, (3,)), (4, 17, (2, 2, 1)), (1, 33, (2, 1, 1, 1))]
+# (n_in, n_units, lengths): one unit and step; a batch in panels; one row, more inputs than are fed; more units than one
+# and two packs; many inputs in panels.
+SIZES = [(1, 1, (1,)), (I, H, LENGTHS), (6, 9, (3,)), (4, 17, (2, 2, 1)), (1, 33, (2, 1, 1, 1)), (6, 9, LENGTHS)]
 
 
 class Problem:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
 
-from cells.feed import FEW, Feed, add_rows, room_for
+from cells.feed import FEW, Feed, add_feed, room_for
 from cells.passes import Tape
 from cells.products import FORMS, SOURCES, Spans, add_map, fill_feed, fill_planes
 from naive.products import product
@@ -87,6 +87,6 @@ def test_rows_that_are_fed_are_added(K, width, dtype):
     matrix[:, :width], bias[:] = W, np.nan
     before = rng.integers(-4, 5, (n + 2, width)).astype(dtype)
     d = before.copy()
-    add_rows(Feed(source, first, matrix, bias), row, d, n)
+    add_feed(Feed(source, first, matrix, bias), row, d, n)
     assert_array_equal(d[:n], before[:n] + product(source[first + row :], W))
     assert_array_equal(d[n:], before[n:])

@@ -1,10 +1,13 @@
 """A cell's parameters in the forms that kernels read."""
 
+from dataclasses import dataclass
+
 import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
 
 from cells import LSTM, MUT1, Elman
+from cells.cell import Cell, Map, Plane
 from cells.feed import FEW
 from cells.matrices import Matrices
 from contracts import every
@@ -65,7 +68,7 @@ def test_forms_follow_theta_when_their_copies_are_made_again(in_place):
     cell = Elman(I, H)
     theta = np.zeros(cell.n_params)
     matrices = Matrices(cell, in_place).set(theta)
-    forms = matrices["recurrent"], matrices.back("recurrent"), *matrices.input
+    forms = matrices["recurrent"], matrices.back("recurrent"), *matrices.input_and_bias()
     theta[:] = np.arange(theta.size)
     for function, arguments in matrices.copies:
         function(*arguments)
@@ -77,13 +80,48 @@ def test_forms_follow_theta_when_their_copies_are_made_again(in_place):
     assert_array_equal(forms[3][:H], matrices.view("bias"))
 
 
-@every({"many inputs": Elman(FEW + 1, H), "an input without a matrix": MUT1(H, H)})
+@dataclass(frozen=True)
+class TwoOfEach(Cell):
+    """Maps whose columns overlap, as two biases do in torch; with ``is_diagonal`` one of them is no matrix."""
+
+    is_diagonal: bool = False
+
+    @property
+    def planes(self):
+        return (Plane("a", self.n_units, "linear"),)
+
+    @property
+    def maps(self):
+        H, form = self.n_units, "diagonal" if self.is_diagonal else "dense"
+        return (
+            Map("input", "x", 0, H, source_width=self.n_in),
+            Map("other_input", "x", 0, H, form, source_width=self.n_in),
+            Map("bias", "", 0, H, "bias"),
+            Map("other_bias", "", 0, H, "bias"),
+        )
+
+
+def test_maps_of_the_same_columns_add_up_in_a_feed():
+    cell = TwoOfEach(2, 3)
+    theta = np.arange(cell.n_params, dtype=float)
+    views, (matrix, bias) = dict(cell.views(theta)), Matrices(cell, False).set(theta).input_and_bias()
+    assert_array_equal(matrix[:, :3], views["input"] + views["other_input"])
+    assert_array_equal(bias[:3], views["bias"] + views["other_bias"])
+
+
+@every(
+    {
+        "a diagonal map": TwoOfEach(3, 3, is_diagonal=True),
+        "many inputs": Elman(FEW + 1, H),
+        "an input without a matrix": MUT1(H, H),
+    }
+)
 def test_the_feed_of_other_cells_has_the_biases_alone(cell):
     theta = np.arange(cell.n_params, dtype=float)
-    matrix, bias = Matrices(cell, False).set(theta).input
+    matrix, bias = Matrices(cell, False).set(theta).input_and_bias()
     assert matrix.shape[0] == 0
     expected = np.zeros(cell.n_columns)
     for map_ in cell.maps:
         if map_.form == "bias":
-            expected[map_.column : map_.column + map_.width] = dict(cell.views(theta))[map_.name]
+            expected[map_.column : map_.column + map_.width] += dict(cell.views(theta))[map_.name]
     assert_array_equal(bias[: cell.n_columns], expected)

@@ -127,7 +127,7 @@ def test_a_pass_that_was_interrupted_is_not_repeated(monkeypatch):
     ours, one = share(network(), [3, 2])
     parameters, memory = Parameters(one.network, 2).set(ours.theta), Memory()
     with monkeypatch.context() as patched:
-        patched.setattr("cells.run.read_out_backward", lambda *_: [][0])
+        patched.setattr("cells.run.add_readout_gradient", lambda *_: [][0])
         with pytest.raises(IndexError):
             one.value_and_grad(parameters, memory, np.zeros_like(ours.theta))
     gradient, expected = np.zeros_like(ours.theta), np.zeros_like(ours.theta)

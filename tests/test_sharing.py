@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
 
-from cells import LSTM, Network
+from cells import LSTM, Elman, Network
 from cells.sharing import MAX_SHARE, cut_into_shares
 from reservoir.tiles import EIGHT_ROWS
 
@@ -21,3 +21,21 @@ def test_shares_are_whole_tiles_of_sequences_in_their_order_and_alike(n_sequence
     assert sizes.min() > 0
     assert sizes.max() - sizes.min() < 2 * TILE
     assert sizes.max() <= MAX_SHARE + TILE
+
+
+def test_shares_whose_states_fit_the_cache_are_as_large_as_fits():
+    """60 steps of 100 units in float64 are 48 kB a sequence, of which 21 fit: 16 in whole tiles."""
+    network = Network(Elman(3, 100), n_out=2)
+    sizes = {
+        keeps_states: [
+            share.size
+            for share in cut_into_shares(network, np.float64, np.arange(1024), 60 * 1024, keeps_states=keeps_states)
+        ]
+        for keeps_states in (True, False)
+    }
+    assert sizes == {True: [16] * 64, False: [64] * 16}
+
+
+def test_shares_whose_states_never_fit_are_large():
+    network = Network(Elman(3, 100), n_out=2)
+    assert {share.size for share in cut_into_shares(network, np.float64, np.arange(1024), 90 * 1024)} == {64}
