@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from cells.calls import Calls, plainly
-from cells.cell import layout
+from cells.cell import Map, layout
 from cells.feed import FEW, Feed, no_feed, room_for
-from cells.matrices import ROWS_FOR_PANELS, Matrices
-from cells.network import Network
+from cells.matrices import ROWS_FOR_PANELS, Matrices, may_be_fed
+from cells.network import Network, Part
 from optim.threads import run_all
 from reservoir.tiles import fill_panels, panels
 from reservoir.transpose import fill_transpose, transposed
@@ -44,10 +44,17 @@ class Parameters:
             for map_ in layout(part.cell).maps
             if map_.form == "dense"
             for is_back in (False, True)
-            if (is_direction and not is_back)
-            or (not is_direction and map_.source == "x" and (part.layer > 0 or not is_back))
+            if self._needs(part, map_, is_back)
         ]
         self._is_built = False
+
+    def _needs(self, part: Part, map_: Map, is_back: bool) -> bool:
+        """Whether something is multiplied by this matrix, or by its transpose, other than in a cell's own step."""
+        if map_.source != "x":
+            return self.is_direction and not is_back
+        if is_back:
+            return not self.is_direction and part.layer > 0
+        return not may_be_fed(part.cell)
 
     def set(self, theta: np.ndarray, n_threads: int = 1) -> Parameters:
         """Read everything anew from ``theta`` (P,), which is copied."""

@@ -18,17 +18,15 @@ nothing is gathered. **One sequence.** Units are the vector: rows of W are packe
 (sliced ELLPACK) and states gathered, or, where W is a sum of cyclic diagonals, read as windows of the state, whose
 beginning is stored once more behind its end.
 
-The kernels allocate nothing, check nothing and release the GIL. ``lane_runs`` and ``sequence_runs`` call them.
+The kernels allocate nothing, check nothing and release the GIL. ``lane_runs`` and ``sequence_runs`` call them, and
+``drive_arguments`` describes what they read and write.
 """
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
-import numpy as np
 from numba import njit
 
-from reservoir.activations import activate, activate_with
+from reservoir.activations import activate_with
 from reservoir.vectors import (
     ONE_PACK,
     TWO_PACKS,
@@ -46,90 +44,16 @@ from reservoir.vectors import (
     total,
 )
 
-
-class Graph(NamedTuple):
-    """W as a kernel reads it.
-
-    Lanes: compressed rows. Sequence: slices of ``pack_size`` rows, an entry of each row side by side, padded with
-    weight 0 from the slot behind the last slice; or, with ``shifts``, blocks of two packs of each cyclic diagonal in
-    turn: (N_padded / (2 pack_size), K, 2 pack_size).
-    """
-
-    pointers: np.ndarray  # (N + 1,) or (n_slices + 1,) int64
-    indices: np.ndarray  # (n_entries,) int32
-    weights: np.ndarray  # (n_entries,)
-    shifts: np.ndarray  # (K,) int64; empty unless W is a sum of K cyclic diagonals
-
-
-class Units(NamedTuple):
-    """What belongs to the units; the last axis is padded to a multiple of ``pack_size``."""
-
-    input_weights: np.ndarray  # (I, N_padded)
-    bias: np.ndarray  # (N_padded,)
-    leak: np.ndarray  # (N_padded,), padded with 1
-    is_leaky: bool  # False promises that every leak, times every lane's factor, is 1
-
-
-class Readout(NamedTuple):
-    """Linear readout y = offset + C_in u[:n_read] + C x; O = 0 where no output is wanted."""
-
-    coef: np.ndarray  # (O, N_padded)
-    input_coef: np.ndarray  # (O, n_read)
-    offset: np.ndarray  # (O,)
-    fed: int  # inputs fed .. fed + O - 1 are the outputs of the step before; -1: the loop is open
-
-
-class Data(NamedTuple):
-    """Rows of all sequences, one a time step."""
-
-    rows: np.ndarray  # (n, I)
-    targets: np.ndarray  # (n, n_targets), n_targets = 0 without targets
-    roots: np.ndarray  # (n,) square roots of the sample weights, or empty: all 1
-    initial: np.ndarray  # (n_initial, N + O) states and last outputs to start from; row 0 is rest
-
-
-class Plan(NamedTuple):
-    """What each lane does at each step of a call."""
-
-    row: np.ndarray  # (S, B) int64: row of ``Data`` read; -1: the lane idles on zero input
-    start: np.ndarray  # (S, B) int32: row of ``Data.initial`` the lane starts from before this step; -1: it goes on
-    record: np.ndarray  # (S, B) int32: row of ``Sinks.records`` the state goes to after this step; -1: none
-    kept: np.ndarray  # (S, B) bool: the step counts; else it only warms the lane up
-    column: np.ndarray  # (S,) int64: first column of ``Sinks.tile`` the step goes to; -1: none
-
-
-class Sinks(NamedTuple):
-    """Where results go; an array of size 0 wants none of them."""
-
-    tile: np.ndarray  # (N + I_read + 1 + n_targets, n_columns) float64: sqrt(weight) [x; u - shift; 1; y - shift]
-    shift: np.ndarray  # (I_read + n_targets,)
-    outputs: np.ndarray  # (n, O)
-    states: np.ndarray  # (n, N)
-    records: np.ndarray  # (n_records, N + O)
-
-
-class Work(NamedTuple):
-    """State between calls and scratch, L = lanes (1 for a sequence)."""
-
-    state: np.ndarray  # (2, N, B), or (2, stride) for a sequence; both calls begin and end with the state in [0]
-    output: np.ndarray  # (O, B) outputs of the last step
-    inputs: np.ndarray  # (I, B)
-    root: np.ndarray  # (B,)
-    partial: np.ndarray  # (O, pack_size, B)
-    block: np.ndarray  # (BLOCK, B) pre-activations; for a sequence (2, pack_size)
-    recent: np.ndarray  # sequence only: (pack_size, N_padded) states on their way to the tile
-
-
-# Units whose sums are formed before their activations are: chains of dependent instructions stay short, and few of the
-# loops' ends are mispredicted. 64 was best of 1 to 1024, at 100, 1000 and 5000 units.
+# Units after which the outputs' sums are taken up, while their states are in the first-level cache.
 BLOCK = 64
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def drive_lanes(packs, graph, units, scales, activation, data, plan, readout, noise, work, sinks):
+def drive_lanes(packs, graph, units, scales, activation, tanh, data, plan, readout, noise, work, sinks):
     """S = len(plan.row) steps of B = len(packs) * pack_size lanes.
 
-    ``scales`` (4, B): radius, input, bias and leak factor of each lane. ``noise`` (S, N, B), or of size 0.
+    ``scales`` (4, B): radius, input, bias and leak factor of each lane. ``tanh``: entry of
+    :data:`reservoir.activations.TANH`. ``noise`` (S, N, B), or of size 0. There is at least one input.
     ``work.state`` is read and written, ``work.output`` likewise; nothing else is read before it is written.
     """
     state = work.state
@@ -148,31 +72,34 @@ def drive_lanes(packs, graph, units, scales, activation, data, plan, readout, no
                 store(work.partial, q * B + b, full(state, packs, 0.0))
         radius, scale = load(scales, packs, 0), load(scales, packs, B)
         scale_bias, scale_leak = load(scales, packs, 2 * B), load(scales, packs, 3 * B)
-        root = load(work.root, packs, 0)
+        root, first_input = load(work.root, packs, 0), load(work.inputs, packs, 0)
         for first in range(0, N, BLOCK):
             last = min(first + BLOCK, N)
-            for i in range(first, last):
-                driven = full(state, packs, 0.0)
-                for j in range(I):
-                    weight = spread(units.input_weights, packs, j * padded + i)
-                    driven = fma(weight, load(work.inputs, packs, j * B), driven)
-                recurrent = full(state, packs, 0.0)
-                for k in range(at(graph.pointers, i), at(graph.pointers, i + 1)):
-                    source = old + at(graph.indices, k) * B
-                    recurrent = fma(spread(graph.weights, packs, k), load(state, packs, source), recurrent)
-                z = fma(radius, recurrent, fma(scale, driven, scale_bias * spread(units.bias, packs, i)))
-                store(work.block, (i - first) * B, z)
-            for i in range(first, last):
-                z = load(work.block, packs, (i - first) * B)
-                if noise.size > 0:
-                    z = z + load(noise, packs, (s * N + i) * B)
-                x = activate(activation, z)
-                if units.is_leaky:
-                    a = scale_leak * spread(units.leak, packs, i)
-                    x = fma(a, x, (like(a, 1.0) - a) * load(state, packs, old + i * B))
-                store(state, new + i * B, x)
-                if column >= 0:
-                    store(sinks.tile, i * n_columns + column, times_or_zero(x, root))
+            # The activation of a unit is taken beside the sums of the next one: its instructions wait for each other,
+            # and theirs wait for memory.
+            ahead = full(state, packs, 0.0)
+            for i in range(first, last + 1):
+                z, done = ahead, i - 1
+                if i < last:
+                    recurrent = full(state, packs, 0.0)
+                    for k in range(at(graph.pointers, i), at(graph.pointers, i + 1)):
+                        source = old + at(graph.indices, k) * B
+                        recurrent = fma(spread(graph.weights, packs, k), load(state, packs, source), recurrent)
+                    driven = fma(spread(units.input_weights, packs, i), first_input, full(state, packs, 0.0))
+                    for j in range(1, I):
+                        weight = spread(units.input_weights, packs, j * padded + i)
+                        driven = fma(weight, load(work.inputs, packs, j * B), driven)
+                    ahead = fma(radius, recurrent, fma(scale, driven, scale_bias * spread(units.bias, packs, i)))
+                    if noise.size > 0:
+                        ahead = ahead + load(noise, packs, (s * N + i) * B)
+                if done >= first:
+                    x = activate_with(activation, tanh, z)
+                    if units.is_leaky:
+                        a = scale_leak * spread(units.leak, packs, done)
+                        x = fma(a, x, (like(a, 1.0) - a) * load(state, packs, old + done * B))
+                    store(state, new + done * B, x)
+                    if column >= 0:
+                        store(sinks.tile, done * n_columns + column, times_or_zero(x, root))
             for o in range(O):
                 for q in range(P):
                     part = load(work.partial, packs, (o * P + q) * B)
@@ -219,6 +146,7 @@ def _enter(s, old, B, N, I, O, data, plan, readout, work):
         if data.roots.size > 0 and row >= 0:
             root = root * at(data.roots, row)
         put(work.root, b, root)
+        put(work.doubles, B + b, root)
 
 
 @njit(nogil=True, error_model="numpy")
@@ -229,47 +157,27 @@ def _append_lanes(s, N, B, column, data, plan, work, sinks):
     n_read = sinks.shift.size - n_targets
     place = N * n_columns + column
     for j in range(n_read):
-        shift = at(sinks.shift, j)
         for b in range(B):
-            root = at(work.root, b)
-            put(sinks.tile, place + b, (at(work.inputs, j * B + b) - shift) * root if root > 0.0 else 0.0)
+            put(work.doubles, b, at(work.inputs, j * B + b))
+        _append_row(place, j, B, work, sinks)
         place += n_columns
     for b in range(B):
         put(sinks.tile, place + b, at(work.root, b))
     for o in range(n_targets):
         place += n_columns
-        shift = at(sinks.shift, n_read + o)
         for b in range(B):
-            root = at(work.root, b)
-            if root > 0.0:
-                y = at(data.targets, at(plan.row, s * B + b) * n_targets + o)
-                put(sinks.tile, place + b, (y - shift) * root)
-            else:
-                put(sinks.tile, place + b, 0.0)
+            row = at(plan.row, s * B + b)
+            put(work.doubles, b, at(data.targets, row * n_targets + o) if row >= 0 else 0.0)
+        _append_row(place, n_read + o, B, work, sinks)
 
 
 @njit(nogil=True, error_model="numpy")
-def _append(N, row, root, column, data, work, sinks):
-    """The same of a sequence alone, in one column."""
-    n_columns = sinks.tile.shape[1]
-    n_targets = data.targets.shape[1]
-    n_read = sinks.shift.size - n_targets
-    place = N * n_columns + column
-    for j in range(n_read):
-        u = at(work.inputs, j) - at(sinks.shift, j)
-        put(sinks.tile, place, u * root if root > 0.0 else 0.0)
-        place += n_columns
-    put(sinks.tile, place, root)
-    for o in range(n_targets):
-        place += n_columns
-        if root > 0.0:
-            put(
-                sinks.tile,
-                place,
-                (at(data.targets, row * n_targets + o) - at(sinks.shift, n_read + o)) * root,
-            )
-        else:
-            put(sinks.tile, place, 0.0)
+def _append_row(place, number, B, work, sinks):
+    """What stands in ``work.doubles``, shifted and weighted, to the B elements of the tile from ``place`` on."""
+    shift = spread(sinks.shift, ONE_PACK, number)
+    for b in range(0, B, pack_size(work.doubles)):
+        v = load(work.doubles, ONE_PACK, b) - shift
+        store(sinks.tile, place + b, times_or_zero(v, load(work.doubles, ONE_PACK, B + b)))
 
 
 @njit(nogil=True, error_model="numpy")
@@ -429,3 +337,20 @@ def _transpose(N, padded, count, column, recent, tile):
         place = i * n_columns + column
         for q in range(count):
             put(tile, place + q, at(recent, q * padded + i))
+
+
+@njit(nogil=True, error_model="numpy")
+def _append(N, row, root, column, data, work, sinks):
+    """The tile's rows below the states, in the column of this step: inputs, constant, targets."""
+    n_columns = sinks.tile.shape[1]
+    n_targets = data.targets.shape[1]
+    n_read = sinks.shift.size - n_targets
+    place = N * n_columns + column
+    for j in range(n_read):
+        u = at(work.inputs, j) - at(sinks.shift, j)
+        put(sinks.tile, place + j * n_columns, u * root if root > 0.0 else 0.0)
+    place += n_read * n_columns
+    put(sinks.tile, place, root)
+    for o in range(n_targets):
+        y = at(data.targets, row * n_targets + o) - at(sinks.shift, n_read + o)
+        put(sinks.tile, place + (1 + o) * n_columns, y * root if root > 0.0 else 0.0)

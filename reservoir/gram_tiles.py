@@ -13,7 +13,8 @@ import llvmlite.ir as ir
 from numba import njit
 from numba.core import cgutils, types
 
-from reservoir.drive import Plan, drive_lanes
+from reservoir.drive import drive_lanes
+from reservoir.drive_arguments import Plan
 from reservoir.llvm_vectors import (
     PACK_BYTES,
     address_of,
@@ -149,7 +150,7 @@ def add_self_product_in_tiles(rows, n_columns, total):
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def drive_into_sum(packs, graph, units, scales, activation, data, plan, readout, noise, work, sinks, ends, total):
+def drive_into_sum(packs, graph, units, scales, activation, tanh, data, plan, readout, noise, work, sinks, ends, total):
     """Drive lanes as :func:`reservoir.drive.drive_lanes` does; each block of steps is added up while in the caches.
 
     Parameters
@@ -175,7 +176,7 @@ def drive_into_sum(packs, graph, units, scales, activation, data, plan, readout,
             plan.column[first:last],
         )  # fmt: skip
         its_noise = noise[first:last] if noise.size > 0 else noise
-        drive_lanes(packs, graph, units, scales, activation, data, block, readout, its_noise, work, sinks)
+        drive_lanes(packs, graph, units, scales, activation, tanh, data, block, readout, its_noise, work, sinks)
         n_columns = 0
         for s in range(first, last):
             if plan.column[s] >= 0:

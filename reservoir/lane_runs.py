@@ -9,7 +9,9 @@ from typing import NamedTuple
 import numpy as np
 
 from optim.threads import run_all
-from reservoir.drive import BLOCK, Data, Plan, Readout, Sinks, Work, drive_lanes
+from reservoir.activations import TANH
+from reservoir.drive import drive_lanes
+from reservoir.drive_arguments import Data, Plan, Readout, Sinks, Work
 from reservoir.gram import Gram
 from reservoir.gram_tiles import DEPTH, drive_into_sum
 from reservoir.plan import Lanes, Stretches, deal, lay_out
@@ -61,7 +63,8 @@ class Group:
             inputs=aligned((len(reservoir.units.input_weights), B), dtype),
             root=aligned(B, dtype),
             partial=aligned((O, PACK_BYTES // dtype.itemsize, B), dtype),
-            block=aligned((BLOCK, B), dtype),
+            doubles=aligned((2, B), np.float64),
+            block=np.empty((0, 0), dtype),
             recent=np.empty((0, 0), dtype),
         )
 
@@ -102,8 +105,8 @@ class Group:
         r = self.reservoir
         plan = Plan(row, start, record, kept, columns)
         drive_lanes(
-            self.packs, r.lane_graph, r.units, self.scales, r.activation_code, self.data, plan, self.readout,
-            self._noise(row), self.work, sinks,
+            self.packs, r.lane_graph, r.units, self.scales, r.activation_code, TANH[r.dtype.name], self.data, plan,
+            self.readout, self._noise(row), self.work, sinks,
         )  # fmt: skip
 
     def advance_into(self, total: np.ndarray, ends: np.ndarray, columns: np.ndarray, sinks: Sinks) -> int:
@@ -117,8 +120,8 @@ class Group:
             return 0
         r, plan = self.reservoir, Plan(*(field[part] for field in self.plan[:4]), columns[part])
         return drive_into_sum(
-            self.packs, r.lane_graph, r.units, self.scales, r.activation_code, self.data, plan, self.readout,
-            self._noise(plan.row), self.work, sinks, ends - ends[0], total,
+            self.packs, r.lane_graph, r.units, self.scales, r.activation_code, TANH[r.dtype.name], self.data, plan,
+            self.readout, self._noise(plan.row), self.work, sinks, ends - ends[0], total,
         )  # fmt: skip
 
     def _noise(self, row: np.ndarray) -> np.ndarray:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numba import njit
 
-from reservoir.drive import Plan
+from reservoir.drive_arguments import Plan
 from reservoir.vectors import ONE_PACK, PACK_BYTES, TWO_PACKS
 
 MAX_GROUPS = 8
@@ -158,14 +158,14 @@ def lay_out(
         Row of ``Sinks.records`` for the state after its warm-up and after its end; -1: none.
     """
     B = len(queues)
-    load = [int(stretches.n_rows[queue].sum()) for queue in queues]
-    S = max(load)
-    row, kept = np.full((S, B), -1, np.int64), np.zeros((S, B), bool)
-    start, record = np.full((S, B), -1, np.int32), np.full((S, B), -1, np.int32)
     dealt = np.array([stretch for queue in queues for stretch in queue])
     lane = np.repeat(np.arange(B), [len(queue) for queue in queues])
-    # Lanes end together: what idles then idles beside the others' warm-ups, and steps that count coincide.
     n_rows, n_warm = stretches.n_rows[dealt], stretches.n_warm[dealt]
+    load = np.bincount(lane, n_rows, B).astype(np.int64)  # its floats count exactly to 2^53
+    S = int(load.max())
+    row, kept = np.full((S, B), -1, np.int64), np.zeros((S, B), bool)
+    start, record = np.full((S, B), -1, np.int32), np.full((S, B), -1, np.int32)
+    # Lanes end together: what idles then idles beside the others' warm-ups, and steps that count coincide.
     begin = np.cumsum(n_rows) - n_rows - (np.cumsum(load) - S)[lane]
     _write_steps(lane, begin, stretches.first[dealt], n_rows, n_warm, row, kept)
     start[begin, lane] = initial[dealt]

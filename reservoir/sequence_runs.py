@@ -8,7 +8,8 @@ from itertools import pairwise
 import numpy as np
 
 from reservoir.activations import TANH
-from reservoir.drive import Readout, Sinks, Work, drive_sequence
+from reservoir.drive import drive_sequence
+from reservoir.drive_arguments import Readout, Sinks, Work
 from reservoir.matrix import Shifts
 from reservoir.task import Task, data_of, noise_of, readout_of, tile_sinks
 from reservoir.vectors import PACK_BYTES, aligned, pad
@@ -33,6 +34,7 @@ class Runner:
             inputs=aligned((len(reservoir.units.input_weights), 1), dtype),
             root=aligned(1, dtype),
             partial=aligned((O, P, 1), dtype),
+            doubles=np.empty((0, 0)),
             block=aligned((2, P), dtype),
             recent=aligned((P, padded), dtype),
         )

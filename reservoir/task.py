@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from reservoir.drive import Data, Readout, Sinks
+from reservoir.drive_arguments import Data, Readout, Sinks
 from reservoir.vectors import aligned, pad
 from reservoir.weights import Reservoir
 

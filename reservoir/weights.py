@@ -17,7 +17,7 @@ import scipy.sparse as sp
 
 from reservoir import topology as topologies
 from reservoir.activations import CODES
-from reservoir.drive import Graph, Units
+from reservoir.drive_arguments import Graph, Units
 from reservoir.matrix import Shifts
 from reservoir.spectrum import SpectralRadius, scale_and_report
 from reservoir.vectors import PACK_BYTES, aligned, pad
@@ -136,7 +136,7 @@ def _placed(values: np.ndarray, dtype: np.dtype) -> np.ndarray:
 
 
 def _sliced(W: sp.csr_array, padded: int, dtype: np.dtype) -> Graph:
-    """Rows of W in slices of one pack, each as long as its longest row; see :class:`reservoir.drive.Graph`."""
+    """Rows of W in slices of one pack, each as long as its longest row, as :class:`Graph` describes."""
     P = PACK_BYTES // dtype.itemsize
     degree = np.zeros(padded, np.int64)
     degree[: W.shape[0]] = np.diff(W.indptr)

@@ -69,13 +69,14 @@ def _entries(ways=tuple(WAYS), **common) -> list[dict]:
     ]
 
 
+LARGER = ("none", "classical 0.98", "Nesterov 0.98")
 GRID = {
     "quick": [
         {"task": "memorisation, 5 bits", "way": ["none", "Nesterov 0.98"], "T": 5, "learning_rate": 0.03, "n_units": 40,
          "n_updates": 300, "batch_size": 32, "n_train": 1000, "n_test": 100, "seed": range(2)},
     ],
-    "default": _entries(("none", "classical 0.98", "Nesterov 0.98"), T=30, seed=range(5)),
-    "hour": _entries(T=30, seed=range(5)),
+    "default": _entries(LARGER, T=30, seed=range(5)),
+    "hour": _entries(LARGER, T=[30, 80], seed=range(5)),
     "night": _entries(T=[30, 80], n_updates=6000, seed=range(5)),
 }  # fmt: skip
 EXPECTED_S = {"quick": 3, "default": 1500, "hour": 3000, "night": 33_000}

@@ -9,7 +9,9 @@ import scipy.sparse as sp
 from numpy.testing import assert_allclose, assert_array_equal
 
 from naive import drive as naive
-from reservoir.drive import Plan, drive_lanes
+from reservoir.activations import TANH
+from reservoir.drive import drive_lanes
+from reservoir.drive_arguments import Plan
 from reservoir.lane_runs import Group, run_lanes
 from reservoir.matrix import Shifts
 from reservoir.plan import Lanes, cut
@@ -347,8 +349,8 @@ def drive(group, plan, sinks):
     r = group.reservoir
     noise = np.empty((0, 0, 0), r.dtype)
     drive_lanes(
-        group.packs, r.lane_graph, r.units, group.scales, r.activation_code, group.data, plan, group.readout, noise,
-        group.work, sinks,
+        group.packs, r.lane_graph, r.units, group.scales, r.activation_code, TANH[r.dtype.name], group.data, plan,
+        group.readout, noise, group.work, sinks,
     )  # fmt: skip
 
 
