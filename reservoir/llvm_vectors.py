@@ -145,11 +145,3 @@ def last_position(builder, position, count, size):
     """Position of the last of ``count``, at most ``size``, elements from ``position`` on."""
     fewer = builder.icmp_signed("<", count, count.type(size))
     return builder.sub(builder.add(position, builder.select(fewer, count, count.type(size))), count.type(1))
-
-
-class Addresses(ir.instructions.GEPInstr):
-    """Vector of the addresses of the elements numbered by a vector of indices, which llvmlite's own builder lacks."""
-
-    def __init__(self, block, base, indices):
-        super().__init__(block, base, [indices], inbounds=True, name="", source_etype=base.type.pointee)
-        self.type = ir.VectorType(base.type, indices.type.count)
