@@ -60,7 +60,7 @@ GRID = {
         *({"way": way, "order": order} for way, order in ORDERS.items()),
     ],
     "half-hour": [
-        {"way": ["LSTM", "GRU", "Elman", "multiplicative LSTM"], "n_updates": 9000, "n_units": 256, "seed": range(2)},
+        {"way": ["LSTM", "GRU", "Elman", "multiplicative LSTM"], "n_updates": 5000, "n_units": 256, "seed": range(2)},
         *({"way": way, "order": order} for way, order in ORDERS.items()),
     ],
 }

@@ -21,6 +21,7 @@ import pytest
 
 PACKAGES = ("optim", "reservoir", "cells", "studies")
 CHECKOUT = Path(__file__).resolve().parents[1]
+MOST_PROCESSES = 4
 CACHES_KEPT = 8
 SECONDS_IN_USE = 3600.0  # another run may be using a cache that was touched so recently
 
@@ -56,6 +57,8 @@ def forget_old_caches(parent: Path) -> None:
 
 
 def choose_kernel_cache() -> Path:
+    if "PYTEST_XDIST_WORKER" in os.environ:  # one of the processes below: the folder is chosen
+        return Path(os.environ["NUMBA_CACHE_DIR"])
     if "NUMBA_CACHE_DIR" in os.environ:
         parent = Path(os.environ["NUMBA_CACHE_DIR"]).absolute()
     elif all(folder.parent == CHECKOUT for folder in package_folders()):
@@ -87,6 +90,13 @@ hypothesis.settings.register_profile(
     suppress_health_check=[hypothesis.HealthCheck.too_slow],
 )
 hypothesis.settings.load_profile("fixed")
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """Processes that share the whole suite; where files are named, this one runs them."""
+    is_whole = config.args_source is pytest.Config.ArgsSource.TESTPATHS
+    return min(os.cpu_count() or 1, MOST_PROCESSES) if is_whole else 0
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
