@@ -54,7 +54,8 @@ class Parameters:
             return self.is_direction and not is_back
         if is_back:
             return not self.is_direction and part.layer > 0
-        return not may_be_fed(part.cell)
+        # From the second layer on, what the input's directional derivative adds is no feed.
+        return not may_be_fed(part.cell) or (not self.is_direction and part.layer > 0)
 
     def set(self, theta: np.ndarray, n_threads: int = 1) -> Parameters:
         """Read everything anew from ``theta`` (P,), which is copied."""

@@ -69,12 +69,12 @@ class Sinks(NamedTuple):
 
 
 class Work(NamedTuple):
-    """State between calls and scratch, L = lanes (1 for a sequence)."""
+    """State between calls and scratch, B = lanes (1 for a sequence)."""
 
     state: np.ndarray  # (2, N, B), or (2, stride) for a sequence; both calls begin and end with the state in [0]
     output: np.ndarray  # (O, B) outputs of the last step
     inputs: np.ndarray  # (I, B)
-    root: np.ndarray  # (B,)
+    root: np.ndarray  # lanes only: (B,) square roots of the weights of this step
     partial: np.ndarray  # (O, pack_size, B)
     doubles: np.ndarray  # lanes only: (2, B) float64, a row of the tile on its way and ``root``
     block: np.ndarray  # sequence only: (2, pack_size) recurrent sums

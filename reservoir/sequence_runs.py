@@ -32,7 +32,7 @@ class Runner:
             state=aligned((2, reservoir.sequence_stride), dtype),
             output=aligned((O, 1), dtype),
             inputs=aligned((len(reservoir.units.input_weights), 1), dtype),
-            root=aligned(1, dtype),
+            root=np.empty(0, dtype),
             partial=aligned((O, P, 1), dtype),
             doubles=np.empty((0, 0)),
             block=aligned((2, P), dtype),

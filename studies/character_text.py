@@ -13,7 +13,7 @@ character the average of the probabilities that the network's guess was the bett
 nothing is fitted to what is scored.
 
 Tuning. Learning rate, lanes and window by hand on seed 100, for the LSTM, in three runs; the other cells use the
-same values, and the number of updates that takes them about as long.
+same values, and as many updates.
 
 Sources. Karpathy 2015, char-rnn, for the text; nanoGPT's notes give 1.88 nats after about three minutes on a CPU for
 the same split; Mikolov et al. 2011 for mixing with an n-gram; Krause et al. 2016 for the multiplicative LSTM.

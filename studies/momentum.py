@@ -76,7 +76,7 @@ GRID = {
          "n_updates": 300, "batch_size": 32, "n_train": 1000, "n_test": 100, "seed": range(2)},
     ],
     "default": _entries(LARGER, T=30, seed=range(5)),
-    "hour": _entries(LARGER, T=[30, 80], seed=range(5)),
+    "hour": _entries(LARGER, T=[30, 80], seed=range(3)),
     "night": _entries(T=[30, 80], n_updates=6000, seed=range(5)),
 }  # fmt: skip
 EXPECTED_S = {"quick": 3, "default": 1500, "hour": 3000, "night": 33_000}

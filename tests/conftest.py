@@ -4,6 +4,8 @@ Numba reuses a cached kernel when the file of a kernel it calls has changed, and
 compiled without the bounds check that is asked for now. So the cache folder is named by a hash of all sources
 and of Numba's settings. It lies in ``.numba_cache`` of a checkout, below ``NUMBA_CACHE_DIR`` if that is set,
 and for installed packages in a temporary folder of this run.
+
+The whole suite runs in several processes, which share that folder.
 """
 
 import atexit
@@ -21,7 +23,7 @@ import pytest
 
 PACKAGES = ("optim", "reservoir", "cells", "studies")
 CHECKOUT = Path(__file__).resolve().parents[1]
-MOST_PROCESSES = 4
+MOST_PROCESSES = 4  # each may compile what another compiles too
 CACHES_KEPT = 8
 SECONDS_IN_USE = 3600.0  # another run may be using a cache that was touched so recently
 
@@ -73,9 +75,29 @@ def choose_kernel_cache() -> Path:
     return cache
 
 
+def let_one_process_write_at_a_time(cache: Path) -> None:
+    """Two that cache a kernel at once may both take the same file name, and one then loads what the other compiled."""
+    try:
+        import fcntl
+    except ImportError:
+        return
+    from numba.core.caching import IndexDataCacheFile
+
+    save = IndexDataCacheFile.save
+
+    def save_alone(self, key, data) -> None:
+        with open(cache / "lock", "w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            save(self, key, data)
+
+    IndexDataCacheFile.save = save_alone
+
+
 # Numba reads the first when it is imported, and so do the processes that tests start.
 os.environ["NUMBA_CACHE_DIR"] = str(choose_kernel_cache())
 os.environ.setdefault("MPLBACKEND", "Agg")
+if "PYTEST_XDIST_WORKER" in os.environ:
+    let_one_process_write_at_a_time(Path(os.environ["NUMBA_CACHE_DIR"]))
 
 # A shell lets its background jobs ignore Ctrl-C, and so would the processes that tests start.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
@@ -92,11 +114,12 @@ hypothesis.settings.register_profile(
 hypothesis.settings.load_profile("fixed")
 
 
-@pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
-    """Processes that share the whole suite; where files are named, this one runs them."""
-    is_whole = config.args_source is pytest.Config.ArgsSource.TESTPATHS
-    return min(os.cpu_count() or 1, MOST_PROCESSES) if is_whole else 0
+    """Processes that share the whole suite; where files of this folder are named, this one runs them."""
+    from optim.threads import n_threads
+
+    n_processes = min(n_threads(None), MOST_PROCESSES)
+    return n_processes if n_processes > 1 and config.args_source is pytest.Config.ArgsSource.TESTPATHS else 0
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

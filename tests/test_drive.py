@@ -278,7 +278,7 @@ def test_each_lane_has_its_own_scales(dtype):
 
 # ------------------------------------------------------------------------------------- plans and tiles
 
-N_ROWS, N_TARGETS, N_COLUMNS = 40, 2, 128
+N_ROWS, N_TARGETS, N_COLUMNS = 40, 2, 256
 
 
 def weighted(dtype=np.float64, n_units=5, activation="tanh"):
@@ -303,10 +303,11 @@ def column_of(state, task, row):
     return naive.tile_column(state, task.rows[row], task.targets[row], task.shift, task.weights[row])
 
 
+@pytest.mark.parametrize("packs", [ONE_PACK, TWO_PACKS])
 @pytest.mark.parametrize("dtype", DTYPES)
-def test_lanes_do_as_the_plan_says(dtype):
+def test_lanes_do_as_the_plan_says(dtype, packs):
     reservoir, task = weighted(dtype)
-    N, B, S = reservoir.n_units, lanes_of(ONE_PACK, dtype), 9
+    N, B, S = reservoir.n_units, lanes_of(packs, dtype), 9
     row, kept = np.full((S, B), -1, np.int64), np.zeros((S, B), bool)
     start, record = np.full((S, B), -1, np.int32), np.full((S, B), -1, np.int32)
     row[:, 0], kept[:, 0] = np.arange(S), True  # lane 0: rows 0 .. 8 from rest
@@ -323,7 +324,7 @@ def test_lanes_do_as_the_plan_says(dtype):
         records=np.full((4, N), -9.0, dtype),
     )
     readout = readout_of(reservoir, None, None, -1)
-    group = Group(reservoir, task, Lanes(ONE_PACK, B, 1), readout, data_of(reservoir, task, 0), plan)
+    group = Group(reservoir, task, Lanes(packs, B, 1), readout, data_of(reservoir, task, 0), plan)
     drive(group, plan, sinks)
 
     weights = dense(reservoir.W), reservoir.input_weights, reservoir.bias, reservoir.leak
@@ -399,15 +400,18 @@ def fill_in_lanes(reservoir, task, bad):
 @pytest.mark.parametrize("fill", [fill_one_by_one, fill_in_lanes])
 @pytest.mark.parametrize("bad", [np.inf, np.nan])
 @pytest.mark.parametrize("dtype", DTYPES)
-def test_weight_zero_makes_zeros_of_whatever_the_state_is(fill, bad, dtype):
+def test_weight_zero_makes_zeros_of_whatever_state_inputs_and_targets_are(fill, bad, dtype):
     reservoir, task = weighted(dtype)
     weights = np.zeros(N_ROWS)
     weights[9] = 1.0
-    task = Task(task.rows, task.offsets, None, task.targets, weights, task.shift, n_read=2)
+    rows, targets = task.rows.copy(), task.targets.copy()
+    rows[5:9], targets[:9] = bad, bad
+    task = Task(rows, task.offsets, None, targets, weights, task.shift, n_read=2)
     with np.errstate(invalid="ignore"):
         tile = fill(reservoir, task, bad)
     assert_array_equal(tile[:, :9], 0.0)
     assert np.isnan(tile[: reservoir.n_units, 9]).any()
+    assert np.isfinite(tile[reservoir.n_units :, 9]).all()
 
 
 @pytest.mark.parametrize("kind", ["sparse", "shifts"])

@@ -123,6 +123,27 @@ def test_r_forward_is_the_derivative_of_forward(cell):
     assert_allclose(found, expected, rtol=1e-6, atol=1e-6 * np.abs(expected).max())
 
 
+@networks
+def test_parameters_that_are_set_again_are_those_of_the_new_point(network):
+    """Every form that a pass reads is brought up to date, also with few inputs in every layer."""
+    one, rng = Pass(network), np.random.default_rng(1)
+    dv, u = states(network, rng, 3), rng.standard_normal(one.outputs.shape)
+    direction = Parameters(network, 4, is_direction=True)
+
+    def everything(parameters, direction):
+        outputs = one.run.forward(parameters, one.x, one.initial).copy()
+        tangents = one.run.rforward(parameters, direction, dv)[0].copy()
+        gradient = np.zeros(network.n_params)
+        one.run.backward(parameters, u.copy(), gradient)
+        return outputs, tangents, gradient
+
+    for theta, v in rng.standard_normal((2, 2, network.n_params)):
+        found = everything(one.parameters.set(theta), direction.set(v))
+        fresh = Parameters(network, 4).set(theta), Parameters(network, 4, is_direction=True).set(v)
+        for ours, expected in zip(found, everything(*fresh), strict=True):
+            assert_array_equal(ours, expected)
+
+
 def test_outputs_are_those_of_the_plain_network():
     ours, net, sequences = pair(["lstm", "gru"], bidirectional=True, lengths=LENGTHS)
     rows = Rows(np.array(LENGTHS))
