@@ -16,8 +16,8 @@ at every T. None of them learns 20 bits in that time, so those have the rates of
 Sources. Sutskever, Martens, Dahl and Hinton 2013, "On the importance of initialization and momentum in deep learning",
 section 5, with 50,000 updates where we have 2,000 or 6,000, and other lengths.
 
-Expected run time: under half an hour by default on two cores, with the larger momentum only; for a night it is an
-estimate.
+Expected run time: under half an hour by default on two cores, an hour for both lengths, with the larger momentum only;
+for a night it is an estimate.
 """
 
 from __future__ import annotations
