@@ -12,14 +12,15 @@ from typing import Any
 import numpy as np
 
 from optim.device import namespace
+from optim.threads import run_all
 from reservoir.gram import Gram
+from reservoir.lower import centre_lower, strips
 from reservoir.tsqr import TriangularFactor, triangle
 
 # Below this many eps of the norm an eigenvalue of a sum of products counts as rounding. On states of 200 and
 # 400 units over 4,000 and 40,000 steps the sums were off by 0.1 to 0.15 eps and their smallest eigenvalues by
 # up to 1: what stands above ten is known to a tenth.
 ROUNDING_OF_PRODUCTS = 10.0
-_STRIP = 64
 
 
 @dataclass(frozen=True)
@@ -28,7 +29,7 @@ class NormalEquations:
 
     Attributes
     ----------
-    gram : (K, K), cross : (K, O), target_energy : (O,)
+    gram : (K, K), of which the lower triangle is to be read; cross : (K, O), target_energy : (O,)
     centre, target_centre : (K,), (O,) what is subtracted from the rows of a tile, times its constant row
     weight : sum of weights, 0 when no intercept is fitted
     rounding : what rounding may have added to an eigenvalue of ``gram``
@@ -83,24 +84,33 @@ class CentredRows:
     weight: float
 
 
-def normal_equations(gram: Gram, *, fit_intercept: bool = True) -> NormalEquations:
-    """Centred sums of ``gram``: about the means or, without intercept, about the original data's zero."""
+def normal_equations(
+    gram: Gram, *, fit_intercept: bool = True, keep: bool = True, n_threads: int = 1
+) -> NormalEquations:
+    """Centred sums of ``gram``: about the means or, without intercept, about the original data's zero.
+
+    ``keep=False`` takes the memory of ``gram``, which is empty afterwards.
+    """
     K = gram.n_features
-    matrix = gram.matrix if fit_intercept else gram.recentred(np.zeros_like(gram.shift)).matrix
+    used = gram if fit_intercept else gram.recentred(np.zeros_like(gram.shift))
+    matrix = used.lower(keep=keep, n_threads=n_threads)
     xp = namespace(matrix)
     _require_finite(float(xp.linalg.trace(matrix)))
     total = float(matrix[K, K])
     _require_rows(total)
-    features, cross, targets = matrix[:K, :K], matrix[:K, K + 1 :], matrix[K + 1 :, K + 1 :]
-    energy = xp.linalg.diagonal(targets)
-    rounding = rounding_of_products(features)
+    features, cross = matrix[:K, :K], matrix[K + 1 :, :K].T
+    energy = xp.linalg.diagonal(matrix[K + 1 :, K + 1 :])
+    centre, target_centre = matrix[K, :K] / total, matrix[K + 1 :, K] / total
+    weight = total if fit_intercept else 0.0
+    if xp is np:
+        squares = run_all(centre_lower, [(matrix, centre, weight, *rows) for rows in strips(K)], n_threads)
+        rounding = _rounding(sum(squares))
+    else:
+        rounding = rounding_of_products(features)
+        features = features - weight * centre[:, None] * centre[None, :]
     if not fit_intercept:
         centre, target_centre = xp.asarray(-gram.shift[:K]), xp.asarray(-gram.shift[K:])
         return NormalEquations(features, cross, energy, centre, target_centre, 0.0, rounding)
-    centre, target_centre = matrix[:K, K] / total, matrix[K + 1 :, K] / total
-    for start in range(0, K, _STRIP):  # in place: the matrix is our own; by strips, which keep to the cache
-        strip = slice(start, min(start + _STRIP, K))
-        features[strip, :] -= (total * centre[strip])[:, None] * centre[None, :]
     cross = cross - total * centre[:, None] * target_centre[None, :]
     energy = energy - total * target_centre**2
     energy = xp.where(energy > 0.0, energy, xp.zeros_like(energy))
@@ -153,8 +163,11 @@ def rounding_of_products(matrix) -> float:
     """
     xp = namespace(matrix)
     # einsum reads a view without the copy that a norm would make of it
-    square = np.einsum("ij,ij", matrix, matrix) if xp is np else xp.linalg.vector_norm(matrix) ** 2
-    return ROUNDING_OF_PRODUCTS * float(xp.finfo(matrix.dtype).eps) * float(square) ** 0.5
+    return _rounding(np.einsum("ij,ij", matrix, matrix) if xp is np else xp.linalg.vector_norm(matrix) ** 2)
+
+
+def _rounding(square) -> float:
+    return ROUNDING_OF_PRODUCTS * float(np.finfo(np.float64).eps) * float(square) ** 0.5
 
 
 def _require_rows(weight: float) -> None:

@@ -19,7 +19,7 @@ import numpy as np
 
 from optim.device import namespace
 from optim.threads import single_blas_thread
-from reservoir.centring import CentredFactor, centred_factor, centred_rows, normal_equations
+from reservoir.centring import CentredFactor, NormalEquations, centred_factor, centred_rows, normal_equations
 from reservoir.gram import Gram
 from reservoir.tsqr import TriangularFactor
 
@@ -86,7 +86,11 @@ def decompose(moments: Gram | TriangularFactor, *, fit_intercept: bool = True) -
     """
     if isinstance(moments, TriangularFactor):
         return _from_factor(moments, centred_factor(moments, fit_intercept=fit_intercept))
-    equations = normal_equations(moments, fit_intercept=fit_intercept)
+    return decompose_equations(normal_equations(moments, fit_intercept=fit_intercept), moments.shift, moments.n_rows)
+
+
+def decompose_equations(equations: NormalEquations, shift: np.ndarray, n_rows: int) -> Decomposition:
+    """As :func:`decompose`, from the centred sums of ``n_rows`` rows."""
     xp = namespace(equations.gram)
     with single_blas_thread():
         values, vectors = xp.linalg.eigh(equations.gram)
@@ -103,9 +107,9 @@ def decompose(moments: Gram | TriangularFactor, *, fit_intercept: bool = True) -
         unexplained=xp.where(unexplained > 0.0, unexplained, xp.zeros_like(unexplained)),
         centre=equations.centre,
         target_centre=equations.target_centre,
-        shift=moments.shift,
+        shift=shift,
         weight=equations.weight,
-        n_rows=moments.n_rows,
+        n_rows=n_rows,
         cutoff=equations.rounding,
     )
 

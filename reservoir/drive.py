@@ -64,16 +64,15 @@ def drive_lanes(packs, graph, units, scales, activation, tanh, data, plan, reado
     I, padded = units.input_weights.shape
     O = readout.offset.size
     n_columns = sinks.tile.shape[1]
+    is_scaled = _is_scaled(scales)
     for s in range(plan.row.shape[0]):
         old, new = (s % 2) * N * B, (1 - s % 2) * N * B
         column = at(plan.column, s)
-        _enter(s, old, B, N, I, O, data, plan, readout, work)
+        counts_whole = _enter(s, old, B, N, I, O, data, plan, readout, work)
         for q in range(O * P):
             for b in range(0, B, len(packs) * P):
                 store(work.partial, q * B + b, full(state, packs, 0.0))
-        radius, scale = load(scales, packs, 0), load(scales, packs, B)
-        scale_bias, scale_leak = load(scales, packs, 2 * B), load(scales, packs, 3 * B)
-        root, first_input = load(work.root, packs, 0), full(state, packs, 0.0)
+        first_input = full(state, packs, 0.0)
         if I > 0:
             first_input = load(work.inputs, packs, 0)
         for first in range(0, N, BLOCK):
@@ -94,17 +93,27 @@ def drive_lanes(packs, graph, units, scales, activation, tanh, data, plan, reado
                     for j in range(1, I):
                         weight = spread(units.input_weights, packs, j * padded + i)
                         driven = fma(weight, load(work.inputs, packs, j * B), driven)
-                    ahead = fma(radius, recurrent, fma(scale, driven, scale_bias * spread(units.bias, packs, i)))
+                    bias = spread(units.bias, packs, i)
+                    if is_scaled:
+                        driven = fma(load(scales, packs, B), driven, load(scales, packs, 2 * B) * bias)
+                        ahead = fma(load(scales, packs, 0), recurrent, driven)
+                    else:
+                        ahead = recurrent + (driven + bias)
                     if noise.size > 0:
                         ahead = ahead + load(noise, packs, (s * N + i) * B)
                 if done >= first:
                     x = activate_with(activation, tanh, z)
                     if units.is_leaky:
-                        a = scale_leak * spread(units.leak, packs, done)
+                        a = spread(units.leak, packs, done)
+                        if is_scaled:
+                            a = load(scales, packs, 3 * B) * a
                         x = fma(a, x, (like(a, 1.0) - a) * load(state, packs, old + done * B))
                     store(state, new + done * B, x)
                     if column >= 0:
-                        store(sinks.tile, done * n_columns + column, times_or_zero(x, root))
+                        if counts_whole:
+                            store(sinks.tile, done * n_columns + column, x)
+                        else:
+                            store(sinks.tile, done * n_columns + column, times_or_zero(x, load(work.root, packs, 0)))
             for o in range(O):
                 for q in range(P):
                     part = load(work.partial, packs, (o * P + q) * B)
@@ -132,8 +141,18 @@ def drive_lanes(packs, graph, units, scales, activation, tanh, data, plan, reado
 
 
 @njit(nogil=True, error_model="numpy")
+def _is_scaled(scales):
+    """Whether some factor is not 1. Multiplying by 1 changes no bit, so what is left out then is only time."""
+    for j in range(scales.size):
+        if at(scales, j) != 1:
+            return True
+    return False
+
+
+@njit(nogil=True, error_model="numpy")
 def _enter(s, old, B, N, I, O, data, plan, readout, work):
-    """Reset the lanes that start here and lay out the inputs and weights of all lanes."""
+    """Reset the lanes that start here and lay out the inputs and weights of all lanes; whether all weights are 1."""
+    counts_whole = True
     for b in range(B):
         row, start = at(plan.row, s * B + b), at(plan.start, s * B + b)
         if start >= 0:
@@ -152,6 +171,8 @@ def _enter(s, old, B, N, I, O, data, plan, readout, work):
             root = root * at(data.roots, row)
         put(work.root, b, root)
         put(work.doubles, B + b, root)
+        counts_whole = counts_whole and root == 1.0
+    return counts_whole
 
 
 @njit(nogil=True, error_model="numpy")

@@ -9,6 +9,7 @@ import numpy as np
 from optim.device import namespace, to_host
 from optim.threads import run_all, single_blas_thread
 from reservoir.blas import add_product, add_self_product
+from reservoir.lower import add_lower, strips
 
 # Column pieces a tile is cut into, each summed in a matrix of its own: a function of the tile's shape only,
 # so that the sums have the same bits for any number of threads. Above _ONE_SUM_FROM rows the extra matrices
@@ -78,14 +79,24 @@ class Gram:
     @property
     def matrix(self):
         """(D, D) float64, symmetric: the sum of Z Zᵀ; a fresh array."""
+        lower = self.lower()
+        return _mirrored(lower) if namespace(lower) is np else lower
+
+    def lower(self, *, keep: bool = True, n_threads: int = 1):
+        """(D, D) float64 whose lower triangle is that of :attr:`matrix`; what is above the diagonal is anything.
+
+        ``keep=False`` gives away the memory of the sums instead of a fresh array, and leaves none behind.
+        """
         if not self._sums:
             return np.zeros((self.size, self.size))
-        if namespace(*self._sums) is not np:
-            return self._sums[0] + 0.0
-        lower = self._sums[0].copy()
-        for piece in self._sums[1:]:
-            lower += piece
-        return _mirrored(lower)
+        first, others = self._sums[0], self._sums[1:]
+        if keep:
+            first = first + 0.0
+        else:
+            self._sums, self.n_rows = [], 0
+        for other in others:
+            run_all(add_lower, [(first, other, *rows) for rows in strips(self.size)], n_threads)
+        return first
 
     @property
     def weight(self) -> float:

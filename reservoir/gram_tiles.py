@@ -10,6 +10,7 @@ its tile lies, and is cut into blocks of :data:`DEPTH` columns, eight rows of wh
 from __future__ import annotations
 
 import llvmlite.ir as ir
+import numpy as np
 from numba import njit
 from numba.core import cgutils, types
 
@@ -150,15 +151,16 @@ def add_self_product_in_tiles(rows, n_columns, total):
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def drive_into_sum(packs, graph, units, scales, activation, tanh, data, plan, readout, noise, work, sinks, ends, total):
+def drive_into_sum(packs, graph, units, scales, activation, tanh, data, plan, readout, noise, work, sinks, size, total):
     """Drive lanes as :func:`reservoir.drive.drive_lanes` does; each block of steps is added up while in the caches.
 
     Parameters
     ----------
+    plan : Plan
+        Here ``column`` counts the steps that count for some lane, from any multiple of ``size`` on.
     noise : (S, N, B), or of size 0
-    ends : (n_blocks + 1,) int64
-        Steps at which the blocks begin, from 0, and S. Within a block ``plan.column`` counts 0, B, 2 B, ... over the
-        steps that count for some lane; the others have -1.
+    size : int >= 1
+        Steps of a block that count for some lane; their B columns each have room in ``sinks.tile``.
     total : (m, m) float64
         As in :func:`add_self_product_in_tiles`, m the rows of ``sinks.tile``.
 
@@ -167,21 +169,22 @@ def drive_into_sum(packs, graph, units, scales, activation, tanh, data, plan, re
     int
         Columns whose constant row, the square root of the weight, is not zero.
     """
-    B, n_rows = plan.kept.shape[1], 0
+    S, B = plan.kept.shape
     constant = sinks.tile.shape[0] - 1 - data.targets.shape[1]
-    for k in range(ends.size - 1):
-        first, last = ends[k], ends[k + 1]
-        block = Plan(
-            plan.row[first:last], plan.start[first:last], plan.record[first:last], plan.kept[first:last],
-            plan.column[first:last],
-        )  # fmt: skip
-        its_noise = noise[first:last] if noise.size > 0 else noise
-        drive_lanes(packs, graph, units, scales, activation, tanh, data, block, readout, its_noise, work, sinks)
-        n_columns = 0
-        for s in range(first, last):
-            if plan.column[s] >= 0:
-                n_columns = plan.column[s] + B
-        for column in range(n_columns):
-            n_rows += sinks.tile[constant, column] != 0.0
-        add_self_product_in_tiles(sinks.tile, n_columns, total)
+    column = np.empty_like(plan.column)
+    n_rows, first, n_counted = 0, 0, 0
+    for s in range(S):
+        column[s] = -1
+        if plan.column[s] >= 0:
+            column[s] = n_counted * B
+            n_counted += 1
+        if n_counted == size or s == S - 1:
+            part = slice(first, s + 1)
+            block = Plan(plan.row[part], plan.start[part], plan.record[part], plan.kept[part], column[part])
+            its_noise = noise[part] if noise.size > 0 else noise
+            drive_lanes(packs, graph, units, scales, activation, tanh, data, block, readout, its_noise, work, sinks)
+            for k in range(n_counted * B):
+                n_rows += sinks.tile[constant, k] != 0.0
+            add_self_product_in_tiles(sinks.tile, n_counted * B, total)
+            first, n_counted = s + 1, 0
     return n_rows

@@ -73,19 +73,15 @@ class Group:
         """Steps of the longest lane."""
         return len(self.plan.row)
 
+    @property
+    def n_counted(self) -> int:
+        """Steps that count for some lane."""
+        return int(self.plan.column.max(initial=-1)) + 1
+
     def cut_points(self, n_counted: int, n_calls: int) -> np.ndarray:
         """(n_calls + 1,) steps at which calls begin, so that ``n_counted`` steps of each count for some lane."""
-        counted = np.cumsum(self.plan.kept.any(axis=1))
-        inner = np.searchsorted(counted, n_counted * np.arange(1, n_calls)) + 1
-        return np.concatenate([[0], np.minimum(inner, self.n_steps), [self.n_steps]])
-
-    def place_in_block(self, n_counted: int) -> np.ndarray:
-        """(n_steps,) place of each step among those of its block that count for some lane; -1: it does not.
-
-        Blocks are those between :meth:`cut_points`.
-        """
-        counts = self.plan.kept.any(axis=1)
-        return np.where(counts, (np.cumsum(counts) - 1) % n_counted, -1)
+        last = np.searchsorted(np.maximum.accumulate(self.plan.column), n_counted * np.arange(1, n_calls) - 1)
+        return np.concatenate([[0], np.minimum(last + 1, self.n_steps), [self.n_steps]])
 
     def advance(self, begin: int, end: int, sinks: Sinks, column: int, width: int) -> None:
         """Steps ``begin`` .. ``end`` of the plan; those that count for some lane go to ``width`` columns of the tile.
@@ -93,10 +89,10 @@ class Group:
         The columns begin at ``column``; what is left of them is set to zero.
         """
         part = slice(begin, end)
-        row, start, record, kept = (field[part] for field in self.plan[:4])
+        row, start, record, kept, place = (field[part] for field in self.plan)
         columns, B = np.full(len(row), -1), kept.shape[1]
         if sinks.tile.size > 0:
-            counts = kept.any(axis=1)
+            counts = place >= 0
             n_used = B * int(np.count_nonzero(counts))
             columns[counts] = column + np.arange(0, n_used, B)
             sinks.tile[:, column + n_used : column + width] = 0.0
@@ -109,19 +105,18 @@ class Group:
             self.readout, self._noise(row), self.work, sinks,
         )  # fmt: skip
 
-    def advance_into(self, total: np.ndarray, ends: np.ndarray, columns: np.ndarray, sinks: Sinks) -> int:
-        """Steps ``ends[0]`` .. ``ends[-1]`` of the plan in blocks, whose products are added to ``total``.
+    def advance_into(self, total: np.ndarray, begin: int, end: int, block: int, sinks: Sinks) -> int:
+        """Steps ``begin`` .. ``end`` of the plan, whose products are added to ``total``.
 
-        ``columns`` (n_steps,) holds the first column of the tile that each step goes to, below 0 for none. Returns the
-        number of columns of nonzero weight.
+        Added up in blocks of as many steps as ``block`` that count for some lane. Returns the number of columns of
+        nonzero weight.
         """
-        part = slice(ends[0], ends[-1])
-        if ends[0] == ends[-1]:
+        if begin == end:
             return 0
-        r, plan = self.reservoir, Plan(*(field[part] for field in self.plan[:4]), columns[part])
+        r, plan = self.reservoir, Plan(*(field[begin:end] for field in self.plan))
         return drive_into_sum(
             self.packs, r.lane_graph, r.units, self.scales, r.activation_code, TANH[r.dtype.name], self.data, plan,
-            self.readout, self._noise(plan.row), self.work, sinks, ends - ends[0], total,
+            self.readout, self._noise(plan.row), self.work, sinks, block, total,
         )  # fmt: skip
 
     def _noise(self, row: np.ndarray) -> np.ndarray:
@@ -206,38 +201,37 @@ def _in_parts(task: Task, sinks: Sinks, parts: Parts, fold: int, groups: list[Gr
     n_lanes = len(groups[0].packs) * PACK_BYTES // groups[0].reservoir.dtype.itemsize
     n_counted, block = _most_counted(groups), parts.tiles[0].shape[1] // n_lanes
     n_blocks = -(-n_counted // block)
-    points = [group.cut_points(block, n_blocks) for group in groups]
     a_call = max(1, min(_steps_a_call(groups[0], n_lanes), parts.columns_a_call // n_lanes) // block)
-    columns = [n_lanes * group.place_in_block(block) for group in groups]
+    n_calls = -(-n_blocks // a_call)
+    of_part = [groups[part :: len(parts.tiles)] for part in range(min(len(parts.tiles), len(groups)))]
 
-    def drive(gram: Gram, part: int, first: int, last: int) -> int:
+    def drive(gram: Gram, part: int, call: int) -> int:
         tile, n_steps = parts.tiles[part], 0
         own = sinks._replace(tile=tile)
-        for k in range(first, last):
-            for group, p in list(zip(groups, points, strict=True))[part :: len(parts.tiles)]:
+        points = [group.cut_points(block, n_blocks) for group in of_part[part]]
+        for k in range(call * a_call, min((call + 1) * a_call, n_blocks)):
+            for group, p in zip(of_part[part], points, strict=True):
                 group.advance(p[k], p[k + 1], own, 0, block * n_lanes)
                 gram.add_part(part, tile[:, : block * n_lanes])
                 n_steps += int(p[k + 1] - p[k])
         return n_steps
 
-    def drive_into(gram: Gram, part: int, first: int, last: int) -> int:
+    def drive_into(gram: Gram, part: int, call: int) -> int:
         own, n_steps = sinks._replace(tile=parts.tiles[part]), 0
-        for group, p, c in list(zip(groups, points, columns, strict=True))[part :: len(parts.tiles)]:
-            ends = p[first : last + 1]
-            gram.count_in_part(part, group.advance_into(gram.sum_of_part(part), ends, c, own))
-            n_steps += int(ends[-1] - ends[0])
+        for group in of_part[part]:
+            begin, end = group.cut_points(a_call * block, n_calls)[call : call + 2]
+            gram.count_in_part(part, group.advance_into(gram.sum_of_part(part), begin, end, block, own))
+            n_steps += int(end - begin)
         return n_steps
 
     gram = parts.grams[fold]
     job = drive_into if gram.is_summed_in_tiles else drive
-    for first in range(0, n_blocks, a_call):
-        last = min(first + a_call, n_blocks)
-        jobs = [(gram, part, first, last) for part in range(min(len(parts.tiles), len(groups)))]
-        yield sum(run_all(job, jobs, task.n_threads)), None
+    for call in range(n_calls):
+        yield sum(run_all(job, [(gram, part, call) for part in range(len(of_part))], task.n_threads)), None
 
 
 def _most_counted(groups: list[Group]) -> int:
-    return max(int(np.count_nonzero(group.plan.kept.any(axis=1))) for group in groups)
+    return max(group.n_counted for group in groups)
 
 
 def _steps_a_call(group: Group, n_lanes: int) -> int:

@@ -107,17 +107,33 @@ def cut(offsets: np.ndarray, longest: int, n_warm: int, breaks: np.ndarray) -> S
     breaks : (n_folds + 1,) int64
         Row from which on each fold begins, and the number of rows.
     """
-    edges = np.union1d(offsets, breaks)
-    left, length = edges[:-1], np.diff(edges)
-    n_parts = np.maximum(1, np.rint(length / longest)).astype(np.int64)
-    piece = np.repeat(np.arange(len(left)), n_parts)
-    part = np.arange(len(piece)) - np.repeat(np.cumsum(n_parts) - n_parts, n_parts)
-    start = left[piece] + length[piece] * part // n_parts[piece]
-    stop = left[piece] + length[piece] * (part + 1) // n_parts[piece]
-    sequence = np.searchsorted(offsets, start, side="right") - 1
-    # A warm-up that reaches the beginning of its sequence starts from the true state: its seam is exact.
-    first = np.maximum(offsets[sequence], start - n_warm)
-    return Stretches(first, start - first, stop - first, sequence, np.searchsorted(breaks, start, side="right") - 1)
+    return Stretches(*_cut(offsets, longest, n_warm, breaks))
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _cut(offsets, longest, n_warm, breaks):
+    """The fields of :class:`Stretches`."""
+    edges = np.unique(np.concatenate((offsets, breaks)))
+    n = 0
+    for k in range(edges.size - 1):
+        n += max(1, int(np.rint((edges[k + 1] - edges[k]) / longest)))
+    first, warm, rows = np.empty(n, np.int64), np.empty(n, np.int64), np.empty(n, np.int64)
+    of, fold = np.empty(n, np.int64), np.empty(n, np.int64)
+    n, sequence, block = 0, 0, 0
+    for k in range(edges.size - 1):
+        left, length = edges[k], edges[k + 1] - edges[k]
+        while offsets[sequence + 1] <= left:
+            sequence += 1
+        while breaks[block + 1] <= left:
+            block += 1
+        n_parts = max(1, int(np.rint(length / longest)))
+        for part in range(n_parts):
+            start, stop = left + length * part // n_parts, left + length * (part + 1) // n_parts
+            # A warm-up that reaches the beginning of its sequence starts from the true state: its seam is exact.
+            first[n] = max(offsets[sequence], start - n_warm)
+            warm[n], rows[n], of[n], fold[n] = start - first[n], stop - first[n], sequence, block
+            n += 1
+    return first, warm, rows, of, fold
 
 
 def deal(n_rows: np.ndarray, members: np.ndarray, lanes: Lanes) -> list[list[list[int]]]:
@@ -147,7 +163,9 @@ def lay_out(
     warm_slot: np.ndarray,
     end_slot: np.ndarray,
 ) -> Plan:
-    """The plan of one group from its lanes' queues, without columns.
+    """The plan of one group from its lanes' queues; ``column`` counts the steps that count for some lane: 0, 1, 2, ...
+
+    Lanes end together: what idles then idles beside the others' warm-ups, and steps that count coincide.
 
     Parameters
     ----------
@@ -157,28 +175,42 @@ def lay_out(
     warm_slot, end_slot : (n,) int
         Row of ``Sinks.records`` for the state after its warm-up and after its end; -1: none.
     """
-    B = len(queues)
     dealt = np.array([stretch for queue in queues for stretch in queue])
-    lane = np.repeat(np.arange(B), [len(queue) for queue in queues])
-    n_rows, n_warm = stretches.n_rows[dealt], stretches.n_warm[dealt]
-    load = np.bincount(lane, n_rows, B).astype(np.int64)  # its floats count exactly to 2^53
-    S = int(load.max())
-    row, kept = np.full((S, B), -1, np.int64), np.zeros((S, B), bool)
-    start, record = np.full((S, B), -1, np.int32), np.full((S, B), -1, np.int32)
-    # Lanes end together: what idles then idles beside the others' warm-ups, and steps that count coincide.
-    begin = np.cumsum(n_rows) - n_rows - (np.cumsum(load) - S)[lane]
-    _write_steps(lane, begin, stretches.first[dealt], n_rows, n_warm, row, kept)
-    start[begin, lane] = initial[dealt]
-    is_warmed = n_warm > 0
-    record[(begin + n_warm - 1)[is_warmed], lane[is_warmed]] = warm_slot[dealt][is_warmed]
-    record[begin + n_rows - 1, lane] = end_slot[dealt]
-    return Plan(row, start, record, kept, np.empty(0, np.int64))
+    sizes = np.array([len(queue) for queue in queues])
+    s = stretches
+    return Plan(*_written(dealt, sizes, s.first, s.n_warm, s.n_rows, initial, warm_slot, end_slot))
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _write_steps(lane, begin, first, n_rows, n_warm, row, kept):
-    """Rows read in the steps of each stretch, and which of them count."""
-    for k in range(lane.size):
-        for i in range(n_rows[k]):
-            row[begin[k] + i, lane[k]] = first[k] + i
-            kept[begin[k] + i, lane[k]] = i >= n_warm[k]
+def _written(dealt, sizes, first, n_warm, n_rows, initial, warm_slot, end_slot):
+    """The fields of the plan of lanes that run ``sizes`` of the stretches ``dealt``, one lane after the other."""
+    B = sizes.size
+    load, k = np.zeros(B, np.int64), 0
+    for lane in range(B):
+        for stretch in dealt[k : k + sizes[lane]]:
+            load[lane] += n_rows[stretch]
+        k += sizes[lane]
+    S = load.max()
+    row, kept = np.full((S, B), -1, np.int64), np.zeros((S, B), np.bool_)
+    start, record = np.full((S, B), -1, np.int32), np.full((S, B), -1, np.int32)
+    column = np.full(S, -1, np.int64)
+    k = 0
+    for lane in range(B):
+        step = S - load[lane]
+        for stretch in dealt[k : k + sizes[lane]]:
+            start[step, lane] = initial[stretch]
+            for i in range(n_rows[stretch]):
+                row[step + i, lane] = first[stretch] + i
+                if i >= n_warm[stretch]:
+                    kept[step + i, lane], column[step + i] = True, 0
+            if n_warm[stretch] > 0:
+                record[step + n_warm[stretch] - 1, lane] = warm_slot[stretch]
+            step += n_rows[stretch]
+            record[step - 1, lane] = end_slot[stretch]
+        k += sizes[lane]
+    n_counted = 0
+    for step in range(S):
+        if column[step] == 0:
+            column[step] = n_counted
+            n_counted += 1
+    return row, start, record, kept, column

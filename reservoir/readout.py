@@ -27,7 +27,7 @@ from reservoir.centring import (
     rounding_of_products,
 )
 from reservoir.cholesky import factorise
-from reservoir.decomposition import Decomposition, decompose, decompose_rows
+from reservoir.decomposition import Decomposition, decompose, decompose_equations, decompose_rows
 from reservoir.gram import Gram
 from reservoir.tsqr import TriangularFactor
 
@@ -134,16 +134,23 @@ def solve(moments: Gram | TriangularFactor, alpha: float, *, fit_intercept: bool
 
 
 def solve_if_reliable(
-    moments: Gram | TriangularFactor, alpha: float, *, fit_intercept: bool = True, n_threads: int = 1
+    moments: Gram | TriangularFactor,
+    alpha: float,
+    *,
+    fit_intercept: bool = True,
+    n_threads: int = 1,
+    keep: bool = True,
 ) -> Readout | None:
     """As :func:`solve`, but None where rounding of ``moments`` outweighs the penalty.
 
     This is how ``solver="auto"`` decides: None from a Gram means that the fit is repeated with a
     TriangularFactor, or, where the data cannot be had again, that :func:`solve` is called and warns.
+    ``keep=False`` lets a Gram be worked on in place and left empty.
     """
     if isinstance(moments, TriangularFactor):
         return _by_qr(centred_factor(moments, fit_intercept=fit_intercept), alpha, moments.shift)
-    equations = normal_equations(moments, fit_intercept=fit_intercept)
+    n_rows = moments.n_rows
+    equations = normal_equations(moments, fit_intercept=fit_intercept, keep=keep, n_threads=n_threads)
     if namespace(equations.gram) is np:
         solved = _solve_positive(equations.gram, equations.cross, alpha, equations.rounding, n_threads)
         if solved is None:
@@ -151,7 +158,7 @@ def solve_if_reliable(
         coef, condition = solved
         rank = coef.shape[0]
         return _readout(coef.T, equations, moments.shift, alpha, condition, rank, "cholesky")
-    decomposition = decompose(moments, fit_intercept=fit_intercept)
+    decomposition = decompose_equations(equations, moments.shift, n_rows)
     return solve_decomposed(decomposition, alpha) if decomposition.is_reliable(alpha) else None
 
 
@@ -221,7 +228,8 @@ def _solve_positive(matrix: np.ndarray, right: np.ndarray, alpha: float, roundin
 
     ``matrix`` is overwritten.
     """
-    matrix[np.diag_indices_from(matrix)] += alpha
+    diagonal = np.einsum("ii->i", matrix)  # a view
+    diagonal += alpha
     norm = one_norm(matrix)
     if not factorise(matrix, n_threads):
         return None

@@ -19,7 +19,6 @@ from typing import Any, Literal
 
 import numpy as np
 from scipy.sparse import issparse
-from sklearn.utils import check_array
 from sklearn.utils.validation import validate_data
 
 from reservoir.boundaries import (
@@ -30,7 +29,7 @@ from reservoir.boundaries import (
     take_ids,
     without_column,
 )
-from reservoir.tables import as_array, flatten, precisions, read_only, refuse_unusable
+from reservoir.tables import as_array, checked, flatten, precisions, read_only, refuse_unusable
 from reservoir.targets import read_numbers, read_weights, read_y
 
 
@@ -212,7 +211,7 @@ def read_sequences(
         position = column_position(sequence_column, X, estimator)
         ids, X = take_ids(X, position)
     refuse_unusable(X, "X")
-    rows = check_array(X, dtype=precisions(dtype), order="C", input_name="X", estimator=estimator)
+    rows = checked(X, precisions(dtype), "X", estimator)
     header = rows if table.header is None else table.header
     validate_data(estimator, header, reset=reset, skip_check_array=True)
     form, n_steps = table.form, len(rows)

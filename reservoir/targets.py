@@ -6,10 +6,10 @@ import numbers
 from typing import TYPE_CHECKING
 
 import numpy as np
-from sklearn.utils import assert_all_finite, check_array, column_or_1d
+from sklearn.utils import assert_all_finite, column_or_1d
 from sklearn.utils.multiclass import check_classification_targets
 
-from reservoir.tables import as_array, refuse_unusable
+from reservoir.tables import as_array, checked, refuse_unusable
 
 if TYPE_CHECKING:
     from reservoir.sequences import Sequences
@@ -76,7 +76,7 @@ def read_numbers(sequences: Sequences, values, name: str, dtype) -> tuple[np.nda
             f"{name} must have the rows of X and at most one axis of columns, got shape {array.shape}; "
             "flatten further axes into columns."
         )
-    array = check_array(array, ensure_2d=False, dtype=dtype, order="C", input_name=name)
+    array = checked(array, [np.dtype(dtype)], name, is_table=False)
     return (sequences.on_rows(array) if one_per_sequence else array), one_per_sequence
 
 

@@ -28,6 +28,7 @@ from reservoir.weights import Reservoir
 SOLVERS = ("auto", "gram", "qr")
 SELECTIONS = ("gcv", "loo", "blocked")
 N_FOLDS = 5
+_NOT_ASKED_FOR = 16_000_000  # bytes
 
 
 def train(
@@ -114,8 +115,10 @@ def take_sums(
 def check_memory(n_bytes: int, what: str) -> None:
     """Raise MemoryError if ``what`` needs more than is available, where the system says how much that is.
 
-    Asked before memory is taken: Linux grants more than it has and ends the process later.
+    Asked before memory is taken: Linux grants more than it has and ends the process later. A few megabytes are there.
     """
+    if n_bytes < _NOT_ASKED_FOR:
+        return
     try:
         with open("/proc/meminfo") as file:
             available = next(1024 * int(line.split()[1]) for line in file if line.startswith("MemAvailable"))
@@ -141,7 +144,7 @@ def _for_one_penalty(
         (gram,) = take_sums(reservoir, task, Gram, final=final)
         if solver == "gram":
             return solve(gram, alpha, fit_intercept=fit_intercept, n_threads=task.n_threads)
-        readout = solve_if_reliable(gram, alpha, fit_intercept=fit_intercept, n_threads=task.n_threads)
+        readout = solve_if_reliable(gram, alpha, fit_intercept=fit_intercept, n_threads=task.n_threads, keep=False)
         if readout is not None:
             return readout
     (factor,) = take_sums(reservoir, task, TriangularFactor, final=final)

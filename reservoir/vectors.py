@@ -13,6 +13,7 @@ checked unless NUMBA_BOUNDSCHECK is set.
 
 from __future__ import annotations
 
+import math
 import operator
 
 import llvmlite.ir as ir
@@ -46,7 +47,7 @@ ROUNDING = {"float64": 1.5 * 2.0**52 + 1023, "float32": 1.5 * 2.0**23 + 127}
 
 def aligned(shape, dtype):
     """Zeros that begin on a pack boundary: a vector load that straddles two cache lines costs twice as much."""
-    n_bytes = int(np.prod(shape)) * np.dtype(dtype).itemsize
+    n_bytes = math.prod(shape if isinstance(shape, tuple) else (shape,)) * np.dtype(dtype).itemsize
     memory = np.empty(n_bytes + PACK_BYTES, np.uint8)
     memory.fill(0)  # writes the pages at once, which is several times cheaper than a kernel's touching them
     start = -memory.ctypes.data % PACK_BYTES
