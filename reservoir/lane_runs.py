@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -29,6 +30,8 @@ LONGEST_PILOT, PILOT_BLOCK = 8_192, 32
 UNIT_STEPS_A_CALL, NOISE_A_CALL = 32_000_000, 4_000_000
 
 
+# Columns behind those of a tile, so that its rows do not fall on the same lines of the cache.
+PAD = 8
 # Bytes and columns of a tile that is added up at once, and products of its numbers in one call of about 50 ms.
 PART_BYTES, FEWEST_IN_PART, MOST_IN_PART = 1_000_000, 256, 4_096
 PRODUCTS_A_CALL = 4_000_000_000
@@ -49,11 +52,10 @@ class Parts(NamedTuple):
 class Group:
     """Lanes that one call drives: their memory and their plan."""
 
-    def __init__(
-        self, reservoir: Reservoir, task: Task, lanes: Lanes, readout: Readout, data: Data, plan: Plan
-    ) -> None:
-        N, B, O, dtype = reservoir.n_units, lanes.n_lanes, len(readout.offset), reservoir.dtype
-        self.reservoir, self.task, self.packs = reservoir, task, lanes.packs
+    def __init__(self, reservoir: Reservoir, task: Task, readout: Readout, data: Data, plan: Plan) -> None:
+        N, B, O, dtype = reservoir.n_units, plan.row.shape[1], len(readout.offset), reservoir.dtype
+        self.packs = ONE_PACK * (B * dtype.itemsize // PACK_BYTES)
+        self.reservoir, self.task, self.n_lanes = reservoir, task, B
         self.readout, self.data, self.plan = readout, data, plan
         self.scales = aligned((4, B), dtype)
         self.scales[:] = 1
@@ -166,10 +168,10 @@ def run_lanes(
         members = np.flatnonzero(stretches.fold == fold)
         dealt = deal(stretches.n_rows, members, lanes)
         plans = [lay_out(queues, stretches, initial, warm_slot, end_slot) for queues in dealt]
-        groups = [Group(reservoir, task, lanes, readout, data, plan) for plan in plans]
+        groups = [Group(reservoir, task, readout, data, plan) for plan in plans]
         drive = _in_parts(task, sinks, parts, fold, groups) if parts else _side_by_side(task, sinks, fold, groups)
         for n_steps, tile in drive:
-            done += n_steps * lanes.n_lanes
+            done += n_steps
             task.tell(done / total)
             if tile is not None:
                 yield fold, tile
@@ -180,48 +182,53 @@ def run_lanes(
 
 
 def _side_by_side(task: Task, sinks: Sinks, fold: int, groups: list[Group]) -> Iterator[tuple[int, np.ndarray | None]]:
-    """(steps done, tile) of all groups, which meet after each block of steps; None for no tile."""
-    n_lanes = len(groups[0].packs) * PACK_BYTES // groups[0].reservoir.dtype.itemsize
-    n_counted, most = _most_counted(groups), _steps_a_call(groups[0], n_lanes)
+    """(steps of lanes done, tile) of all groups, which meet after each block of steps; None for no tile."""
+    n_counted, most = max(group.n_counted for group in groups), _steps_a_call(groups[0])
+    edges = np.cumsum([0, *(group.n_lanes for group in groups)])
     if sinks.tile.size > 0:
-        most = min(most, sinks.tile.shape[1] // (n_lanes * len(groups)))
+        most = min(most, sinks.tile.shape[1] // edges[-1])
     n_calls = -(-n_counted // most)
     block = -(-n_counted // n_calls)
     points = [group.cut_points(block, n_calls) for group in groups]
-    width = block * n_lanes
     for call in range(n_calls):
         pieces = [(g, p[call], p[call + 1]) for g, p in zip(groups, points, strict=True)]
-        run_all(Group.advance, [(*piece, sinks, k * width, width) for k, piece in enumerate(pieces)], task.n_threads)
-        tile = sinks.tile[:, : width * len(groups)] if sinks.tile.size > 0 else None
-        yield sum(int(end - begin) for _, begin, end in pieces), tile
+        places = zip(block * edges[:-1], block * np.diff(edges), strict=True)
+        run_all(
+            Group.advance, [(*piece, sinks, *place) for piece, place in zip(pieces, places, strict=True)], task.n_threads
+        )
+        tile = sinks.tile[:, : block * edges[-1]] if sinks.tile.size > 0 else None
+        yield sum(int(end - begin) * group.n_lanes for group, begin, end in pieces), tile
 
 
 def _in_parts(task: Task, sinks: Sinks, parts: Parts, fold: int, groups: list[Group]) -> Iterator[tuple[int, None]]:
-    """(steps done, None); each part drives its groups, block after block, and adds up what they leave in its tile."""
-    n_lanes = len(groups[0].packs) * PACK_BYTES // groups[0].reservoir.dtype.itemsize
-    n_counted, block = _most_counted(groups), parts.tiles[0].shape[1] // n_lanes
-    n_blocks = -(-n_counted // block)
-    a_call = max(1, min(_steps_a_call(groups[0], n_lanes), parts.columns_a_call // n_lanes) // block)
-    n_calls = -(-n_blocks // a_call)
+    """(steps of lanes done, None); each part drives its groups, and adds up what they leave in its tile."""
+    columns = parts.tiles[0].shape[1] - PAD
+    blocks_a_call = max(1, min(_steps_a_call(groups[0]) * groups[0].n_lanes, parts.columns_a_call) // columns)
+    n_blocks = max(-(-group.n_counted // (columns // group.n_lanes)) for group in groups)
+    n_calls = -(-n_blocks // blocks_a_call)
     of_part = [groups[part :: len(parts.tiles)] for part in range(min(len(parts.tiles), len(groups)))]
 
     def drive(gram: Gram, part: int, call: int) -> int:
         tile, n_steps = parts.tiles[part], 0
         own = sinks._replace(tile=tile)
-        points = [group.cut_points(block, n_blocks) for group in of_part[part]]
-        for k in range(call * a_call, min((call + 1) * a_call, n_blocks)):
-            for group, p in zip(of_part[part], points, strict=True):
-                group.advance(p[k], p[k + 1], own, 0, block * n_lanes)
-                gram.add_part(part, tile[:, : block * n_lanes])
-                n_steps += int(p[k + 1] - p[k])
+        for group in of_part[part]:
+            block = columns // group.n_lanes
+            points = group.cut_points(block, n_calls * blocks_a_call)
+            for begin, end in pairwise(points[call * blocks_a_call : (call + 1) * blocks_a_call + 1]):
+                if begin == end:  # the group has ended
+                    break
+                group.advance(begin, end, own, 0, block * group.n_lanes)
+                gram.add_part(part, tile[:, : block * group.n_lanes])
+                n_steps += int(end - begin) * group.n_lanes
         return n_steps
 
     def drive_into(gram: Gram, part: int, call: int) -> int:
         own, n_steps = sinks._replace(tile=parts.tiles[part]), 0
         for group in of_part[part]:
-            begin, end = group.cut_points(a_call * block, n_calls)[call : call + 2]
+            block = columns // group.n_lanes
+            begin, end = group.cut_points(blocks_a_call * block, n_calls)[call : call + 2]
             gram.count_in_part(part, group.advance_into(gram.sum_of_part(part), begin, end, block, own))
-            n_steps += int(end - begin)
+            n_steps += int(end - begin) * group.n_lanes
         return n_steps
 
     gram = parts.grams[fold]
@@ -230,15 +237,11 @@ def _in_parts(task: Task, sinks: Sinks, parts: Parts, fold: int, groups: list[Gr
         yield sum(run_all(job, [(gram, part, call) for part in range(len(of_part))], task.n_threads)), None
 
 
-def _most_counted(groups: list[Group]) -> int:
-    return max(group.n_counted for group in groups)
-
-
-def _steps_a_call(group: Group, n_lanes: int) -> int:
+def _steps_a_call(group: Group) -> int:
     """Steps of a call of about 50 ms."""
     if group.task.noise > 0:
-        return max(1, NOISE_A_CALL // (group.reservoir.n_units * n_lanes))
-    return max(1, UNIT_STEPS_A_CALL // (group.reservoir.cost_of_step * n_lanes))
+        return max(1, NOISE_A_CALL // (group.reservoir.n_units * group.n_lanes))
+    return max(1, UNIT_STEPS_A_CALL // (group.reservoir.cost_of_step * group.n_lanes))
 
 
 def _check_seam(warm: np.ndarray, end: np.ndarray, tolerance: float) -> None:
@@ -276,7 +279,7 @@ class LaneTiles:
         if grams[0].is_summed_in_tiles:
             columns = DEPTH
         columns = -(-columns // lanes.n_lanes) * lanes.n_lanes
-        tiles = [aligned((height, columns + 8), np.float64) for _ in range(min(grams[0].n_parts, lanes.n_groups))]
+        tiles = [aligned((height, columns + PAD), np.float64) for _ in range(min(grams[0].n_parts, lanes.n_groups))]
         parts = Parts(tiles, grams, max(columns, PRODUCTS_A_CALL // height**2))
         for _ in self._run(no_sinks(self.reservoir)._replace(shift=self.task.shift), parts):
             pass
@@ -305,9 +308,7 @@ def forgetting_time(reservoir: Reservoir, task: Task) -> int | None:
     far = np.random.default_rng(0).choice([-1.0, 1.0], (1, N))
     data = data_of(reservoir, task, 0, np.concatenate([np.zeros((1, N)), far]))
     plan = Plan(row, start, nothing, np.zeros(row.shape, bool), np.full(limit, -1))
-    group = Group(
-        reservoir, replace(task, noise=0.0), Lanes(ONE_PACK, B, 1), readout_of(reservoir, None, None, -1), data, plan
-    )
+    group = Group(reservoir, replace(task, noise=0.0), readout_of(reservoir, None, None, -1), data, plan)
     for done in range(0, limit, PILOT_BLOCK):
         group.advance(done, done + PILOT_BLOCK, no_sinks(reservoir), 0, 0)
         x = group.work.state[0]

@@ -23,6 +23,8 @@ WORTH_CUTTING = 3_000
 WORTH_TWO_PACKS = 18_000
 # Steps of one lane from which on another pair of groups pays for its warm-ups.
 LONG_LANE = 2_048
+# Time of a step of one pack of lanes over that of two.
+TIME_OF_ONE_PACK = 0.6
 # Units from which on two packs of lanes outgrow the second-level cache.
 WIDE_RESERVOIR = 4_096
 
@@ -137,13 +139,41 @@ def _cut(offsets, longest, n_warm, breaks):
 
 
 def deal(n_rows: np.ndarray, members: np.ndarray, lanes: Lanes) -> list[list[list[int]]]:
-    """Deal stretches to lanes, longest first, each to the lane with least to do: [group][lane] -> stretches."""
+    """Deal stretches to lanes, longest first, each to the lane with least to do: [group][lane] -> stretches.
+
+    Where a last round would leave most lanes of two packs idle, what is left for it goes to groups of half as many
+    lanes, which come last.
+    """
     order = members[np.argsort(-n_rows[members], kind="stable")]
-    n_groups = min(lanes.n_groups, -(-len(members) // lanes.n_lanes))
-    queues: list[list[int]] = [[] for _ in range(lanes.n_lanes * n_groups)]  # lane 0 of every group first
-    places = np.empty(len(order), np.int64)
-    _find_places(n_rows[order], np.zeros(len(queues), np.int64), places)
-    for stretch, place in zip(order.tolist(), places.tolist(), strict=True):
+    sizes = n_rows[order]
+    n_left = len(order) % lanes.total
+    n_most = len(order) - n_left
+    if lanes.packs == TWO_PACKS and 0 < n_left <= lanes.total // 2:
+        narrow = Lanes(ONE_PACK, lanes.n_lanes // 2, lanes.n_groups)
+        most, left = _places(sizes[:n_most], lanes), _places(sizes[n_most:], narrow)
+        if _longest(most, sizes[:n_most]) + TIME_OF_ONE_PACK * sizes[n_most] < _longest(_places(sizes, lanes), sizes):
+            return _queues(most, order[:n_most], lanes) + _queues(left, order[n_most:], narrow)
+    return _queues(_places(sizes, lanes), order, lanes)
+
+
+def _places(sizes: np.ndarray, lanes: Lanes) -> np.ndarray:
+    """Queue of each of the stretches of ``sizes`` rows in turn; queues are lane 0 of every group, then lane 1, ..."""
+    n_groups = min(lanes.n_groups, -(-len(sizes) // lanes.n_lanes))
+    places = np.empty(len(sizes), np.int64)
+    _find_places(sizes, np.zeros(lanes.n_lanes * n_groups, np.int64), places)
+    return places
+
+
+def _longest(places: np.ndarray, sizes: np.ndarray) -> float:
+    """Rows of the longest queue."""
+    return np.bincount(places, sizes).max(initial=0.0)
+
+
+def _queues(places: np.ndarray, stretches: np.ndarray, lanes: Lanes) -> list[list[list[int]]]:
+    """Stretches by group and lane."""
+    n_groups = min(lanes.n_groups, -(-len(stretches) // lanes.n_lanes))
+    queues: list[list[int]] = [[] for _ in range(lanes.n_lanes * n_groups)]
+    for stretch, place in zip(stretches.tolist(), places.tolist(), strict=True):
         queues[place].append(stretch)
     return [queues[group::n_groups] for group in range(n_groups)]
 

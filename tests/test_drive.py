@@ -231,7 +231,7 @@ def test_no_steps_change_nothing(kind):
     B = lanes_of(ONE_PACK, np.float64)
     nothing = np.full((0, B), -1, np.int32)
     plan = Plan(np.zeros((0, B), np.int64), nothing, nothing, np.zeros((0, B), bool), np.empty(0, np.int64))
-    group = Group(reservoir, task, Lanes(ONE_PACK, B, 1), readout, data_of(reservoir, task, 1), plan)
+    group = Group(reservoir, task, readout, data_of(reservoir, task, 1), plan)
     group.work.state[0] = 0.5
     sinks = no_sinks(reservoir, 1)._replace(tile=np.ones((20, 4 * B)))
     group.advance(0, 2, sinks, B, 2 * B)
@@ -262,7 +262,7 @@ def test_each_lane_has_its_own_scales(dtype):
     start, record = np.full((S, B), -1, np.int32), np.full((S, B), -1, np.int32)
     start[0], record[-1] = 0, np.arange(B)
     plan = Plan(row, start, record, np.ones((S, B), bool), np.empty(0, np.int64))
-    group = Group(reservoir, task, Lanes(ONE_PACK, B, 1), readout, data_of(reservoir, task, 1), plan)
+    group = Group(reservoir, task, readout, data_of(reservoir, task, 1), plan)
     group.scales[:] = np.random.default_rng(0).uniform(0.1, 1.0, (4, B))
     sinks = no_sinks(reservoir, 1)._replace(records=np.zeros((B, reservoir.n_units + 1), dtype))
     group.advance(0, S, sinks, 0, 0)
@@ -324,7 +324,7 @@ def test_lanes_do_as_the_plan_says(dtype, packs):
         records=np.full((4, N), -9.0, dtype),
     )
     readout = readout_of(reservoir, None, None, -1)
-    group = Group(reservoir, task, Lanes(packs, B, 1), readout, data_of(reservoir, task, 0), plan)
+    group = Group(reservoir, task, readout, data_of(reservoir, task, 0), plan)
     drive(group, plan, sinks)
 
     weights = dense(reservoir.W), reservoir.input_weights, reservoir.bias, reservoir.leak
@@ -392,7 +392,7 @@ def fill_in_lanes(reservoir, task, bad):
     plan = Plan(row, start, np.full((10, B), -1, np.int32), np.ones((10, B), bool), B * np.arange(10))
     data = data_of(reservoir, task, 0, np.vstack([np.zeros(reservoir.n_units), np.full(reservoir.n_units, bad)]))
     sinks = no_sinks(reservoir)._replace(tile=np.full((reservoir.n_units + 5, 10 * B), 7.0), shift=task.shift)
-    group = Group(reservoir, task, Lanes(ONE_PACK, B, 1), readout_of(reservoir, None, None, -1), data, plan)
+    group = Group(reservoir, task, readout_of(reservoir, None, None, -1), data, plan)
     drive(group, plan, sinks)
     return sinks.tile[:, ::B]
 

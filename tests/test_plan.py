@@ -115,6 +115,26 @@ def test_the_deal_is_balanced_and_complete(asked):
         assert all(any(group) for group in dealt)
 
 
+@pytest.mark.parametrize(
+    ("n_sequences", "widths"),
+    [(200, [16, 16, 8]), (32, [16, 16]), (72, [16, 16, 8]), (73, [16, 16, 8, 8]), (90, [16, 16]), (10, [8, 8]), (5, [8])],
+)
+def test_what_a_last_round_would_leave_idle_is_driven_in_narrow_groups(n_sequences, widths):
+    n_rows = np.full(n_sequences, 100)
+    dealt = deal(n_rows, np.arange(n_sequences), Lanes(TWO_PACKS, 16, 2))
+    assert [len(group) for group in dealt] == widths
+    stretches = [stretch for group in dealt for queue in group for stretch in queue]
+    assert sorted(stretches) == list(range(n_sequences))
+    # A step of a narrow group is cheaper, so nobody waits longer than for the whole rounds and one narrow one.
+    assert max(len(queue) for group in dealt for queue in group) <= -(-n_sequences // 32)
+
+
+def test_short_sequences_fill_the_gaps_that_long_ones_leave():
+    n_rows = np.array([100] * 30 + [10] * 10)
+    dealt = deal(n_rows, np.arange(40), Lanes(TWO_PACKS, 16, 2))
+    assert [len(group) for group in dealt] == [16, 16]
+
+
 @EXAMPLES
 @given(ragged, st.integers(1, 5), st.sampled_from([np.float64, np.float32]))
 def test_lanes_suit_the_lengths(lengths, factor, dtype):
