@@ -38,6 +38,7 @@ from reservoir.vectors import (
     load,
     pack_size,
     put,
+    side_by_side,
     spread,
     store,
     times_or_zero,
@@ -238,11 +239,11 @@ def _leave(s, new, B, N, O, plan, work, sinks):
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def drive_sequence(
-    N, graph, units, scales, activation, tanh, data, first_row, n_steps, column, readout, noise, work, sinks
-):  # fmt: skip
+    N, graph, units, activation, tanh, data, first_row, n_steps, column, readout, noise, work, sinks
+):
     """``n_steps`` steps of one sequence of N units from row ``first_row`` of ``data`` on.
 
-    ``tanh``: entry of :data:`reservoir.activations.TANH`. ``scales`` (4,), ``noise`` (n_steps, N_padded) or of size 0.
+    ``tanh``: entry of :data:`reservoir.activations.TANH`. ``noise`` (n_steps, N_padded), or of size 0.
     ``column`` >= 0: the tile takes the steps from that column on. ``work.state`` (2, N_padded + 2 pack_size): behind
     the N units come zeros or, with shifts, the first 2 pack_size units again.
     """
@@ -254,8 +255,6 @@ def drive_sequence(
     O = readout.offset.size
     n_read = readout.input_coef.shape[1]
     n_shifts = graph.shifts.size
-    radius, scale = spread(scales, TWO_PACKS, 0), spread(scales, TWO_PACKS, 1)
-    scale_bias, scale_leak = spread(scales, TWO_PACKS, 2), spread(scales, TWO_PACKS, 3)
     for s in range(n_steps):
         row = first_row + s
         old, new = (s % 2) * stride, (1 - s % 2) * stride
@@ -294,20 +293,18 @@ def drive_sequence(
                         one = fma(load(graph.weights, packs, k), gather(state, packs, old, graph.indices, k), one)
                     for k in range(k1 + shared, k2, P):
                         two = fma(load(graph.weights, packs, k), gather(state, packs, old, graph.indices, k), two)
-                    store(work.block, 0, one)
-                    store(work.block, P, two)
-                    recurrent = load(work.block, TWO_PACKS, 0)
+                    recurrent = side_by_side(one, two)
                 driven = full(state, TWO_PACKS, 0.0)
                 for j in range(I):
                     weight = load(units.input_weights, TWO_PACKS, j * padded + i)
                     driven = fma(weight, spread(work.inputs, TWO_PACKS, j), driven)
-                ahead = fma(radius, recurrent, fma(scale, driven, scale_bias * load(units.bias, TWO_PACKS, i)))
+                ahead = recurrent + (driven + load(units.bias, TWO_PACKS, i))
                 if noise.size > 0:
                     ahead = ahead + load(noise, TWO_PACKS, s * padded + i)
             if done >= 0:
                 x = activate_with(activation, tanh, z)
                 if units.is_leaky:
-                    a = scale_leak * load(units.leak, TWO_PACKS, done)
+                    a = load(units.leak, TWO_PACKS, done)
                     x = fma(a, x, (like(a, 1.0) - a) * load(state, TWO_PACKS, old + done))
                 store(state, new + done, x)
                 has_second = done + P < N

@@ -77,5 +77,4 @@ class Work(NamedTuple):
     root: np.ndarray  # lanes only: (B,) square roots of the weights of this step
     partial: np.ndarray  # (O, pack_size, B)
     doubles: np.ndarray  # lanes only: (2, B) float64, a row of the tile on its way and ``root``
-    block: np.ndarray  # sequence only: (2, pack_size) recurrent sums
     recent: np.ndarray  # sequence only: (pack_size, N_padded) states on their way to the tile

@@ -66,7 +66,6 @@ class Group:
             root=aligned(B, dtype),
             partial=aligned((O, PACK_BYTES // dtype.itemsize, B), dtype),
             doubles=aligned((2, B), np.float64),
-            block=np.empty((0, 0), dtype),
             recent=np.empty((0, 0), dtype),
         )
 

@@ -27,7 +27,6 @@ class Runner:
         P, padded = PACK_BYTES // dtype.itemsize, pad(N, dtype)
         self.reservoir, self.task, self.readout = reservoir, task, readout
         self.data = data_of(reservoir, task, O)
-        self.scales = np.ones(4, dtype)
         self.work = Work(
             state=aligned((2, reservoir.sequence_stride), dtype),
             output=aligned((O, 1), dtype),
@@ -35,7 +34,6 @@ class Runner:
             root=np.empty(0, dtype),
             partial=aligned((O, P, 1), dtype),
             doubles=np.empty((0, 0)),
-            block=aligned((2, P), dtype),
             recent=aligned((P, padded), dtype),
         )
 
@@ -60,7 +58,7 @@ class Runner:
             noise = aligned((n_steps, pad(r.n_units, r.dtype)), r.dtype)
             noise[:, : r.n_units] = noise_of(self.task, np.arange(begin, end), r.n_units)
         drive_sequence(
-            r.n_units, r.sequence_graph, r.units, self.scales, r.activation_code, TANH[r.dtype.name], self.data, begin,
+            r.n_units, r.sequence_graph, r.units, r.activation_code, TANH[r.dtype.name], self.data, begin,
             n_steps, column, self.readout, noise, self.work, sinks,
         )  # fmt: skip
 

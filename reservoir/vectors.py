@@ -168,6 +168,11 @@ def polynomial(r, coefficients):
     return p
 
 
+def side_by_side(a, b):
+    """Vector of the elements of ``a``, then those of ``b``."""
+    return np.concatenate([a, b])
+
+
 def total(v):
     """Sum of a one-pack vector: halves are added until one number is left."""
     while v.size > 1:
@@ -347,6 +352,16 @@ def _polynomial(context, builder, sig, args):
     for c in coefficients[1:]:
         p = intrinsic(builder, "fma", [p, args[0], splat(builder, c, vector)])
     return p
+
+
+def _twice(a, b):
+    return None if same_vectors(a, b) is None else Vector(a.dtype, 2 * a.size)
+
+
+@compiled(side_by_side, _twice)
+def _side_by_side(context, builder, sig, args):
+    places = ir.Constant(ir.VectorType(ir.IntType(32), sig.return_type.size), list(range(sig.return_type.size)))
+    return builder.shuffle_vector(*args, places)
 
 
 @compiled(total, lambda v: v.dtype if isinstance(v, Vector) else None)

@@ -30,6 +30,7 @@ from reservoir.vectors import (
     polynomial,
     power_of_two,
     put,
+    side_by_side,
     spread,
     store,
     store_some,
@@ -209,6 +210,20 @@ def test_total_adds_halves_until_one_number_is_left(dtype):
     while len(halves) > 1:
         halves = halves[: len(halves) // 2] + halves[len(halves) // 2 :]
     assert sum_of_pack(a) == halves[0]
+
+
+@njit(cache=True)
+def swap_packs(a, out):
+    n = pack_size(a)
+    store(out, 0, side_by_side(load(a, ONE_PACK, n), load(a, ONE_PACK, 0)))
+
+
+@both_types
+def test_two_packs_stand_side_by_side(dtype):
+    n = PACK_BYTES // np.dtype(dtype).itemsize
+    a, out = np.arange(2 * n, dtype=dtype), np.zeros(2 * n, dtype)
+    swap_packs(a, out)
+    assert_array_equal(out, np.roll(a, n))
 
 
 @both_types
