@@ -238,9 +238,7 @@ def _leave(s, new, B, N, O, plan, work, sinks):
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def drive_sequence(
-    N, graph, units, activation, tanh, data, first_row, n_steps, column, readout, noise, work, sinks
-):
+def drive_sequence(N, graph, units, activation, tanh, data, first_row, n_steps, column, readout, noise, work, sinks):
     """``n_steps`` steps of one sequence of N units from row ``first_row`` of ``data`` on.
 
     ``tanh``: entry of :data:`reservoir.activations.TANH`. ``noise`` (n_steps, N_padded), or of size 0.

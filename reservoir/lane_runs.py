@@ -190,13 +190,13 @@ def _side_by_side(task: Task, sinks: Sinks, fold: int, groups: list[Group]) -> I
     block = -(-n_counted // n_calls)
     points = [group.cut_points(block, n_calls) for group in groups]
     for call in range(n_calls):
-        pieces = [(g, p[call], p[call + 1]) for g, p in zip(groups, points, strict=True)]
-        places = zip(block * edges[:-1], block * np.diff(edges), strict=True)
-        run_all(
-            Group.advance, [(*piece, sinks, *place) for piece, place in zip(pieces, places, strict=True)], task.n_threads
-        )
+        jobs = [
+            (group, p[call], p[call + 1], sinks, block * edge, block * group.n_lanes)
+            for group, p, edge in zip(groups, points, edges[:-1], strict=True)
+        ]
+        run_all(Group.advance, jobs, task.n_threads)
         tile = sinks.tile[:, : block * edges[-1]] if sinks.tile.size > 0 else None
-        yield sum(int(end - begin) * group.n_lanes for group, begin, end in pieces), tile
+        yield sum(int(p[call + 1] - p[call]) * group.n_lanes for group, p in zip(groups, points, strict=True)), tile
 
 
 def _in_parts(task: Task, sinks: Sinks, parts: Parts, fold: int, groups: list[Group]) -> Iterator[tuple[int, None]]:

@@ -117,7 +117,15 @@ def test_the_deal_is_balanced_and_complete(asked):
 
 @pytest.mark.parametrize(
     ("n_sequences", "widths"),
-    [(200, [16, 16, 8]), (32, [16, 16]), (72, [16, 16, 8]), (73, [16, 16, 8, 8]), (90, [16, 16]), (10, [8, 8]), (5, [8])],
+    [
+        (200, [16, 16, 8]),
+        (32, [16, 16]),
+        (72, [16, 16, 8]),
+        (73, [16, 16, 8, 8]),
+        (90, [16, 16]),
+        (10, [8, 8]),
+        (5, [8]),
+    ],
 )
 def test_what_a_last_round_would_leave_idle_is_driven_in_narrow_groups(n_sequences, widths):
     n_rows = np.full(n_sequences, 100)
