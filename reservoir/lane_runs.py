@@ -214,10 +214,11 @@ def _in_parts(task: Task, sinks: Sinks, parts: Parts, fold: int, groups: list[Gr
             block = columns // group.n_lanes
             points = group.cut_points(block, n_calls * blocks_a_call)
             for begin, end in pairwise(points[call * blocks_a_call : (call + 1) * blocks_a_call + 1]):
-                if begin == end:  # the group has ended
+                width = group.n_lanes * int(np.count_nonzero(group.plan.column[begin:end] >= 0))
+                if width == 0:  # the group has ended
                     break
-                group.advance(begin, end, own, 0, block * group.n_lanes)
-                gram.add_part(part, tile[:, : block * group.n_lanes])
+                group.advance(begin, end, own, 0, width)
+                gram.add_part(part, tile[:, :width])
                 n_steps += int(end - begin) * group.n_lanes
         return n_steps
 

@@ -213,7 +213,7 @@ def read_sequences(
     refuse_unusable(X, "X")
     rows = checked(X, precisions(dtype), "X", estimator)
     header = rows if table.header is None else table.header
-    validate_data(estimator, header, reset=reset, skip_check_array=True)
+    _note_features(estimator, header, reset)
     form, n_steps = table.form, len(rows)
     if position is not None:
         form, offsets = "column", offsets_from_ids(ids, f"sequence_column={sequence_column!r}", n_steps)
@@ -227,6 +227,17 @@ def read_sequences(
     sequences = Sequences(rows, offsets.astype(np.int64, copy=False), form)
     beside = {} if target == "none" else read_y(sequences, y, target)
     return replace(sequences, **beside, weights=read_weights(sequences, sample_weight))
+
+
+def _note_features(estimator, header, reset: bool) -> None:
+    """Let scikit-learn note or compare number and names of features; where there are no names it is quickly done."""
+    if type(header) is np.ndarray and not hasattr(estimator, "feature_names_in_"):
+        if reset:
+            estimator.n_features_in_ = header.shape[1]
+            return
+        if getattr(estimator, "n_features_in_", None) == header.shape[1]:
+            return
+    validate_data(estimator, header, reset=reset, skip_check_array=True)
 
 
 def read_beside(sequences: Sequences, values, name: str) -> np.ndarray:
