@@ -93,7 +93,9 @@ def normal_equations(
     """
     K = gram.n_features
     used = gram if fit_intercept else gram.recentred(np.zeros_like(gram.shift))
-    matrix = used.lower(keep=keep, n_threads=n_threads)
+    if used is not gram and not keep:
+        gram.empty()
+    matrix = used.lower(keep=keep and used is gram, n_threads=n_threads)
     xp = namespace(matrix)
     _require_finite(float(xp.linalg.trace(matrix)))
     total = float(matrix[K, K])
@@ -104,7 +106,7 @@ def normal_equations(
     weight = total if fit_intercept else 0.0
     if xp is np:
         squares = run_all(centre_lower, [(matrix, centre, weight, *rows) for rows in strips(K)], n_threads)
-        rounding = _rounding(sum(squares))
+        rounding = _rounding(sum(squares), np.finfo(matrix.dtype).eps)
     else:
         rounding = rounding_of_products(features)
         features = features - weight * centre[:, None] * centre[None, :]
@@ -163,11 +165,12 @@ def rounding_of_products(matrix) -> float:
     """
     xp = namespace(matrix)
     # einsum reads a view without the copy that a norm would make of it
-    return _rounding(np.einsum("ij,ij", matrix, matrix) if xp is np else xp.linalg.vector_norm(matrix) ** 2)
+    square = np.einsum("ij,ij", matrix, matrix) if xp is np else xp.linalg.vector_norm(matrix) ** 2
+    return _rounding(square, xp.finfo(matrix.dtype).eps)
 
 
-def _rounding(square) -> float:
-    return ROUNDING_OF_PRODUCTS * float(np.finfo(np.float64).eps) * float(square) ** 0.5
+def _rounding(square, eps) -> float:
+    return ROUNDING_OF_PRODUCTS * float(eps) * float(square) ** 0.5
 
 
 def _require_rows(weight: float) -> None:

@@ -1,6 +1,6 @@
 r"""The two kernels that drive a reservoir: many lanes at once, and one sequence alone.
 
-Both compute, for every unit i and step t, with the parameters of the lane in brackets,
+Both compute, for every unit i and step t, with the parameters of the lane in brackets, which one sequence has not,
 
     rec  = sum_k W[i, j_k] x_j_k(t-1)                       in the order in which row i stores its entries
     in   = sum_j W_in[i, j] u_j(t)                          in the order of the input columns
@@ -9,8 +9,8 @@ Both compute, for every unit i and step t, with the parameters of the lane in br
     x(t) = (1 - a) x(t-1) + a f(z)
     y(t) = (offset + sum_j C_in[j] u_j(t)) + sum_i C[i] x_i(t)      the last sum in ``pack_size`` interleaved parts
 
-with one fused multiply-add a term, in the same order. Hence a lane of the first kernel and the second kernel return
-the same bits, and a batch equals a loop over its members exactly.
+with one fused multiply-add a term of a sum, in the same order. Hence a lane of the first kernel whose parameters are 1
+and the second kernel return the same bits, and a batch equals a loop over its members exactly.
 
 **Lanes.** Every lane is an independent run over one sparse graph: a sequence, a stretch of a long series, or a
 configuration of its own. Arrays keep the lane innermost, so one weight meets a vector of lanes in a register and
@@ -172,7 +172,7 @@ def _enter(s, old, B, N, I, O, data, plan, readout, work):
             root = root * at(data.roots, row)
         put(work.root, b, root)
         put(work.doubles, B + b, root)
-        counts_whole = counts_whole and root == 1.0
+        counts_whole = counts_whole and root == 1.0  # exactly: the root of no weights, or of a weight of 1
     return counts_whole
 
 

@@ -55,7 +55,9 @@ class Plan(NamedTuple):
     start: np.ndarray  # (S, B) int32: row of ``Data.initial`` the lane starts from before this step; -1: it goes on
     record: np.ndarray  # (S, B) int32: row of ``Sinks.records`` the state goes to after this step; -1: none
     kept: np.ndarray  # (S, B) bool: the step counts; else it only warms the lane up
-    column: np.ndarray  # (S,) int64: first column of ``Sinks.tile`` the step goes to; -1: none
+    # (S,) int64; -1: the step counts for no lane. As laid out, the number of the step among those that count; as the
+    # kernel takes it, the first column of ``Sinks.tile`` it goes to
+    column: np.ndarray
 
 
 class Sinks(NamedTuple):

@@ -93,10 +93,14 @@ class Gram:
         if keep:
             first = first + 0.0
         else:
-            self._sums, self.n_rows = [], 0
+            self.empty()
         for other in others:
             run_all(add_lower, [(first, other, *rows) for rows in strips(self.size)], n_threads)
         return first
+
+    def empty(self) -> None:
+        """Forget all that was added."""
+        self._sums, self.n_rows = [], 0
 
     @property
     def weight(self) -> float:

@@ -10,7 +10,6 @@ its tile lies, and is cut into blocks of :data:`DEPTH` columns, eight rows of wh
 from __future__ import annotations
 
 import llvmlite.ir as ir
-import numpy as np
 from numba import njit
 from numba.core import cgutils, types
 
@@ -151,7 +150,9 @@ def add_self_product_in_tiles(rows, n_columns, total):
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def drive_into_sum(packs, graph, units, scales, activation, tanh, data, plan, readout, noise, work, sinks, size, total):
+def drive_into_sum(
+    packs, graph, units, scales, activation, tanh, data, plan, readout, noise, work, sinks, size, column, total
+):  # fmt: skip
     """Drive lanes as :func:`reservoir.drive.drive_lanes` does; each block of steps is added up while in the caches.
 
     Parameters
@@ -161,6 +162,7 @@ def drive_into_sum(packs, graph, units, scales, activation, tanh, data, plan, re
     noise : (S, N, B), or of size 0
     size : int >= 1
         Steps of a block that count for some lane; their B columns each have room in ``sinks.tile``.
+    column : (S,) int64, scratch
     total : (m, m) float64
         As in :func:`add_self_product_in_tiles`, m the rows of ``sinks.tile``.
 
@@ -171,7 +173,6 @@ def drive_into_sum(packs, graph, units, scales, activation, tanh, data, plan, re
     """
     S, B = plan.kept.shape
     constant = sinks.tile.shape[0] - 1 - data.targets.shape[1]
-    column = np.empty_like(plan.column)
     n_rows, first, n_counted = 0, 0, 0
     for s in range(S):
         column[s] = -1

@@ -28,8 +28,6 @@ PILOT_TOLERANCE = {np.dtype(np.float64): 1e-13, np.dtype(np.float32): 5e-7}
 LONGEST_PILOT, PILOT_BLOCK = 8_192, 32
 # Unit-steps of one call, about 50 ms of work, and numbers of noise drawn for one.
 UNIT_STEPS_A_CALL, NOISE_A_CALL = 32_000_000, 4_000_000
-
-
 # Columns behind those of a tile, so that its rows do not fall on the same lines of the cache.
 PAD = 8
 # Bytes and columns of a tile that is added up at once, and products of its numbers in one call of about 50 ms.
@@ -112,12 +110,10 @@ class Group:
         Added up in blocks of as many steps as ``block`` that count for some lane. Returns the number of columns of
         nonzero weight.
         """
-        if begin == end:
-            return 0
         r, plan = self.reservoir, Plan(*(field[begin:end] for field in self.plan))
         return drive_into_sum(
             self.packs, r.lane_graph, r.units, self.scales, r.activation_code, TANH[r.dtype.name], self.data, plan,
-            self.readout, self._noise(plan.row), self.work, sinks, block, total,
+            self.readout, self._noise(plan.row), self.work, sinks, block, np.empty_like(plan.column), total,
         )  # fmt: skip
 
     def _noise(self, row: np.ndarray) -> np.ndarray:
@@ -165,7 +161,8 @@ def run_lanes(
     done, total = 0, int(stretches.n_rows.sum())
     for fold in range(n_folds):
         members = np.flatnonzero(stretches.fold == fold)
-        dealt = deal(stretches.n_rows, members, lanes)
+        # A group that ends before the others would leave its columns of every later tile empty.
+        dealt = deal(stretches.n_rows, members, lanes, may_be_narrow=sinks.tile.size == 0)
         plans = [lay_out(queues, stretches, initial, warm_slot, end_slot) for queues in dealt]
         groups = [Group(reservoir, task, readout, data, plan) for plan in plans]
         drive = _in_parts(task, sinks, parts, fold, groups) if parts else _side_by_side(task, sinks, fold, groups)
@@ -200,23 +197,31 @@ def _side_by_side(task: Task, sinks: Sinks, fold: int, groups: list[Group]) -> I
 
 
 def _in_parts(task: Task, sinks: Sinks, parts: Parts, fold: int, groups: list[Group]) -> Iterator[tuple[int, None]]:
-    """(steps of lanes done, None); each part drives its groups, and adds up what they leave in its tile."""
+    """(steps of lanes done, None); each part drives its groups one after the other, and adds up what is in its tile.
+
+    A call takes so many blocks of each part; where it ends changes no bit.
+    """
     columns = parts.tiles[0].shape[1] - PAD
-    blocks_a_call = max(1, min(_steps_a_call(groups[0]) * groups[0].n_lanes, parts.columns_a_call) // columns)
-    n_blocks = max(-(-group.n_counted // (columns // group.n_lanes)) for group in groups)
-    n_calls = -(-n_blocks // blocks_a_call)
-    of_part = [groups[part :: len(parts.tiles)] for part in range(min(len(parts.tiles), len(groups)))]
+    a_call = max(1, min(_steps_a_call(groups[0]) * groups[0].n_lanes, parts.columns_a_call) // columns)
+    n_parts = min(len(parts.tiles), len(groups))
+    blocks = [group.cut_points(size, -(-group.n_counted // size)) for group, size in _sizes(groups, columns)]
+    n_calls = max(-(-sum(len(b) - 1 for b in blocks[part::n_parts]) // a_call) for part in range(n_parts))
+
+    def work_of(part: int, call: int) -> Iterator[tuple[Group, int, np.ndarray]]:
+        """Groups, the steps of their blocks that count, and where the blocks begin and end."""
+        first = call * a_call
+        for (group, size), edges in list(zip(_sizes(groups, columns), blocks, strict=True))[part::n_parts]:
+            its = edges[max(first, 0) : max(first + a_call + 1, 0)]
+            if len(its) > 1:
+                yield group, size, its
+            first -= len(edges) - 1
 
     def drive(gram: Gram, part: int, call: int) -> int:
         tile, n_steps = parts.tiles[part], 0
         own = sinks._replace(tile=tile)
-        for group in of_part[part]:
-            block = columns // group.n_lanes
-            points = group.cut_points(block, n_calls * blocks_a_call)
-            for begin, end in pairwise(points[call * blocks_a_call : (call + 1) * blocks_a_call + 1]):
+        for group, _, edges in work_of(part, call):
+            for begin, end in pairwise(edges):
                 width = group.n_lanes * int(np.count_nonzero(group.plan.column[begin:end] >= 0))
-                if width == 0:  # the group has ended
-                    break
                 group.advance(begin, end, own, 0, width)
                 gram.add_part(part, tile[:, :width])
                 n_steps += int(end - begin) * group.n_lanes
@@ -224,17 +229,21 @@ def _in_parts(task: Task, sinks: Sinks, parts: Parts, fold: int, groups: list[Gr
 
     def drive_into(gram: Gram, part: int, call: int) -> int:
         own, n_steps = sinks._replace(tile=parts.tiles[part]), 0
-        for group in of_part[part]:
-            block = columns // group.n_lanes
-            begin, end = group.cut_points(blocks_a_call * block, n_calls)[call : call + 2]
-            gram.count_in_part(part, group.advance_into(gram.sum_of_part(part), begin, end, block, own))
-            n_steps += int(end - begin) * group.n_lanes
+        for group, size, edges in work_of(part, call):
+            total = gram.sum_of_part(part)
+            gram.count_in_part(part, group.advance_into(total, edges[0], edges[-1], size, own))
+            n_steps += int(edges[-1] - edges[0]) * group.n_lanes
         return n_steps
 
     gram = parts.grams[fold]
     job = drive_into if gram.is_summed_in_tiles else drive
     for call in range(n_calls):
-        yield sum(run_all(job, [(gram, part, call) for part in range(len(of_part))], task.n_threads)), None
+        yield sum(run_all(job, [(gram, part, call) for part in range(n_parts)], task.n_threads)), None
+
+
+def _sizes(groups: list[Group], columns: int) -> list[tuple[Group, int]]:
+    """Groups and the steps of theirs that fill so many columns."""
+    return [(group, columns // group.n_lanes) for group in groups]
 
 
 def _steps_a_call(group: Group) -> int:

@@ -104,7 +104,7 @@ def as_array(values, name: str) -> np.ndarray:
 def checked(array: Any, dtypes: list, name: str, estimator: Any = None, *, is_table: bool = True) -> np.ndarray:
     """``array`` as finite C-contiguous numbers of one of ``dtypes``, by scikit-learn's ``check_array``.
 
-    Which takes its time: an array that plainly passes is not sent there.
+    An array that plainly passes is not sent there, because that takes longer than some fits.
     """
     if type(array) is np.ndarray and array.dtype in dtypes and array.flags.c_contiguous and array.size > 0:
         with np.errstate(all="ignore"):

@@ -28,7 +28,7 @@ from reservoir.weights import Reservoir
 SOLVERS = ("auto", "gram", "qr")
 SELECTIONS = ("gcv", "loo", "blocked")
 N_FOLDS = 5
-_NOT_ASKED_FOR = 16_000_000  # bytes
+_ALWAYS_THERE = 16_000_000  # bytes
 
 
 def train(
@@ -115,9 +115,10 @@ def take_sums(
 def check_memory(n_bytes: int, what: str) -> None:
     """Raise MemoryError if ``what`` needs more than is available, where the system says how much that is.
 
-    Asked before memory is taken: Linux grants more than it has and ends the process later. A few megabytes are there.
+    Asked before memory is taken: Linux grants more than it has and ends the process later. A few megabytes are taken to
+    be there.
     """
-    if n_bytes < _NOT_ASKED_FOR:
+    if n_bytes < _ALWAYS_THERE:
         return
     try:
         with open("/proc/meminfo") as file:

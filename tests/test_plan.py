@@ -94,6 +94,9 @@ def test_every_row_is_kept_once_by_one_lane_after_its_warm_up(asked):
                     step += n
                 assert step == len(plan.row)
             assert (plan.row[-1] >= 0).any()
+            counts = plan.kept.any(axis=1)
+            assert_array_equal(plan.column[counts], np.arange(counts.sum()))
+            assert (plan.column[~counts] == -1).all()
     assert (times_kept == 1).all()
 
 
@@ -133,8 +136,8 @@ def test_what_a_last_round_would_leave_idle_is_driven_in_narrow_groups(n_sequenc
     assert [len(group) for group in dealt] == widths
     stretches = [stretch for group in dealt for queue in group for stretch in queue]
     assert sorted(stretches) == list(range(n_sequences))
-    # A step of a narrow group is cheaper, so nobody waits longer than for the whole rounds and one narrow one.
-    assert max(len(queue) for group in dealt for queue in group) <= -(-n_sequences // 32)
+    wide = deal(n_rows, np.arange(n_sequences), Lanes(TWO_PACKS, 16, 2), may_be_narrow=False)
+    assert {len(group) for group in wide} == {16}
 
 
 def test_short_sequences_fill_the_gaps_that_long_ones_leave():

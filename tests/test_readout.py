@@ -7,6 +7,7 @@ from sklearn.linear_model import Ridge
 
 from naive import readout as naive
 from optim.device import to_host
+from reservoir.centring import normal_equations
 from reservoir.decomposition import decompose, decompose_rows
 from reservoir.gram import Gram
 from reservoir.readout import (
@@ -297,3 +298,31 @@ def test_one_alpha_becomes_a_float(good):
 def test_bad_alpha_is_named(bad, error):
     with pytest.raises(error, match=r"alpha must be a number >= 0.*got"):
         check_alpha(bad)
+
+
+@pytest.mark.parametrize("fit_intercept", [True, False])
+def test_a_gram_that_is_not_kept_gives_the_same_readout_and_is_left_empty(fit_intercept):
+    rng = np.random.default_rng(0)
+    tile = rng.standard_normal((6, 300))
+    tile[4] = 1.0
+    grams = [Gram(4, 1, np.full(5, 0.3)) for _ in range(2)]
+    for gram in grams:
+        gram.add_part(0, tile[:, :100])
+        gram.add_part(1, np.ascontiguousarray(tile[:, 100:]))
+        gram.take_parts()
+    kept = solve_if_reliable(grams[0], 1e-3, fit_intercept=fit_intercept)
+    taken = solve_if_reliable(grams[1], 1e-3, fit_intercept=fit_intercept, keep=False)
+    np.testing.assert_array_equal(taken.coef, kept.coef)
+    np.testing.assert_array_equal(taken.intercept, kept.intercept)
+    assert grams[0].n_rows == 300
+    assert grams[1].n_rows == 0
+    assert not grams[1].matrix.any()
+
+
+def test_centring_has_the_same_bits_for_any_number_of_threads():
+    tile = np.random.default_rng(1).standard_normal((302, 400))
+    gram = Gram(300, 1)
+    gram.add(tile)
+    one, three = (normal_equations(gram, n_threads=n) for n in (1, 3))
+    np.testing.assert_array_equal(np.tril(one.gram), np.tril(three.gram))
+    assert one.rounding == three.rounding
