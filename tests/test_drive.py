@@ -1,6 +1,6 @@
 """The two kernels against the equations, and against each other to the last bit."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
@@ -251,6 +251,30 @@ def test_cut_into_calls_nothing_changes(kind):
         runner.advance(begin, end, sinks)
     assert_array_equal(sinks.states, whole[0])
     assert_array_equal(sinks.outputs, whole[1])
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_what_other_lanes_weigh_and_scale_changes_no_bit_of_a_lane(dtype):
+    reservoir, task = weighted(dtype)
+    B, S = lanes_of(ONE_PACK, dtype), 10
+    row = np.repeat(np.arange(S)[:, None], B, axis=1)
+    start = np.full((S, B), -1, np.int32)
+    start[0] = 0
+    tiles = []
+    for has_others in (False, True):
+        kept = np.ones((S, B), bool)
+        plan = Plan(row, start, np.full((S, B), -1, np.int32), kept, B * np.arange(S))
+        task = replace(task, weights=None)
+        group = Group(reservoir, task, readout_of(reservoir, None, None, -1), data_of(reservoir, task, 0), plan)
+        if has_others:
+            group.scales[:, 1] = 0.5
+            kept[:, 2] = False
+        sinks = no_sinks(reservoir)._replace(tile=tile_of(reservoir, 7.0), shift=task.shift)
+        drive(group, plan, sinks)
+        tiles.append(sinks.tile)
+    assert_array_equal(tiles[0][:, ::B], tiles[1][:, ::B])
+    assert (tiles[0][:, 1::B] != tiles[1][:, 1::B]).any()
+    assert not tiles[1][:, 2 : S * B : B].any()
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
