@@ -77,20 +77,6 @@ def fold_in(columns: np.ndarray, lower: np.ndarray, *, triangular: bool = False)
     assert info.value == 0, f"dtpqrt: argument {-info.value}"
 
 
-def cholesky(total: np.ndarray) -> bool:
-    """Replace the lower triangle of ``total`` (m, m) by L with ``L Lᵀ = total``; False if it is not positive."""
-    info = ctypes.c_int(0)
-    _routine("cython_lapack", "dpotrf", 5)(b"U", _int(len(total)), *_matrix(total), ctypes.byref(info))
-    return info.value == 0
-
-
-def divide_by_triangle(rows: np.ndarray, lower: np.ndarray) -> None:
-    """Replace ``rows`` (m, n) by X with ``X lowerᵀ = rows``, ``lower`` (n, n) lower triangular."""
-    m, n = rows.shape
-    dtrsm = _routine("cython_blas", "dtrsm", 11)
-    dtrsm(b"L", b"U", b"T", b"N", _int(n), _int(m), _double(1.0), *_matrix(lower), *_matrix(rows))
-
-
 def one_norm(lower: np.ndarray) -> float:
     """Largest sum of absolute values of a row of the symmetric matrix whose lower triangle is given."""
     scratch = np.empty(len(lower))

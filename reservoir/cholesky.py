@@ -1,27 +1,33 @@
-"""Cholesky factorisation in blocks, which spread over threads: the same bits for any number of them."""
+"""Cholesky factorisation in register tiles, column block by column block: the same bits for any number of threads.
+
+    L_ij = (A_ij - sum over k < j of L_ik L_jkᵀ) L_jjᵀ⁻¹
+
+for panels of columns j. What a panel subtracts is a matrix product, its rows L_j in panels of ``reservoir.tiles``. The
+rest is a substitution with the corner L_jj, a few columns wide, for a pack of rows at a time.
+"""
 
 from __future__ import annotations
 
-from itertools import pairwise
+from math import sqrt
 
 import numpy as np
+from numba import njit
 
-from optim.threads import run_all, single_blas_thread
-from reservoir.blas import add_product, add_self_product, cholesky, divide_by_triangle
+from optim.threads import run_all
+from reservoir.tiles import DEPTH, PADDED, PANEL_PACKS, add_rows
+from reservoir.transpose import transpose_block
+from reservoir.vectors import ONE_PACK, aligned, fma, full, load, pack_size, store
 
-# Rows of a block; twice as many where the matrix is large, and one block where it is small.
-_BLOCK, _LARGE_FROM, _WHOLE_TO = 128, 3_000, 384
+_PANELS = 4  # of a block: its corner is one thread's work
+_STRIP = 128  # rows of a thread's turn
 
 
 def factorise(matrix: np.ndarray, n_threads: int = 1) -> bool:
     """Replace the lower triangle of a symmetric matrix by L with L Lᵀ = matrix.
 
-    Block column by block column: the block on the diagonal is factorised, those below it are divided by it, and their
-    products leave what is to the right. The blocks depend on the size only.
-
     Parameters
     ----------
-    matrix : (m, m) float64, last axis contiguous, in and out; what is above the diagonal is not touched
+    matrix : (m, m) float64, last axis contiguous, in and out; what is above the diagonal is spoilt
     n_threads : int >= 1
 
     Returns
@@ -40,24 +46,106 @@ def factorise(matrix: np.ndarray, n_threads: int = 1) -> bool:
     array([[2., 0.],
            [1., 1.]])
     """
-    m = len(matrix)
-    block = m if m <= _WHOLE_TO else _BLOCK if m < _LARGE_FROM else 2 * _BLOCK
-    edges = [*range(0, m, max(1, block)), m]
-    blocks = [slice(start, stop) for start, stop in pairwise(edges)]
-    with single_blas_thread():
-        for k, here in enumerate(blocks):
-            corner, below = matrix[here, here], blocks[k + 1 :]
-            if not cholesky(corner):
-                return False
-            run_all(divide_by_triangle, [(matrix[i, here], corner) for i in below], n_threads)
-            # the longest rows first
-            run_all(_subtract, [(matrix, here, i, edges[k + 1]) for i in below[::-1]], n_threads)
+    m, row = len(matrix), matrix.strides[0] // matrix.itemsize
+    flat = np.lib.stride_tricks.as_strided(matrix, (max(0, (m - 1) * row + m),), (matrix.itemsize,))
+    width = PANEL_PACKS * pack_size(matrix)
+    panels = aligned((_PANELS, m, width), np.float64)
+    for begin in range(0, m, _PANELS * width):
+        end = min(begin + _PANELS * width, m)
+        if not _factorise_columns(flat, row, begin, end, begin, end, panels):
+            return False
+        strips = [(first, min(first + _STRIP, m)) for first in range(end, m, _STRIP)]
+        run_all(_factorise_columns, [(flat, row, *strip, begin, end, panels) for strip in strips], n_threads)
     return True
 
 
-def _subtract(matrix: np.ndarray, column: slice, row: slice, first: int) -> None:
-    """Products of a block column leave one block row, up to the diagonal."""
-    rows = matrix[row, column]
-    if first < row.start:
-        add_product(rows, matrix[first : row.start, column], matrix[row, first : row.start], -1.0)
-    add_self_product(rows, matrix[row, row], -1.0)
+@njit(cache=True, nogil=True, error_model="numpy")
+def _factorise_columns(flat, row, first, last, begin, end, panels):
+    """Columns ``begin`` .. ``end`` of L in rows ``first`` .. ``last``; those before them are there already.
+
+    The rows are those of the columns, whose :data:`panels` are filled, or later ones, for which they are full.
+
+    Parameters
+    ----------
+    flat : 1-D float64, in and out; the matrix, whose rows begin every ``row`` elements
+    panels : (_PANELS, >= begin, width), out, then in; -L_jkᵀ of each panel j
+
+    Returns
+    -------
+    bool
+        False if a corner is not positive.
+    """
+    width = panels.shape[2]
+    x = np.zeros((width, pack_size(flat)))
+    for p in range(-(-(end - begin) // width)):
+        j = begin + p * width
+        n_columns, start = min(width, end - j), p * panels.shape[1] * width
+        top = max(first, j)
+        if top == j:
+            _fill_panel(flat, row, j, n_columns, panels[p])
+        for k in range(0, j, DEPTH):
+            left, there, depth = top * row + k, top * row + j, min(DEPTH, j - k)
+            add_rows(
+                *(PADDED, flat, left, row, panels, start + k * width, width),
+                *(flat, there, row, last - top, depth, n_columns),
+            )
+        if top == j:
+            if not _factorise_corner(flat, row, j, n_columns):
+                return False
+            top += n_columns
+        _substitute(flat, row, top, last, j, n_columns, x)
+    return True
+
+
+@njit(nogil=True, error_model="numpy")
+def _fill_panel(flat, row, j, n_columns, panel):
+    """``panel[k, c] = -L[j + c, k]`` for k < j."""
+    P, width = pack_size(panel), panel.shape[1]
+    for k in range(0, j, P):
+        for c in range(0, n_columns, P):
+            rows, columns = min(P, n_columns - c), min(P, j - k)
+            transpose_block(flat, (j + c) * row + k, row, panel, k * width + c, width, rows, columns)
+    for k in range(j):
+        for c in range(width):
+            panel[k, c] = -panel[k, c]
+
+
+@njit(nogil=True, error_model="numpy")
+def _factorise_corner(flat, row, j, n_columns):
+    """Factor of the ``n_columns`` rows and columns from j on, element by element; False if it is not positive."""
+    for c in range(n_columns):
+        for i in range(c, n_columns):
+            a, b = (j + i) * row + j, (j + c) * row + j
+            value = flat[a + c]
+            for k in range(c):
+                value -= flat[a + k] * flat[b + k]
+            if i == c:
+                if not 0.0 < value < np.inf:
+                    return False
+                flat[a + c] = sqrt(value)
+            else:
+                flat[a + c] = value / flat[b + c]
+    return True
+
+
+@njit(nogil=True, error_model="numpy")
+def _substitute(flat, row, first, last, j, n_columns, x):
+    """Columns X from j on, in rows ``first`` .. ``last``, become X L_jjᵀ⁻¹: a pack of rows side by side.
+
+    x : (n_columns, P) float64, scratch
+    """
+    P = pack_size(flat)
+    for i in range(first, last, P):
+        n_rows = min(P, last - i)
+        for c in range(0, n_columns, P):
+            transpose_block(flat, i * row + j + c, row, x, c * P, P, n_rows, min(P, n_columns - c))
+        for c in range(n_columns):
+            corner = (j + c) * row + j + c
+            solved = load(x, ONE_PACK, c * P) * full(x, ONE_PACK, 1.0 / flat[corner])
+            store(x, c * P, solved)
+            for d in range(c + 1, n_columns):
+                corner += row
+                others = fma(solved, full(x, ONE_PACK, -flat[corner]), load(x, ONE_PACK, d * P))
+                store(x, d * P, others)
+        for c in range(0, n_columns, P):
+            transpose_block(x, c * P, P, flat, i * row + j + c, row, min(P, n_columns - c), n_rows)

@@ -4,13 +4,14 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
-from reservoir import cholesky
 from reservoir.blas import inverse_condition, one_norm, solve_factored
 from reservoir.cholesky import factorise
 
-# A few times n eps: the matrices below have condition numbers of some hundred and n <= 130.
+# A few times n eps: the matrices below have condition numbers of some hundred and n <= 330.
 RTOL = 1e-11
-SIZES = [1, 2, 63, 64, 65, 130]
+# Panels are 24 columns wide, blocks 96, strips 128 rows long, and sums are cut every 192 terms.
+SIZES = [1, 2, 7, 24, 25, 95, 96, 97, 130]
+LARGE = 330
 
 
 def positive(n, seed=0):
@@ -21,34 +22,51 @@ def positive(n, seed=0):
     return room[:n, :n]
 
 
-@pytest.fixture
-def small_blocks(monkeypatch):
-    monkeypatch.setattr(cholesky, "_BLOCK", 32)
-    monkeypatch.setattr(cholesky, "_WHOLE_TO", 48)
-    monkeypatch.setattr(cholesky, "_LARGE_FROM", 100)
-
-
-@pytest.mark.parametrize("n", SIZES)
-def test_factor_is_that_of_numpy(small_blocks, n):
+@pytest.mark.parametrize("n", [*SIZES, pytest.param(LARGE, marks=pytest.mark.compiled)])
+def test_factor_is_that_of_numpy_and_nothing_else_is_written(n):
     matrix = positive(n)
-    expected, above = np.linalg.cholesky(matrix), np.triu(matrix, 1)
+    room = matrix.base.copy()
+    expected = np.linalg.cholesky(matrix)
     assert factorise(matrix)
     assert_allclose(np.tril(matrix), expected, rtol=RTOL, atol=RTOL * np.abs(expected).max())
-    assert_array_equal(np.triu(matrix, 1), above)
+    room[:n, :n] = matrix
+    assert_array_equal(matrix.base, room)
 
 
-def test_number_of_threads_changes_no_bit(small_blocks):
-    factors = [positive(130) for _ in range(3)]
+def test_what_is_above_the_diagonal_is_not_read():
+    matrix = positive(130)
+    other = np.where(np.tri(130, dtype=bool), matrix, np.nan)
+    assert factorise(matrix) and factorise(other)
+    assert_array_equal(np.tril(matrix), np.tril(other))
+
+
+@pytest.mark.compiled
+def test_factor_of_a_badly_conditioned_matrix_gives_it_back_to_rounding():
+    n = LARGE
+    Q = np.linalg.qr(np.random.default_rng(0).standard_normal((n, n)))[0]
+    matrix = Q * np.geomspace(1.0, 1e-12, n) @ Q.T
+    matrix = 0.5 * (matrix + matrix.T)
+    factor = matrix.copy()
+    assert factorise(factor)
+    L = np.tril(factor)
+    # Cholesky's backward error: at most n eps in norm, far below it in practice (Higham 2002, section 10.1).
+    assert np.linalg.norm(L @ L.T - matrix, 2) <= 10 * np.finfo(float).eps
+
+
+@pytest.mark.compiled
+def test_number_of_threads_changes_no_bit():
+    factors = [positive(LARGE) for _ in range(3)]
     for n_threads, matrix in enumerate(factors, start=1):
         assert factorise(matrix, n_threads)
     assert_array_equal(factors[0], factors[1])
     assert_array_equal(factors[0], factors[2])
 
 
+@pytest.mark.parametrize("value", [-1.0, 0.0, np.nan, np.inf])
 @pytest.mark.parametrize("where", [0, 40, 129])
-def test_what_is_not_positive_is_refused(small_blocks, where):
+def test_what_is_not_positive_is_refused(where, value):
     matrix = positive(130)
-    matrix[where, where] = -1.0
+    matrix[where, where] = value
     assert not factorise(matrix)
 
 
