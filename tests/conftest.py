@@ -96,6 +96,9 @@ def let_one_process_write_at_a_time(cache: Path) -> None:
 # Numba reads the first when it is imported, and so do the processes that tests start.
 os.environ["NUMBA_CACHE_DIR"] = str(choose_kernel_cache())
 os.environ.setdefault("MPLBACKEND", "Agg")
+# Before NumPy is imported. Several processes share the cores, and BLAS threads of one wait for those of another: the
+# eigenvalues of 1000 units took two processes on two cores 1.3 s with one such thread each, and 5 s with two.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 if "PYTEST_XDIST_WORKER" in os.environ:
     let_one_process_write_at_a_time(Path(os.environ["NUMBA_CACHE_DIR"]))
 

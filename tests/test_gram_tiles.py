@@ -119,6 +119,7 @@ def test_the_kernel_that_drives_and_adds_meets_the_tiles_of_the_run(monkeypatch,
     assert_array_equal(ends, whole_ends)
 
 
+@pytest.mark.compiled  # nothing runs side by side with the JIT switched off
 @pytest.mark.parametrize("is_in_tiles", [True, False])
 @pytest.mark.parametrize("lengths", LENGTHS, ids=NAMES)
 def test_neither_threads_nor_the_length_of_calls_change_a_bit_of_the_sums(monkeypatch, lengths, is_in_tiles):
