@@ -15,9 +15,7 @@ from reservoir.runs import each_pass
 from reservoir.task import tile_sinks
 from reservoir_tasks import GRAM, LONG, N_UNITS, changed, forgetful, sums, task_for
 
-pytestmark = (
-    pytest.mark.compiled
-)  # thousands of steps: minutes with the JIT switched off, and no kernels of its own
+pytestmark = pytest.mark.compiled  # thousands of steps: minutes with the JIT switched off, and no kernels of its own
 
 
 @cache

@@ -25,9 +25,7 @@ from reservoir_tasks import (
     task_for,
 )
 
-pytestmark = (
-    pytest.mark.compiled
-)  # thousands of steps: minutes with the JIT switched off, and no kernels of its own
+pytestmark = pytest.mark.compiled  # thousands of steps: minutes with the JIT switched off, and no kernels of its own
 
 
 @pytest.fixture
