@@ -69,7 +69,8 @@ def drive_lanes(packs, graph, units, scales, activation, tanh, data, plan, reado
     for s in range(plan.row.shape[0]):
         old, new = (s % 2) * N * B, (1 - s % 2) * N * B
         column = at(plan.column, s)
-        counts_whole = _enter(s, old, B, N, I, O, data, plan, readout, work)
+        _enter(s, old, B, N, I, O, data, plan, readout, work)
+        counts_whole = column >= 0 and _weigh(s, B, data, plan, work)
         for q in range(O * P):
             for b in range(0, B, len(packs) * P):
                 store(work.partial, q * B + b, full(state, packs, 0.0))
@@ -152,8 +153,7 @@ def _is_scaled(scales):
 
 @njit(nogil=True, error_model="numpy")
 def _enter(s, old, B, N, I, O, data, plan, readout, work):
-    """Reset the lanes that start here and lay out the inputs and weights of all lanes; whether all weights are 1."""
-    counts_whole = True
+    """Reset the lanes that start here and lay out the inputs of all lanes."""
     for b in range(B):
         row, start = at(plan.row, s * B + b), at(plan.start, s * B + b)
         if start >= 0:
@@ -167,6 +167,14 @@ def _enter(s, old, B, N, I, O, data, plan, readout, work):
         if readout.fed >= 0:
             for o in range(O):
                 put(work.inputs, (readout.fed + o) * B + b, at(work.output, o * B + b))
+
+
+@njit(nogil=True, error_model="numpy")
+def _weigh(s, B, data, plan, work):
+    """Lay out the roots of the weights of all lanes; whether all are 1."""
+    counts_whole = True
+    for b in range(B):
+        row = at(plan.row, s * B + b)
         root = at(plan.kept, s * B + b) * 1.0
         if data.roots.size > 0 and row >= 0:
             root = root * at(data.roots, row)

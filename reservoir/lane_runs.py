@@ -163,7 +163,8 @@ def run_lanes(
         members = np.flatnonzero(stretches.fold == fold)
         # A group that ends before the others would leave its columns of every later tile empty.
         dealt = deal(stretches.n_rows, members, lanes, may_be_narrow=sinks.tile.size == 0)
-        plans = [lay_out(queues, stretches, initial, warm_slot, end_slot) for queues in dealt]
+        arguments = [(queues, stretches, initial, warm_slot, end_slot) for queues in dealt]
+        plans = run_all(lay_out, arguments, task.n_threads)
         groups = [Group(reservoir, task, readout, data, plan) for plan in plans]
         drive = _in_parts(task, sinks, parts, fold, groups) if parts else _side_by_side(task, sinks, fold, groups)
         for n_steps, tile in drive:
@@ -171,8 +172,9 @@ def run_lanes(
             task.tell(done / total)
             if tile is not None:
                 yield fold, tile
-    for k in np.flatnonzero(continued):
-        _check_seam(records[warm_slot[k]], records[end_slot[k - 1]], SEAM_TOLERANCE[reservoir.dtype])
+    warm, end = records[warm_slot[continued]], records[end_slot[np.flatnonzero(continued) - 1]]
+    if not agree(warm, end, SEAM_TOLERANCE[reservoir.dtype]):
+        raise SeamOpenError
     if final is not None:
         final[:] = records[end_slot[ends_sequence]]
 
@@ -259,9 +261,9 @@ def _check_seam(warm: np.ndarray, end: np.ndarray, tolerance: float) -> None:
 
 
 def agree(a: np.ndarray, b: np.ndarray, tolerance: float) -> bool:
-    """Whether two arrays of states are equal to ``tolerance``, relative to the largest if that exceeds 1."""
-    size = max(1.0, float(np.max(np.abs(a), initial=0.0)))
-    return bool(np.max(np.abs(a - b), initial=0.0) <= tolerance * size)
+    """Whether all rows of two arrays of states are equal to ``tolerance``, relative to a row's largest if above 1."""
+    sizes = np.maximum(1.0, np.max(np.abs(a), axis=-1, initial=0.0))
+    return bool((np.max(np.abs(a - b), axis=-1, initial=0.0) <= tolerance * sizes).all())
 
 
 class LaneTiles:
@@ -310,17 +312,19 @@ def forgetting_time(reservoir: Reservoir, task: Task) -> int | None:
     begin, end = int(task.offsets[longest]), int(task.offsets[longest + 1])
     limit = min(LONGEST_PILOT, (end - begin) // 2) // PILOT_BLOCK * PILOT_BLOCK
     places = begin + (end - begin - limit) * np.arange(B // 2) // (B // 2)
-    row = np.tile(places, 2)[None, :] + np.arange(limit)[:, None]
+    row = np.tile(places, 2)[None, :] + np.arange(PILOT_BLOCK)[:, None]
     from_rest = np.arange(B) < B // 2
-    start, nothing = np.full(row.shape, -1, np.int32), np.full(row.shape, -1, np.int32)
-    start[:1] = np.where(from_rest, 0, 1)
+    nothing, never, column = np.full(row.shape, -1, np.int32), np.zeros(row.shape, bool), np.full(PILOT_BLOCK, -1)
+    start = nothing.copy()
+    start[0] = np.where(from_rest, 0, 1)
     far = np.random.default_rng(0).choice([-1.0, 1.0], (1, N))
     data = data_of(reservoir, task, 0, np.concatenate([np.zeros((1, N)), far]))
-    plan = Plan(row, start, nothing, np.zeros(row.shape, bool), np.full(limit, -1))
+    plan = Plan(row, start, nothing, never, column)
     group = Group(reservoir, replace(task, noise=0.0), readout_of(reservoir, None, None, -1), data, plan)
-    for done in range(0, limit, PILOT_BLOCK):
-        group.advance(done, done + PILOT_BLOCK, no_sinks(reservoir), 0, 0)
-        x = group.work.state[0]
-        if agree(x[:, from_rest], x[:, ~from_rest], PILOT_TOLERANCE[dtype]):
-            return (done + PILOT_BLOCK) * 5 // 4
+    for done in range(PILOT_BLOCK, limit + 1, PILOT_BLOCK):
+        group.advance(0, PILOT_BLOCK, no_sinks(reservoir), 0, 0)
+        x = group.work.state[0].T
+        if agree(x[from_rest], x[~from_rest], PILOT_TOLERANCE[dtype]):
+            return done * 5 // 4
+        group.plan = plan._replace(row=row + done, start=nothing)
     return None
