@@ -18,8 +18,8 @@ import numpy as np
 _ITEM = np.dtype(np.float64).itemsize
 
 
-def add_self_product(rows: np.ndarray, total: np.ndarray, factor: float = 1.0) -> None:
-    """Lower triangle of ``total += factor * rows @ rows.T``; what is above the diagonal is neither read nor written.
+def add_self_product(rows: np.ndarray, total: np.ndarray) -> None:
+    """Lower triangle of ``total += rows @ rows.T``; what is above the diagonal is neither read nor written.
 
     Parameters
     ----------
@@ -28,11 +28,11 @@ def add_self_product(rows: np.ndarray, total: np.ndarray, factor: float = 1.0) -
     """
     m, n = rows.shape
     dsyrk = _routine("cython_blas", "dsyrk", 10)
-    dsyrk(b"U", b"T", _int(m), _int(n), _double(factor), *_matrix(rows), _double(1.0), *_matrix(total))
+    dsyrk(b"U", b"T", _int(m), _int(n), _double(1.0), *_matrix(rows), _double(1.0), *_matrix(total))
 
 
-def add_product(left: np.ndarray, right: np.ndarray, total: np.ndarray, factor: float = 1.0) -> None:
-    """``total += factor * left @ right.T``.
+def add_product(left: np.ndarray, right: np.ndarray, total: np.ndarray) -> None:
+    """``total += left @ right.T``.
 
     Parameters
     ----------
@@ -43,7 +43,7 @@ def add_product(left: np.ndarray, right: np.ndarray, total: np.ndarray, factor: 
     (m, n), k = left.shape, right.shape[0]
     dgemm = _routine("cython_blas", "dgemm", 13)
     sizes = (_int(k), _int(m), _int(n))
-    dgemm(b"T", b"N", *sizes, _double(factor), *_matrix(right), *_matrix(left), _double(1.0), *_matrix(total))
+    dgemm(b"T", b"N", *sizes, _double(1.0), *_matrix(right), *_matrix(left), _double(1.0), *_matrix(total))
 
 
 def fold_in(columns: np.ndarray, lower: np.ndarray, *, triangular: bool = False) -> None:

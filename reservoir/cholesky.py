@@ -18,8 +18,9 @@ from reservoir.tiles import DEPTH, PADDED, PANEL_PACKS, add_rows
 from reservoir.transpose import transpose_block
 from reservoir.vectors import ONE_PACK, aligned, fma, full, load, pack_size, store
 
-_PANELS = 4  # of a block: its corner is one thread's work
-_STRIP = 128  # rows of a thread's turn
+# Panels of a block, whose corner is one thread's work, and rows of a thread's turn: twice as many where the matrix
+# leaves the caches. Among 3 to 12 panels and 64 to 256 rows, at 1000 and 3000 rows, nothing was faster than noise.
+_PANELS, _STRIP, _LARGE_FROM = 4, 128, 3_000
 
 
 def factorise(matrix: np.ndarray, n_threads: int = 1) -> bool:
@@ -48,13 +49,14 @@ def factorise(matrix: np.ndarray, n_threads: int = 1) -> bool:
     """
     m, row = len(matrix), matrix.strides[0] // matrix.itemsize
     flat = np.lib.stride_tricks.as_strided(matrix, (max(0, (m - 1) * row + m),), (matrix.itemsize,))
+    scale = 1 if m < _LARGE_FROM else 2
     width = PANEL_PACKS * pack_size(matrix)
-    panels = aligned((_PANELS, m, width), np.float64)
-    for begin in range(0, m, _PANELS * width):
-        end = min(begin + _PANELS * width, m)
+    panels = aligned((scale * _PANELS, m, width), np.float64)
+    for begin in range(0, m, len(panels) * width):
+        end = min(begin + len(panels) * width, m)
         if not _factorise_columns(flat, row, begin, end, begin, end, panels):
             return False
-        strips = [(first, min(first + _STRIP, m)) for first in range(end, m, _STRIP)]
+        strips = [(first, min(first + scale * _STRIP, m)) for first in range(end, m, scale * _STRIP)]
         run_all(_factorise_columns, [(flat, row, *strip, begin, end, panels) for strip in strips], n_threads)
     return True
 
@@ -63,33 +65,41 @@ def factorise(matrix: np.ndarray, n_threads: int = 1) -> bool:
 def _factorise_columns(flat, row, first, last, begin, end, panels):
     """Columns ``begin`` .. ``end`` of L in rows ``first`` .. ``last``; those before them are there already.
 
-    The rows are those of the columns, whose :data:`panels` are filled, or later ones, for which they are full.
+    Either the rows are those of the columns, and ``panels`` are filled on the way, or they are later ones, which
+    threads may share, and what the panels hold is read.
 
     Parameters
     ----------
     flat : 1-D float64, in and out; the matrix, whose rows begin every ``row`` elements
-    panels : (_PANELS, >= begin, width), out, then in; -L_jkᵀ of each panel j
+    panels : (n_panels, >= end, width), out or in; -L_jkᵀ of each panel j. What is behind the last column is anything.
 
     Returns
     -------
     bool
         False if a corner is not positive.
     """
-    width = panels.shape[2]
-    x = np.zeros((width, pack_size(flat)))
-    for p in range(-(-(end - begin) // width)):
+    width, is_corner = panels.shape[2], first == begin
+    n_panels = -(-(end - begin) // width)
+    x = np.zeros((width, pack_size(flat)))  # a thread's own, once in a turn
+    if is_corner:
+        for p in range(n_panels):
+            j = begin + p * width
+            _fill_panel(flat, row, j, min(width, end - j), 0, begin, panels[p])
+    # A strip of rows stays in the second-level cache while all panels meet it.
+    for k in range(0, begin, DEPTH):
+        stop = min(k + DEPTH, begin)
+        for p in range(n_panels):
+            j = begin + p * width
+            top = max(first, j)
+            _subtract(flat, row, top, last, j, min(width, end - j), k, stop, panels, p)
+    for p in range(n_panels):
         j = begin + p * width
-        n_columns, start = min(width, end - j), p * panels.shape[1] * width
-        top = max(first, j)
-        if top == j:
-            _fill_panel(flat, row, j, n_columns, panels[p])
-        for k in range(0, j, DEPTH):
-            left, there, depth = top * row + k, top * row + j, min(DEPTH, j - k)
-            add_rows(
-                *(PADDED, flat, left, row, panels, start + k * width, width),
-                *(flat, there, row, last - top, depth, n_columns),
-            )
-        if top == j:
+        n_columns, top = min(width, end - j), max(first, j)
+        if is_corner:
+            _fill_panel(flat, row, j, n_columns, begin, j, panels[p])
+        for k in range(begin, j, DEPTH):
+            _subtract(flat, row, top, last, j, n_columns, k, min(k + DEPTH, j), panels, p)
+        if is_corner:
             if not _factorise_corner(flat, row, j, n_columns):
                 return False
             top += n_columns
@@ -98,16 +108,24 @@ def _factorise_columns(flat, row, first, last, begin, end, panels):
 
 
 @njit(nogil=True, error_model="numpy")
-def _fill_panel(flat, row, j, n_columns, panel):
-    """``panel[k, c] = -L[j + c, k]`` for k < j."""
+def _fill_panel(flat, row, j, n_columns, begin, end, panel):
+    """``panel[k, c] = -L[j + c, k]`` for begin <= k < end."""
     P, width = pack_size(panel), panel.shape[1]
-    for k in range(0, j, P):
+    for k in range(begin, end, P):
         for c in range(0, n_columns, P):
-            rows, columns = min(P, n_columns - c), min(P, j - k)
+            rows, columns = min(P, n_columns - c), min(P, end - k)
             transpose_block(flat, (j + c) * row + k, row, panel, k * width + c, width, rows, columns)
-    for k in range(j):
-        for c in range(width):
+    for k in range(begin, end):
+        for c in range(n_columns):
             panel[k, c] = -panel[k, c]
+
+
+@njit(nogil=True, error_model="numpy")
+def _subtract(flat, row, first, last, j, n_columns, begin, end, panels, p):
+    """Products of columns ``begin`` .. ``end`` leave the panel p of columns from j > them on, in these rows."""
+    width = panels.shape[2]
+    left, there, right = first * row + begin, first * row + j, (p * panels.shape[1] + begin) * width
+    add_rows(PADDED, flat, left, row, panels, right, width, flat, there, row, last - first, end - begin, n_columns)
 
 
 @njit(nogil=True, error_model="numpy")
@@ -132,7 +150,7 @@ def _factorise_corner(flat, row, j, n_columns):
 def _substitute(flat, row, first, last, j, n_columns, x):
     """Columns X from j on, in rows ``first`` .. ``last``, become X L_jjᵀ⁻¹: a pack of rows side by side.
 
-    x : (n_columns, P) float64, scratch
+    x : (>= n_columns, P) float64, scratch
     """
     P = pack_size(flat)
     for i in range(first, last, P):

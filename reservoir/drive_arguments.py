@@ -76,7 +76,7 @@ class Work(NamedTuple):
     state: np.ndarray  # (2, N, B), or (2, stride) for a sequence; both calls begin and end with the state in [0]
     output: np.ndarray  # (O, B) outputs of the last step
     inputs: np.ndarray  # (I, B)
-    root: np.ndarray  # lanes only: (B,) square roots of the weights of this step
+    root: np.ndarray  # lanes only: (B,) square roots of the weights of the last step that counted
     partial: np.ndarray  # (O, pack_size, B)
     doubles: np.ndarray  # lanes only: (2, B) float64, a row of the tile on its way and ``root``
     recent: np.ndarray  # sequence only: (pack_size, N_padded) states on their way to the tile

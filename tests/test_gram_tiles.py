@@ -18,6 +18,11 @@ from reservoir_tasks import LONG, changed, forgetful, task_for
 SHAPES = [(1, 0), (1, 1), (2, 3), (3, 8), (5, 9), (7, 16), (8, 17), (9, 1), (10, 8), (13, 31), (17, 5)]
 LENGTHS = [(LONG,), (400,) * 8, (60, 10, 5, 7, 33, 1, 2, 40, 9), (260,) * 72]
 NAMES = ["long", "equal", "ragged", "groups of two widths"]
+# With the JIT switched off the ragged ones are enough: the others take a minute.
+EVERY_LENGTH = [
+    pytest.param(lengths, id=name, marks=() if name == "ragged" else pytest.mark.compiled)
+    for lengths, name in zip(LENGTHS, NAMES, strict=True)
+]
 
 
 def near(n):
@@ -95,7 +100,7 @@ def breaks_for(lengths):
 
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
 @pytest.mark.parametrize("noise", [0.0, 0.1])
-@pytest.mark.parametrize("lengths", LENGTHS, ids=NAMES)
+@pytest.mark.parametrize("lengths", EVERY_LENGTH)
 def test_the_kernel_that_drives_and_adds_meets_the_tiles_of_the_run(monkeypatch, lengths, noise, dtype):
     reservoir = forgetful(dtype=dtype, leak_rate=0.7)
     task = weighted_task(reservoir, lengths, noise=noise, noise_seed=4)

@@ -134,6 +134,7 @@ def test_signals_that_fade_are_right_until_then():
     assert_allclose(dz, exact, rtol=FADED_RTOL, atol=H * SMALLEST)
 
 
+@pytest.mark.compiled
 def test_gradients_of_fading_signals_have_the_same_bits_for_any_number_of_threads():
     network = Network(Elman(2, 100, activation="logistic"), n_out=1, targets="last")
     rng = np.random.default_rng(0)

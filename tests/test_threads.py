@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from threadpoolctl import threadpool_info
+from threadpoolctl import threadpool_info, threadpool_limits
 
 import optim
 from optim.threads import n_threads, run_all, single_blas_thread
@@ -141,11 +141,18 @@ def blas_threads():
     return [library["num_threads"] for library in threadpool_info() if library["user_api"] == "blas"]
 
 
-def test_blas_has_one_thread_inside_and_what_it_had_outside():
+@pytest.fixture
+def three_blas_threads():
     import scipy.linalg  # noqa: F401  brings its own BLAS
 
+    with threadpool_limits(3, user_api="blas"):
+        assert set(blas_threads()) == {3}
+        yield
+
+
+@pytest.mark.usefixtures("three_blas_threads")
+def test_blas_has_one_thread_inside_and_what_it_had_outside():
     before = blas_threads()
-    assert before
     with single_blas_thread():
         assert set(blas_threads()) == {1}
         with single_blas_thread():
@@ -154,6 +161,7 @@ def test_blas_has_one_thread_inside_and_what_it_had_outside():
     assert blas_threads() == before
 
 
+@pytest.mark.usefixtures("three_blas_threads")
 def test_blas_gets_its_threads_back_after_an_exception():
     before = blas_threads()
     with pytest.raises(ValueError, match="inside"), single_blas_thread():
@@ -161,6 +169,7 @@ def test_blas_gets_its_threads_back_after_an_exception():
     assert blas_threads() == before
 
 
+@pytest.mark.usefixtures("three_blas_threads")
 def test_the_last_thread_to_leave_gives_blas_its_threads_back():
     before = blas_threads()
     is_inside, may_leave = threading.Event(), threading.Event()
@@ -180,6 +189,7 @@ def test_the_last_thread_to_leave_gives_blas_its_threads_back():
     assert blas_threads() == before
 
 
+@pytest.mark.usefixtures("three_blas_threads")
 def test_any_thread_may_ask_for_one_blas_thread():
     before = blas_threads()
     with single_blas_thread():

@@ -5,7 +5,7 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 from naive import drive as naive
-from reservoir import runs
+from reservoir import lane_runs, runs
 from reservoir.lane_runs import SEAM_TOLERANCE, agree, forgetting_time
 from reservoir.runs import drive
 from reservoir.task import Task
@@ -160,6 +160,33 @@ def test_agreement_is_relative_to_the_largest_above_one_only():
     assert not agree(a / 1000, a / 1000 + 2e-12, SEAM_TOLERANCE[np.dtype(float)])
     assert not agree(a, np.array([100.0, np.nan]), 1.0)
     assert agree(np.zeros(0), np.zeros(0), 0.0)
+
+
+def test_a_large_state_hides_no_difference_of_another():
+    a = np.array([[1000.0, 0.0], [1.0, 0.0]])
+    assert agree(a, a + np.array([[1e-10], [0.0]]), 1e-12)
+    assert not agree(a, a + np.array([[0.0], [1e-10]]), 1e-12)
+    assert not agree(np.array([np.inf]), np.array([0.0]), 1e-12)
+    assert agree(a[:0], a[:0], 0.0)
+
+
+@pytest.mark.parametrize("at_once", [1, 3 * N_UNITS])
+def test_seams_that_are_compared_in_blocks_are_all_compared(monkeypatch, at_once):
+    monkeypatch.setattr(lane_runs, "COMPARED_AT_ONCE", at_once)
+    shapes = []
+
+    def looking(a, b, tolerance):
+        shapes.append(a.shape)
+        return agree(a, b, tolerance)
+
+    reservoir = forgetful(spectral_radius=0.8)
+    task = task_for(reservoir)
+    measured = forgetting_time(reservoir, task)
+    monkeypatch.setattr(runs, "forgetting_time", lambda *_: measured)
+    monkeypatch.setattr(lane_runs, "agree", looking)
+    drive(reservoir, task)
+    assert sum(n for n, _ in shapes) == 15  # seams of 16 stretches
+    assert max(n for n, _ in shapes) == max(1, at_once // N_UNITS)
 
 
 def test_forgetting_takes_as_long_as_two_runs_need_to_meet():

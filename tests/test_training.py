@@ -171,6 +171,7 @@ def test_sums_of_folds_merge_to_those_of_the_whole(kind):
     assert_allclose(one, other, rtol=1e-10, atol=1e-10)
 
 
+@pytest.mark.compiled
 @pytest.mark.parametrize("kind", [Gram, TriangularFactor])
 def test_number_of_threads_changes_no_bit(kind):
     reservoir, task, *_ = example((3000, 600))

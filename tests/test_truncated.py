@@ -157,6 +157,7 @@ def test_restarts_come_to_each_sequence_in_its_turn():
     assert_allclose(found, network.views(alone.value_and_grad(theta, np.array([1])).grad)[name], **SUMS)
 
 
+@pytest.mark.compiled
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_threads_and_repetition_do_not_change_a_bit(dtype):
     network, theta, X, y = problem(n=70, T=9)
