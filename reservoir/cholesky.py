@@ -19,7 +19,7 @@ from reservoir.transpose import transpose_block
 from reservoir.vectors import ONE_PACK, aligned, fma, full, load, pack_size, store
 
 # Panels of a block, whose corner is one thread's work, and rows of a thread's turn: twice as many where the matrix
-# leaves the caches. Among 3 to 12 panels and 64 to 256 rows, at 1000 and 3000 rows, nothing was faster than noise.
+# leaves the caches. Of 3 to 12 panels and 64 to 256 rows, at 1000 and 3000 rows, none stood out of the noise.
 _PANELS, _STRIP, _LARGE_FROM = 4, 128, 3_000
 
 

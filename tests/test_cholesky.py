@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
+from reservoir import cholesky
 from reservoir.blas import inverse_condition, one_norm, solve_factored
 from reservoir.cholesky import factorise
 
@@ -31,6 +32,17 @@ def test_factor_is_that_of_numpy_and_nothing_outside_the_matrix_is_written(n):
     assert_allclose(np.tril(matrix), expected, rtol=RTOL, atol=RTOL * np.abs(expected).max())
     room[:n, :n] = matrix
     assert_array_equal(matrix.base, room)
+
+
+@pytest.mark.compiled
+def test_blocks_of_large_matrices_give_the_same_factor_on_any_number_of_threads(monkeypatch):
+    monkeypatch.setattr(cholesky, "_LARGE_FROM", 0)
+    factors = [positive(LARGE) for _ in range(2)]
+    expected = np.linalg.cholesky(factors[0])
+    for n_threads, matrix in enumerate(factors, start=1):
+        assert factorise(matrix, n_threads)
+    assert_allclose(np.tril(factors[0]), expected, rtol=RTOL, atol=RTOL * np.abs(expected).max())
+    assert_array_equal(*factors)
 
 
 def test_an_empty_matrix_has_an_empty_factor():
