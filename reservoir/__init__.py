@@ -1,12 +1,21 @@
-"""Echo state networks: sparse random reservoirs, streamed readouts, scikit-learn estimators."""
+"""Echo state networks: sparse random reservoirs, streamed readouts, scikit-learn estimators.
 
-from reservoir import metrics, spectrum, topology
-from reservoir.esn import ESNClassifier, ESNRegressor
-from reservoir.forecaster import ESNForecaster
+The estimators and metrics are loaded when they are first asked for: scikit-learn takes longer to import than all else.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from reservoir import spectrum, topology
 from reservoir.persistence import load
 from reservoir.readout import IllConditionedWarning
 from reservoir.spectrum import SpectralRadiusWarning
-from reservoir.transformer import ReservoirTransformer
+
+if TYPE_CHECKING:
+    from reservoir import metrics
+    from reservoir.esn import ESNClassifier, ESNRegressor
+    from reservoir.forecaster import ESNForecaster
+    from reservoir.transformer import ReservoirTransformer
 
 __all__ = [
     "ESNClassifier",
@@ -20,3 +29,22 @@ __all__ = [
     "spectrum",
     "topology",
 ]
+
+_WITH_SCIKIT_LEARN = {
+    "ESNClassifier": "reservoir.esn",
+    "ESNForecaster": "reservoir.forecaster",
+    "ESNRegressor": "reservoir.esn",
+    "ReservoirTransformer": "reservoir.transformer",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name == "metrics":
+        return import_module("reservoir.metrics")
+    if name in _WITH_SCIKIT_LEARN:
+        return getattr(import_module(_WITH_SCIKIT_LEARN[name]), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -6,6 +6,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+# Entries of a row that a kernel takes without a loop: the default in-degree.
+UNROLLED = 10
+
 
 class Graph(NamedTuple):
     """W as a kernel reads it.
@@ -19,6 +22,7 @@ class Graph(NamedTuple):
     indices: np.ndarray  # (n_entries,) int32
     weights: np.ndarray  # (n_entries,)
     shifts: np.ndarray  # (K,) int64; empty unless W is a sum of K cyclic diagonals
+    unrolled: tuple = ()  # lanes only: a 0 for each entry of a row if all have UNROLLED, in a kernel compiled for it
 
 
 class Units(NamedTuple):
@@ -80,3 +84,4 @@ class Work(NamedTuple):
     partial: np.ndarray  # (O, pack_size, B)
     doubles: np.ndarray  # lanes only: (2, B) float64, a row of the tile on its way and ``root``
     recent: np.ndarray  # sequence only: (pack_size, N_padded) states on their way to the tile
+    lone_input: tuple = ()  # lanes only: (0,) if I is 1, in a kernel compiled for it

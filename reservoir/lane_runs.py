@@ -55,9 +55,8 @@ class Group:
         N, B, O, dtype = reservoir.n_units, plan.row.shape[1], len(readout.offset), reservoir.dtype
         self.packs = ONE_PACK * (B * dtype.itemsize // PACK_BYTES)
         self.reservoir, self.task, self.n_lanes = reservoir, task, B
+        self.scales: np.ndarray | None = None  # (4, B) as :func:`drive_lanes` takes them
         self.readout, self.data, self.plan = readout, data, plan
-        self.scales = aligned((4, B), dtype)
-        self.scales[:] = 1
         self.work = Work(
             state=aligned((2, N, B), dtype),
             output=aligned((O, B), dtype),
@@ -66,6 +65,7 @@ class Group:
             partial=aligned((O, PACK_BYTES // dtype.itemsize, B), dtype),
             doubles=aligned((2, B), np.float64),
             recent=np.empty((0, 0), dtype),
+            lone_input=(0,) if len(reservoir.units.input_weights) == 1 else (),
         )
 
     @property

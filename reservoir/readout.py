@@ -17,7 +17,7 @@ import numpy as np
 from scipy.linalg import lapack, solve_triangular
 
 from optim.device import namespace
-from optim.threads import single_blas_thread
+from optim.threads import run_all, single_blas_thread
 from reservoir.blas import fold_in, inverse_condition, one_norm, solve_factored
 from reservoir.centring import (
     CentredFactor,
@@ -30,6 +30,9 @@ from reservoir.cholesky import factorise
 from reservoir.decomposition import Decomposition, decompose, decompose_equations, decompose_rows
 from reservoir.gram import Gram
 from reservoir.tsqr import TriangularFactor
+
+# Rows from which handing work to another thread is worth it.
+_SIDE_BY_SIDE_FROM = 256
 
 
 class IllConditionedWarning(UserWarning):
@@ -234,10 +237,15 @@ def _solve_positive(matrix: np.ndarray, right: np.ndarray, alpha: float, roundin
     if not factorise(matrix, n_threads):
         return None
     with single_blas_thread():
-        inverse = inverse_condition(matrix, norm)
-        if rounding_outweighs(inverse * norm, rounding):
-            return None
-        return solve_factored(matrix, right), 1.0 / inverse
+        # Side by side; that the condition forbids the solution is seldom.
+        inverse, solution = run_all(
+            lambda function, argument: function(matrix, argument),
+            [(inverse_condition, norm), (solve_factored, right)],
+            n_threads if len(matrix) >= _SIDE_BY_SIDE_FROM else 1,
+        )
+    if rounding_outweighs(inverse * norm, rounding):
+        return None
+    return solution, 1.0 / inverse
 
 
 def _by_qr(centred: CentredFactor, alpha: float, shift: np.ndarray) -> Readout | None:

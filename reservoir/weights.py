@@ -17,7 +17,7 @@ import scipy.sparse as sp
 
 from reservoir import topology as topologies
 from reservoir.activations import CODES
-from reservoir.drive_arguments import Graph, Units
+from reservoir.drive_arguments import UNROLLED, Graph, Units
 from reservoir.matrix import Shifts
 from reservoir.spectrum import SpectralRadius, scale_and_report
 from reservoir.vectors import PACK_BYTES, aligned, pad
@@ -99,6 +99,7 @@ class Reservoir:
             W.indices.astype(np.int32),
             _placed(W.data, self.dtype),
             np.empty(0, np.int64),
+            (0,) * UNROLLED if (np.diff(W.indptr) == UNROLLED).all() else (),
         )
 
     @functools.cached_property

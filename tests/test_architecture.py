@@ -236,15 +236,17 @@ def test_public_names_have_an_example(public):
 
 @pytest.fixture(scope="module")
 def after_import():
-    """What a fresh process has loaded and compiled once the packages are imported."""
+    """What a fresh process has loaded once the packages are imported, and has loaded and compiled with all names."""
     script = (
         "import json, sys, numba, optim, reservoir, cells\n"
+        "at_first = sorted(sys.modules)\n"
+        "[getattr(package, name) for package in (optim, reservoir, cells) for name in package.__all__]\n"
         "from numba.core.dispatcher import Dispatcher\n"
         "kernels = [value for name, module in list(sys.modules.items())\n"
         "           if name.partition('.')[0] in ('optim', 'reservoir', 'cells')\n"
         "           for value in vars(module).values() if isinstance(value, Dispatcher)]\n"
         "compiled = sorted({kernel.__name__ for kernel in kernels if kernel.signatures})\n"
-        "print(json.dumps({'modules': sorted(sys.modules), 'compiled': compiled}))\n"
+        "print(json.dumps({'at_first': at_first, 'modules': sorted(sys.modules), 'compiled': compiled}))\n"
     )
     path = os.pathsep.join(str(folder.parent) for folder in package_folders()[:1])
     environment = {**os.environ, "PYTHONPATH": path}
@@ -262,6 +264,11 @@ def after_import():
 def test_import_loads_no_optional_dependency(after_import):
     # Where pandas is installed scikit-learn itself loads it; the static rule above holds for our files.
     assert not {top(name) for name in after_import["modules"]} & (OPTIONAL - {"pandas"})
+
+
+def test_scikit_learn_is_loaded_with_the_estimators_only(after_import):
+    assert "sklearn" not in after_import["at_first"]
+    assert "sklearn" in after_import["modules"]
 
 
 def test_nothing_is_compiled_at_import(after_import):

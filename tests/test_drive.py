@@ -11,13 +11,13 @@ from numpy.testing import assert_allclose, assert_array_equal
 from naive import drive as naive
 from reservoir.activations import TANH
 from reservoir.drive import drive_lanes
-from reservoir.drive_arguments import Plan
+from reservoir.drive_arguments import UNROLLED, Plan
 from reservoir.lane_runs import Group, run_lanes
 from reservoir.matrix import Shifts
 from reservoir.plan import Lanes, cut
 from reservoir.sequence_runs import Runner, run_sequences
 from reservoir.task import Task, data_of, no_sinks, noise_of, readout_of
-from reservoir.vectors import ONE_PACK, PACK_BYTES, TWO_PACKS
+from reservoir.vectors import ONE_PACK, PACK_BYTES, TWO_PACKS, aligned
 from reservoir.weights import Reservoir
 
 # A step adds up at most some tens of products of numbers near 1, and a contracting reservoir forgets its errors;
@@ -50,7 +50,11 @@ def lanes_of(packs, dtype):
 
 
 def matrix(kind, n_units, dtype, rng):
-    """Contracting: rows of absolute sum 0.8 at most. Some rows of a sparse one are empty."""
+    """Contracting: rows of absolute sum 0.8 at most. Some rows of a sparse one are empty, none of an unrolled one."""
+    if kind == "unrolled":
+        columns = np.concatenate([rng.choice(n_units, UNROLLED, replace=False) for _ in range(n_units)])
+        weights = rng.uniform(-0.8, 0.8, n_units * UNROLLED).astype(dtype) / UNROLLED
+        return sp.csr_array((weights, columns, UNROLLED * np.arange(n_units + 1)), shape=(n_units, n_units))
     if kind == "shifts":
         n_shifts = min(3, n_units)
         shifts = rng.choice(n_units, n_shifts, replace=False).astype(np.int64)
@@ -172,6 +176,9 @@ QUICK = {
     "33 units": Case(n_units=33, n_inputs=3, n_outputs=2),
     "33 units, shifts": Case(n_units=33, n_inputs=3, n_outputs=2, kind="shifts"),
     "many blocks": Case(n_units=300, n_outputs=2, lengths=(1, 6)),
+    "unrolled": Case(n_units=33, n_outputs=1, kind="unrolled"),
+    "unrolled, two inputs": Case(n_units=33, n_inputs=2, n_outputs=1, kind="unrolled", is_leaky=False),
+    "unrolled, feedback alone": Case(n_units=11, n_inputs=0, n_outputs=1, is_fed=True, kind="unrolled"),
     "many blocks, shifts": Case(n_units=300, n_outputs=2, lengths=(6, 2), kind="shifts"),
     "no input columns": Case(n_inputs=0, n_outputs=1),
     "blind readout": Case(n_inputs=2, n_outputs=1, reads_inputs=False),
@@ -195,7 +202,7 @@ SLOW = {
         lengths=(3, 17, 2, 8), is_fed=True, noise=0.05, has_initial=True,
     )
     for activation in naive.ACTIVATIONS
-    for kind in ("sparse", "shifts")
+    for kind in ("sparse", "shifts", *(["unrolled"] if activation == "tanh" else []))
     for dtype in DTYPES
     for packs in (ONE_PACK, TWO_PACKS)
 }  # fmt: skip
@@ -267,7 +274,8 @@ def test_what_other_lanes_weigh_and_scale_changes_no_bit_of_a_lane(dtype):
         task = replace(task, weights=None)
         group = Group(reservoir, task, readout_of(reservoir, None, None, -1), data_of(reservoir, task, 0), plan)
         if has_others:
-            group.scales[:, 1] = 0.5
+            group.scales = aligned((4, B), dtype)
+            group.scales[:] = np.where(np.arange(B) == 1, 0.5, 1.0)
             kept[:, 2] = False
         sinks = no_sinks(reservoir)._replace(tile=tile_of(reservoir, 7.0), shift=task.shift)
         drive(group, plan, sinks)
@@ -287,6 +295,7 @@ def test_each_lane_has_its_own_scales(dtype):
     start[0], record[-1] = 0, np.arange(B)
     plan = Plan(row, start, record, np.ones((S, B), bool), np.empty(0, np.int64))
     group = Group(reservoir, task, readout, data_of(reservoir, task, 1), plan)
+    group.scales = aligned((4, B), dtype)
     group.scales[:] = np.random.default_rng(0).uniform(0.1, 1.0, (4, B))
     sinks = no_sinks(reservoir, 1)._replace(records=np.zeros((B, reservoir.n_units + 1), dtype))
     group.advance(0, S, sinks, 0, 0)

@@ -7,6 +7,7 @@ import pytest
 import scipy.sparse as sp
 from numpy.testing import assert_allclose, assert_array_equal
 
+from reservoir.drive_arguments import UNROLLED
 from reservoir.matrix import Shifts
 from reservoir.vectors import PACK_BYTES, pad
 from reservoir.weights import Reservoir, build_reservoir
@@ -209,6 +210,14 @@ def test_shifts_are_laid_out_by_blocks_of_diagonals_and_by_row(dtype):
     assert_array_equal(graph.shifts, r.W.shifts)
     lanes = r.lane_graph
     assert_array_equal(sp.csr_array((lanes.weights, lanes.indices, lanes.pointers), (37, 37)).toarray(), dense(r.W))
+
+
+@pytest.mark.parametrize(("in_degree", "topology"), [(10, "sparse"), (10, "shifts"), (9, "sparse"), (10, "ring")])
+def test_rows_of_ten_entries_are_told_to_the_kernels(in_degree, topology):
+    r = build(topology=topology, in_degree=in_degree)
+    is_even = (np.diff(r.lane_graph.pointers) == UNROLLED).all()
+    assert is_even == (in_degree == 10 and topology != "ring")
+    assert r.lane_graph.unrolled == ((0,) * UNROLLED if is_even else ())
 
 
 @pytest.mark.parametrize("topology", ["sparse", "shifts"])
