@@ -289,19 +289,25 @@ def drive_sequence(N, graph, units, activation, tanh, data, first_row, n_steps, 
                         recurrent = fma(load(graph.weights, TWO_PACKS, i * n_shifts + k * 2 * P), window, recurrent)
                 else:
                     # Two slices side by side: their gathers overlap. Where one is longer, the rest of it follows.
-                    k0, k1 = at(graph.pointers, i // P), at(graph.pointers, i // P + 1)
-                    k2 = at(graph.pointers, i // P + 2)
-                    shared = min(k1 - k0, k2 - k1)
                     one, two = full(state, packs, 0.0), full(state, packs, 0.0)
-                    for k in range(0, shared, P):
-                        sources = gather(state, packs, old, graph.indices, k0 + k)
-                        one = fma(load(graph.weights, packs, k0 + k), sources, one)
-                        sources = gather(state, packs, old, graph.indices, k1 + k)
-                        two = fma(load(graph.weights, packs, k1 + k), sources, two)
-                    for k in range(k0 + shared, k1, P):
-                        one = fma(load(graph.weights, packs, k), gather(state, packs, old, graph.indices, k), one)
-                    for k in range(k1 + shared, k2, P):
-                        two = fma(load(graph.weights, packs, k), gather(state, packs, old, graph.indices, k), two)
+                    if len(graph.unrolled) > 0:
+                        k0, k1 = i * len(graph.unrolled), (i + P) * len(graph.unrolled)
+                        for _ in range(len(graph.unrolled)):
+                            one = _add_entries(k0, old, packs, graph, state, one)
+                            two = _add_entries(k1, old, packs, graph, state, two)
+                            k0 += P
+                            k1 += P
+                    else:
+                        k0, k1 = at(graph.pointers, i // P), at(graph.pointers, i // P + 1)
+                        k2 = at(graph.pointers, i // P + 2)
+                        shared = min(k1 - k0, k2 - k1)
+                        for k in range(0, shared, P):
+                            one = _add_entries(k0 + k, old, packs, graph, state, one)
+                            two = _add_entries(k1 + k, old, packs, graph, state, two)
+                        for k in range(k0 + shared, k1, P):
+                            one = _add_entries(k, old, packs, graph, state, one)
+                        for k in range(k1 + shared, k2, P):
+                            two = _add_entries(k, old, packs, graph, state, two)
                     recurrent = side_by_side(one, two)
                 driven = full(state, TWO_PACKS, 0.0)
                 for j in range(I):
@@ -359,6 +365,12 @@ def drive_sequence(N, graph, units, activation, tanh, data, first_row, n_steps, 
     if n_steps % 2:
         for i in range(stride):
             put(state, i, at(state, stride + i))
+
+
+@njit(nogil=True, error_model="numpy")
+def _add_entries(k, old, packs, graph, state, recurrent):
+    """``recurrent`` of a slice and what its entries from ``k`` on, one a row, add to it."""
+    return fma(load(graph.weights, packs, k), gather(state, packs, old, graph.indices, k), recurrent)
 
 
 @njit(nogil=True, error_model="numpy")

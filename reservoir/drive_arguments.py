@@ -22,7 +22,8 @@ class Graph(NamedTuple):
     indices: np.ndarray  # (n_entries,) int32
     weights: np.ndarray  # (n_entries,)
     shifts: np.ndarray  # (K,) int64; empty unless W is a sum of K cyclic diagonals
-    unrolled: tuple = ()  # lanes only: a 0 for each entry of a row if all have UNROLLED, in a kernel compiled for it
+    # A 0 for each entry of a row if all rows of W have UNROLLED, and all slices then, for a kernel compiled for it.
+    unrolled: tuple = ()
 
 
 class Units(NamedTuple):
@@ -84,4 +85,4 @@ class Work(NamedTuple):
     partial: np.ndarray  # (O, pack_size, B)
     doubles: np.ndarray  # lanes only: (2, B) float64, a row of the tile on its way and ``root``
     recent: np.ndarray  # sequence only: (pack_size, N_padded) states on their way to the tile
-    lone_input: tuple = ()  # lanes only: (0,) if I is 1, in a kernel compiled for it
+    lone_input: tuple = ()  # lanes only: (0,) if I is 1, for a kernel compiled for it

@@ -99,7 +99,7 @@ class Reservoir:
             W.indices.astype(np.int32),
             _placed(W.data, self.dtype),
             np.empty(0, np.int64),
-            (0,) * UNROLLED if (np.diff(W.indptr) == UNROLLED).all() else (),
+            _unrolled(W),
         )
 
     @functools.cached_property
@@ -141,7 +141,8 @@ def _sliced(W: sp.csr_array, padded: int, dtype: np.dtype) -> Graph:
     P = PACK_BYTES // dtype.itemsize
     degree = np.zeros(padded, np.int64)
     degree[: W.shape[0]] = np.diff(W.indptr)
-    depth = degree.reshape(-1, P).max(axis=1)
+    unrolled = _unrolled(W)
+    depth = degree.reshape(-1, P).max(axis=1, initial=len(unrolled))
     pointers = np.concatenate([[0], np.cumsum(depth * P)]).astype(np.int64)
     indices = aligned(pointers[-1], np.int32)
     indices[:] = padded
@@ -150,7 +151,12 @@ def _sliced(W: sp.csr_array, padded: int, dtype: np.dtype) -> Graph:
     entry = np.arange(len(row)) - np.repeat(np.cumsum(degree) - degree, degree)
     place = pointers[row // P] + entry * P + row % P
     indices[place], weights[place] = W.indices, W.data
-    return Graph(pointers, indices, weights, np.empty(0, np.int64))
+    return Graph(pointers, indices, weights, np.empty(0, np.int64), unrolled)
+
+
+def _unrolled(W: sp.csr_array) -> tuple:
+    """A 0 for each entry of a row if all have :data:`UNROLLED`, else nothing."""
+    return (0,) * UNROLLED if (np.diff(W.indptr) == UNROLLED).all() else ()
 
 
 def build_reservoir(
