@@ -283,10 +283,12 @@ def drive_sequence(N, graph, units, activation, tanh, data, first_row, n_steps, 
             if i < N:
                 if n_shifts > 0:
                     recurrent = full(state, TWO_PACKS, 0.0)
-                    for k in range(n_shifts):
-                        source = at(graph.shifts, k) + i
-                        window = load(state, TWO_PACKS, old + (source if source < N else source - N))
-                        recurrent = fma(load(graph.weights, TWO_PACKS, i * n_shifts + k * 2 * P), window, recurrent)
+                    if len(graph.unrolled) > 0:
+                        for k in range(len(graph.unrolled)):
+                            recurrent = _add_window(k, i, old, N, graph, state, recurrent)
+                    else:
+                        for k in range(n_shifts):
+                            recurrent = _add_window(k, i, old, N, graph, state, recurrent)
                 else:
                     # Two slices side by side: their gathers overlap. Where one is longer, the rest of it follows.
                     one, two = full(state, packs, 0.0), full(state, packs, 0.0)
@@ -365,6 +367,15 @@ def drive_sequence(N, graph, units, activation, tanh, data, first_row, n_steps, 
     if n_steps % 2:
         for i in range(stride):
             put(state, i, at(state, stride + i))
+
+
+@njit(nogil=True, error_model="numpy")
+def _add_window(k, i, old, N, graph, state, recurrent):
+    """``recurrent`` of the two packs of units from ``i`` on and what cyclic diagonal ``k`` adds to it."""
+    source = at(graph.shifts, k) + i
+    window = load(state, TWO_PACKS, old + (source if source < N else source - N))
+    weights = load(graph.weights, TWO_PACKS, i * graph.shifts.size + k * 2 * pack_size(state))
+    return fma(weights, window, recurrent)
 
 
 @njit(nogil=True, error_model="numpy")

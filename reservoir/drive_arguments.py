@@ -22,7 +22,7 @@ class Graph(NamedTuple):
     indices: np.ndarray  # (n_entries,) int32
     weights: np.ndarray  # (n_entries,)
     shifts: np.ndarray  # (K,) int64; empty unless W is a sum of K cyclic diagonals
-    # A 0 for each entry of a row if all rows of W have UNROLLED, and all slices then, for a kernel compiled for it.
+    # A 0 for each entry of a row if all rows of W have UNROLLED, and with them all slices, for a kernel compiled for it
     unrolled: tuple = ()
 
 

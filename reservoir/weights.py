@@ -116,6 +116,7 @@ class Reservoir:
                 np.empty(0, np.int32),
                 _placed(blocks.reshape(-1), self.dtype),
                 self.W.shifts.astype(np.int64),
+                (0,) * UNROLLED if K == UNROLLED else (),
             )
         return _sliced(self.W, padded, self.dtype)
 

@@ -55,8 +55,8 @@ def matrix(kind, n_units, dtype, rng):
         columns = np.concatenate([rng.choice(n_units, UNROLLED, replace=False) for _ in range(n_units)])
         weights = rng.uniform(-0.8, 0.8, n_units * UNROLLED).astype(dtype) / UNROLLED
         return sp.csr_array((weights, columns, UNROLLED * np.arange(n_units + 1)), shape=(n_units, n_units))
-    if kind == "shifts":
-        n_shifts = min(3, n_units)
+    if kind in ("shifts", "unrolled shifts"):
+        n_shifts = min(UNROLLED if kind == "unrolled shifts" else 3, n_units)
         shifts = rng.choice(n_units, n_shifts, replace=False).astype(np.int64)
         return Shifts(shifts, (rng.uniform(-0.8, 0.8, (n_shifts, n_units)) / n_shifts).astype(dtype))
     W = sp.random_array((n_units, n_units), density=min(1.0, 4 / n_units), rng=rng, format="lil", dtype=np.float64)
@@ -178,6 +178,7 @@ QUICK = {
     "many blocks": Case(n_units=300, n_outputs=2, lengths=(1, 6)),
     "unrolled": Case(n_units=33, n_outputs=1, kind="unrolled"),
     "unrolled, two inputs": Case(n_units=33, n_inputs=2, n_outputs=1, kind="unrolled", is_leaky=False),
+    "unrolled, shifts": Case(n_units=33, n_outputs=1, kind="unrolled shifts"),
     "unrolled, feedback alone": Case(n_units=11, n_inputs=0, n_outputs=1, is_fed=True, kind="unrolled"),
     "many blocks, shifts": Case(n_units=300, n_outputs=2, lengths=(6, 2), kind="shifts"),
     "no input columns": Case(n_inputs=0, n_outputs=1),
@@ -202,7 +203,7 @@ SLOW = {
         lengths=(3, 17, 2, 8), is_fed=True, noise=0.05, has_initial=True,
     )
     for activation in naive.ACTIVATIONS
-    for kind in ("sparse", "shifts", *(["unrolled"] if activation == "tanh" else []))
+    for kind in ("sparse", "shifts", *(["unrolled", "unrolled shifts"] if activation == "tanh" else []))
     for dtype in DTYPES
     for packs in (ONE_PACK, TWO_PACKS)
 }  # fmt: skip
