@@ -99,7 +99,7 @@ class Reservoir:
             W.indices.astype(np.int32),
             _placed(W.data, self.dtype),
             np.empty(0, np.int64),
-            _unrolled(W),
+            _unrolled(np.diff(W.indptr)),
         )
 
     @functools.cached_property
@@ -116,7 +116,7 @@ class Reservoir:
                 np.empty(0, np.int32),
                 _placed(blocks.reshape(-1), self.dtype),
                 self.W.shifts.astype(np.int64),
-                (0,) * UNROLLED if K == UNROLLED else (),
+                _unrolled(K),
             )
         return _sliced(self.W, padded, self.dtype)
 
@@ -142,7 +142,7 @@ def _sliced(W: sp.csr_array, padded: int, dtype: np.dtype) -> Graph:
     P = PACK_BYTES // dtype.itemsize
     degree = np.zeros(padded, np.int64)
     degree[: W.shape[0]] = np.diff(W.indptr)
-    unrolled = _unrolled(W)
+    unrolled = _unrolled(degree[: W.shape[0]])
     depth = degree.reshape(-1, P).max(axis=1, initial=len(unrolled))
     pointers = np.concatenate([[0], np.cumsum(depth * P)]).astype(np.int64)
     indices = aligned(pointers[-1], np.int32)
@@ -155,9 +155,9 @@ def _sliced(W: sp.csr_array, padded: int, dtype: np.dtype) -> Graph:
     return Graph(pointers, indices, weights, np.empty(0, np.int64), unrolled)
 
 
-def _unrolled(W: sp.csr_array) -> tuple:
-    """A 0 for each entry of a row if all have :data:`UNROLLED`, else nothing."""
-    return (0,) * UNROLLED if (np.diff(W.indptr) == UNROLLED).all() else ()
+def _unrolled(entries: np.ndarray | int) -> tuple:
+    """A 0 for each entry of a row if all rows have :data:`UNROLLED`, else nothing."""
+    return (0,) * UNROLLED if np.all(entries == UNROLLED) else ()
 
 
 def build_reservoir(

@@ -2,6 +2,7 @@
 
 import ast
 import enum
+import importlib
 import inspect
 import json
 import os
@@ -269,6 +270,14 @@ def test_import_loads_no_optional_dependency(after_import):
 def test_scikit_learn_is_loaded_with_the_estimators_only(after_import):
     assert "sklearn" not in after_import["at_first"]
     assert "sklearn" in after_import["modules"]
+
+
+@pytest.mark.parametrize("package", ["reservoir", "cells"])
+def test_a_package_that_loads_names_late_lists_them_all_and_refuses_others(package):
+    module = importlib.import_module(package)
+    assert set(dir(module)) == set(module.__all__)
+    with pytest.raises(AttributeError, match=f"module '{package}' has no attribute 'nothing'"):
+        module.nothing  # noqa: B018
 
 
 def test_nothing_is_compiled_at_import(after_import):
