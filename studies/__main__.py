@@ -25,8 +25,10 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         study = runner.load(options.name)
         cells = runner.cells(study, options.profile, n_seeds=options.seeds, device=options.device)
+        if options.jobs is None:
+            options.jobs = runner.usual_jobs(study, options.profile, options.device)
         if options.jobs < 1:
-            raise ValueError(f"--jobs must be a whole number >= 1, got {options.jobs}. Leave it out for one process.")
+            raise ValueError(f"--jobs must be a whole number >= 1, got {options.jobs}. Leave it out for the usual one.")
     except ValueError as error:
         print(f"studies: {error}", file=sys.stderr)
         return 2
@@ -55,7 +57,12 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--profile", default="default", metavar="P", help=f"one of {', '.join(runner.PROFILES)}")
     parser.add_argument("--seeds", type=int, metavar="N", help="seeds 0 to N-1 instead of the profile's own")
-    parser.add_argument("--jobs", type=int, default=1, metavar="N", help="processes (default: 1)")
+    parser.add_argument(
+        "--jobs",
+        type=int,
+        metavar="N",
+        help="processes (default: 1, or one a core for a long study that measures no time)",
+    )
     parser.add_argument("--device", default="cpu", choices=("cpu", "gpu"), help="where reservoirs run (default: cpu)")
     parser.add_argument("--out", metavar="DIR", help="where results go (default: ./study_results/NAME)")
     parser.add_argument("--retry-failed", action="store_true", help="compute again what ended in an error last time")
@@ -71,10 +78,11 @@ def _list() -> None:
 def _run(study: ModuleType, cells: list[Any], file: RowFile, options: argparse.Namespace) -> int:
     name = options.name
     n_kept = len({key_of(name, settings) for settings in cells} & file.keys())
+    jobs = "1 job" if options.jobs == 1 else f"{options.jobs} jobs"
     print(f"{runner.question(study)}")
     print(
         f"{name}, profile {options.profile}: {len(cells)} cells, {n_kept} already in {file.folder}; "
-        f"all take about {_duration(runner.expected_s(study, options.profile))} with one job on two cores."
+        f"all take about {_duration(runner.expected_s(study, options.profile))} by default on two cores; {jobs} now."
     )
     progress, close = _progress(len(cells))
     try:
@@ -95,8 +103,8 @@ def _report(study: ModuleType, cells: list[Any], file: RowFile, options: argpars
 
     from studies import figures, report
 
-    wanted = {key_of(options.name, settings) for settings in cells}
-    table = pd.DataFrame([row for row in file.read() if row["key"] in wanted])
+    place = {key_of(options.name, settings): i for i, settings in enumerate(cells)}
+    table = pd.DataFrame(sorted((row for row in file.read() if row["key"] in place), key=lambda row: place[row["key"]]))
     good = table[table["error"].isna()] if "error" in table else table
     drawing, remarks = None, []
     if len(good):

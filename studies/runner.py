@@ -4,15 +4,16 @@ A study is a module of this package with these names, and no list to add it to:
 
 - ``Settings``: frozen dataclass, everything one cell needs, with a field ``seed``; ``device`` if it can run on a GPU
 - ``GRID``: dict profile -> list of entries; an entry maps fields to values, a list or range is an axis of the grid
-- ``EXPECTED_S``: dict profile -> seconds with one job on two cores, written from a measurement
+- ``EXPECTED_S``: dict profile -> seconds by default on two cores, written from a measurement
 - ``COLUMNS``: tuple, the columns that `run` measures, units in the names
 - ``BY``: tuple, the settings that the summary table groups by
 - ``run``: settings -> list of dicts with the keys COLUMNS; a pure function
 - ``plot``: pandas table of rows -> matplotlib figure
 
-and may have ``remarks``, table of rows -> list of sentences (statistics, say), and ``PENDING``, dict of table
-rows whose work is still to come, with what to say of them. "quick" and "default" must be in GRID. A longer
-profile that is absent is "default" with as many more seeds as fit into its time.
+and may have ``remarks``, table of rows -> list of sentences (statistics, say); ``PENDING``, dict of table
+rows whose work is still to come, with what to say of them; and ``SIDE_BY_SIDE = True`` if no cell measures time, so
+that by default there may be a process a core. "quick" and "default" must be in GRID. A longer profile that is absent
+is "default" with as many more seeds as fit into its time.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import nullcontext
 from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
@@ -33,11 +35,14 @@ from types import ModuleType
 from typing import Any
 
 import studies
+from optim.threads import n_threads, single_blas_thread
 from studies.rows import RowFile, key_of
 
 PROFILES = ("quick", "default", "half-hour", "hour", "night")
 BUDGET_S = {"half-hour": 1_800.0, "hour": 3_600.0, "night": 8 * 3_600.0}
 MAX_SEEDS = 500
+MAX_PROCESSES = 8  # unless more are asked for: each takes some 400 MB
+SHORT_S = 30.0  # processes that start anew cost more than they save
 PARTS = ("Settings", "GRID", "EXPECTED_S", "COLUMNS", "BY", "run", "plot")
 
 
@@ -80,8 +85,20 @@ def question(study: ModuleType) -> str:
 
 
 def expected_s(study: ModuleType, profile: str) -> float:
-    """Seconds a whole run of `profile` is expected to take with one job."""
+    """Seconds a whole run of `profile` is expected to take."""
     return float(study.EXPECTED_S.get(profile, BUDGET_S.get(profile, float("nan"))))
+
+
+def is_side_by_side(study: ModuleType) -> bool:
+    """Whether cells may be computed at the same time without changing what they measure."""
+    return getattr(study, "SIDE_BY_SIDE", False)
+
+
+def usual_jobs(study: ModuleType, profile: str, device: str = "cpu") -> int:
+    """Processes of a run that does not say how many: one, or one a core where the study allows it and is long."""
+    if not is_side_by_side(study) or device == "gpu" or expected_s(study, profile) < SHORT_S:
+        return 1
+    return min(MAX_PROCESSES, n_threads())
 
 
 def cells(study: ModuleType, profile: str, *, n_seeds: int | None = None, device: str = "cpu") -> list[Any]:
@@ -134,7 +151,10 @@ def compute(name: str, settings: Any) -> tuple[list[dict[str, Any]], float]:
     """
     start = time.perf_counter()
     try:
-        measured = load(name).run(settings) or [{"error": "ValueError: the study returned no rows"}]
+        study = load(name)
+        # The last bits of BLAS may depend on its threads, and those on the number of processes.
+        with single_blas_thread() if is_side_by_side(study) else nullcontext():
+            measured = study.run(settings) or [{"error": "ValueError: the study returned no rows"}]
     except Exception as error:
         measured = [{"error": f"{type(error).__name__}: {error}"}]
     return measured, time.perf_counter() - start
@@ -178,6 +198,8 @@ def _results(name: str, missing: list[Any], n_jobs: int) -> Iterator[tuple[Any, 
         for settings in missing:
             yield settings, *compute(name, settings)
         return
+    # First seeds first: neighbours then compile different kernels, and a run that is stopped has a row of everything.
+    missing = sorted(missing, key=lambda settings: settings.seed)
     workers = min(n_jobs, len(missing))
     with ProcessPoolExecutor(workers, get_context("spawn"), _share_cores, (workers,)) as pool:
         pending = {pool.submit(compute, name, settings): settings for settings in missing}
@@ -198,6 +220,6 @@ def _share_cores(n_workers: int) -> None:
     """Give this worker its share of the cores: own threads by the environment, BLAS by threadpoolctl."""
     from threadpoolctl import threadpool_limits
 
-    share = max(1, (os.cpu_count() or 1) // n_workers)
+    share = max(1, n_threads() // n_workers)
     os.environ["OMP_NUM_THREADS"] = os.environ["NUMBA_NUM_THREADS"] = str(share)
     threadpool_limits(share)

@@ -75,6 +75,16 @@ def test_rows_do_not_depend_on_the_number_of_processes(tmp_path):
     assert one == two
 
 
+def test_a_process_a_core_where_no_time_is_measured_and_the_run_is_long(monkeypatch):
+    four_ways, timed = runner.load("four_ways"), runner.load("speed_drive")
+    monkeypatch.setattr(runner, "n_threads", lambda: 3)
+    assert runner.usual_jobs(four_ways, "default") == 3
+    assert runner.usual_jobs(four_ways, "quick") == runner.usual_jobs(timed, "default") == 1
+    assert runner.usual_jobs(four_ways, "default", device="gpu") == 1
+    monkeypatch.setattr(runner, "n_threads", lambda: 128)
+    assert runner.usual_jobs(four_ways, "default") == runner.MAX_PROCESSES
+
+
 @pytest.mark.slow
 @pytest.mark.compiled
 def test_a_killed_run_goes_on_from_where_it_was(tmp_path):
