@@ -7,6 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from reservoir import spectrum, topology
+from reservoir.kernel_cache import write_one_at_a_time
 from reservoir.persistence import load
 from reservoir.readout import IllConditionedWarning
 from reservoir.spectrum import SpectralRadiusWarning
@@ -29,6 +30,8 @@ __all__ = [
     "spectrum",
     "topology",
 ]
+
+write_one_at_a_time()
 
 _WITH_SCIKIT_LEARN = {
     "ESNClassifier": "reservoir.esn",

@@ -75,32 +75,12 @@ def choose_kernel_cache() -> Path:
     return cache
 
 
-def let_one_process_write_at_a_time(cache: Path) -> None:
-    """Two that cache a kernel at once may both take the same file name, and one then loads what the other compiled."""
-    try:
-        import fcntl
-    except ImportError:
-        return
-    from numba.core.caching import IndexDataCacheFile
-
-    save = IndexDataCacheFile.save
-
-    def save_alone(self, key, data) -> None:
-        with open(cache / "lock", "w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            save(self, key, data)
-
-    IndexDataCacheFile.save = save_alone
-
-
 # Numba reads the first when it is imported, and so do the processes that tests start.
 os.environ["NUMBA_CACHE_DIR"] = str(choose_kernel_cache())
 os.environ.setdefault("MPLBACKEND", "Agg")
 # Before NumPy is imported. Several processes share the cores, and BLAS threads of one wait for those of another: the
 # eigenvalues of 1000 units took two processes on two cores 1.3 s with one such thread each, and 5 s with two.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-if "PYTEST_XDIST_WORKER" in os.environ:
-    let_one_process_write_at_a_time(Path(os.environ["NUMBA_CACHE_DIR"]))
 
 # A shell lets its background jobs ignore Ctrl-C, and so would the processes that tests start.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
