@@ -22,8 +22,11 @@ between seconds and no convergence.
 
 from __future__ import annotations
 
+import copy
 import inspect
+import threading
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -32,8 +35,9 @@ import scipy.sparse as sp
 from scipy.sparse.csgraph import connected_components
 from scipy.sparse.linalg import ArpackError, LinearOperator, eigs, splu
 
-from optim.threads import single_blas_thread
+from optim.threads import n_threads, run_all, single_blas_thread
 from reservoir.matrix import Shifts, canonical
+from reservoir.powers import power_product
 
 _SEED = 20_011  # of the start vectors when no rng is given: the same bits on every call
 _EXACT_UNITS = 2000  # up to here the radius is exact, whatever it costs
@@ -353,7 +357,22 @@ def _of_arnoldi(A: sp.csr_array | np.ndarray, rng: np.random.Generator) -> Spect
     growth = _growth(A, rng.standard_normal(N))
     large = N > 10 * _EXACT_UNITS
     powers = (16, 12) if N <= _EXACT_UNITS else (64, 48)
-    runs = [_arnoldi(A, p, growth.value, rng, large=large) for p in powers]
+    abandoned = threading.Event()
+
+    def run(p: int, start: np.ndarray) -> SpectralRadius | None:
+        def apply(x: np.ndarray) -> np.ndarray:
+            if abandoned.is_set():
+                raise InterruptedError("the other run was interrupted")
+            return power_product(A, x, p, growth.value)
+
+        try:
+            # A copy of the generator, so that neither run depends on how far the other is.
+            return _arnoldi(apply, p, growth.value, start, copy.deepcopy(rng), large=large)
+        except BaseException:
+            abandoned.set()
+            raise
+
+    runs = run_all(run, [(p, rng.standard_normal(N)) for p in powers], n_threads())
     done = [run for run in runs if run is not None]
     if not done:
         return growth
@@ -368,20 +387,20 @@ def _of_arnoldi(A: sp.csr_array | np.ndarray, rng: np.random.Generator) -> Spect
 
 
 def _arnoldi(
-    A: sp.csr_array | np.ndarray, p: int, scale: float, rng: np.random.Generator, *, large: bool
+    apply: Callable[[np.ndarray], np.ndarray],
+    p: int,
+    scale: float,
+    start: np.ndarray,
+    rng: np.random.Generator,
+    *,
+    large: bool,
 ) -> SpectralRadius | None:
-    """Radius from the six largest eigenvalues of (W / scale)^p, or ``None`` without convergence.
+    """Radius from the six largest eigenvalues of ``apply``, (W / scale)^p, or ``None`` without convergence.
 
     Six, because one or two were accepted by ARPACK while a larger one was still hidden. On large parts
     1 % of an eigenvalue of W^64 is 1.6e-4 of one of W.
     """
-    N = A.shape[0]
-
-    def apply(x: np.ndarray) -> np.ndarray:
-        for _ in range(p):
-            x = (A @ x) / scale
-        return x
-
+    N = len(start)
     # SciPy >= 1.17 restarts an exhausted Krylov space from random numbers, fresh ones unless given.
     given = {"rng": rng} if "rng" in inspect.signature(eigs).parameters else {}
     operator = LinearOperator((N, N), matvec=apply, dtype=np.float64)
@@ -390,7 +409,7 @@ def _arnoldi(
             operator,
             k=6,
             ncv=30,
-            v0=rng.standard_normal(N),
+            v0=start,
             tol=1e-2 if large else 1e-11,
             maxiter=20 if large else 100,
             **given,
@@ -411,7 +430,7 @@ def _growth(A: sp.csr_array | np.ndarray, x: np.ndarray, n_steps: int = 200) -> 
     """
     logs = np.empty(n_steps)
     for step in range(n_steps):
-        x = A @ x
+        x = power_product(A, x, 1, 1.0)
         norm = np.linalg.norm(x)
         if norm == 0:
             return SpectralRadius(1.0, np.inf, "growth")

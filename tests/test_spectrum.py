@@ -1,5 +1,9 @@
 """The spectral radius against dense eigenvalues, known answers, and what happens when it cannot be had."""
 
+import threading
+import time
+from collections import Counter
+
 import numpy as np
 import pytest
 import scipy.sparse as sp
@@ -9,6 +13,7 @@ from contracts import TOPOLOGIES, every
 from naive.spectrum import spectral_radius as naive_radius
 from reservoir import spectrum, topology
 from reservoir.matrix import Shifts
+from reservoir.powers import power_product
 from reservoir.spectrum import SpectralRadiusWarning, scale_and_report, scale_to_radius, spectral_radius
 
 # Promised against dense eigenvalues, relative. LAPACK's own error at these sizes: N eps times a condition
@@ -20,6 +25,26 @@ EXACT_FLOAT32 = 1e3 * float(np.finfo(np.float32).eps)
 BRACKET = spectrum._PERRON_WIDTH
 CYCLIC = {name: make for name, make in TOPOLOGIES.items() if name != "delay_line"}
 SAMPLED = {name: TOPOLOGIES[name] for name in ("sparse", "shifts", "small_world")}
+
+
+def test_an_interrupted_run_does_not_wait_for_the_other(monkeypatch):
+    calls = Counter()
+
+    def interrupted(A, x, p, scale):
+        is_main = threading.current_thread() is threading.main_thread()
+        calls[is_main] += p > 1  # not those of the growth rate
+        if is_main and calls[True] == 5:
+            raise KeyboardInterrupt
+        time.sleep(0.002 * (not is_main))
+        return power_product(A, x, p, scale)
+
+    monkeypatch.setattr(spectrum, "power_product", interrupted)
+    monkeypatch.setattr(spectrum, "n_threads", lambda: 2)
+    W = topology.sparse(1000, in_degree=10, rng=generator())
+    with pytest.raises(KeyboardInterrupt):
+        spectral_radius(W)
+    assert calls[True] == 5
+    assert calls[False] < 50  # a run has over 200
 
 
 def generator(seed=0):

@@ -8,6 +8,11 @@ def spectral_radius(W):
     return np.abs(np.linalg.eigvals(np.asarray(W, dtype=np.float64))).max()
 
 
+def power_product(W, x, p, scale):
+    """(W / scale)^p x with the power formed first."""
+    return np.linalg.matrix_power(np.asarray(W) / scale, p) @ x
+
+
 def cyclic_diagonals(shifts, weights):
     """The dense matrix of (W x)[i] = sum_k weights[k, i] * x[(i + shifts[k]) mod N]."""
     K, N = weights.shape
