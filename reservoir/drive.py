@@ -63,6 +63,8 @@ def drive_lanes(packs, graph, units, scales, activation, tanh, data, plan, reado
     B = len(packs) * P
     N = state.shape[1]
     I, padded = units.input_weights.shape
+    if len(work.lone_input) > 0:
+        I = len(work.lone_input)  # known to the compiler
     O = readout.offset.size
     n_columns = sinks.tile.shape[1]
     for s in range(plan.row.shape[0]):
@@ -157,19 +159,22 @@ def _add_entry(k, old, B, packs, graph, state, recurrent):
 @njit(nogil=True, error_model="numpy")
 def _enter(s, old, B, N, I, O, data, plan, readout, work):
     """Reset the lanes that start here and lay out the inputs of all lanes."""
+    if _is_any(plan.start, s, B):
+        for b in range(B):
+            start = at(plan.start, s * B + b)
+            if start >= 0:
+                for i in range(N):
+                    put(work.state, old + i * B + b, at(data.initial, start * (N + O) + i))
+                for o in range(O):
+                    put(work.output, o * B + b, at(data.initial, start * (N + O) + N + o))
     for b in range(B):
-        row, start = at(plan.row, s * B + b), at(plan.start, s * B + b)
-        if start >= 0:
-            for i in range(N):
-                put(work.state, old + i * B + b, at(data.initial, start * (N + O) + i))
-            for o in range(O):
-                put(work.output, o * B + b, at(data.initial, start * (N + O) + N + o))
+        row = at(plan.row, s * B + b)
         for j in range(I):
             u = at(data.rows, row * I + j) if row >= 0 else at(data.initial, 0)
             put(work.inputs, j * B + b, u)
-        if readout.fed >= 0:
-            for o in range(O):
-                put(work.inputs, (readout.fed + o) * B + b, at(work.output, o * B + b))
+    if readout.fed >= 0:
+        for b in range(O * B):
+            put(work.inputs, readout.fed * B + b, at(work.output, b))
 
 
 @njit(nogil=True, error_model="numpy")
@@ -230,17 +235,20 @@ def _is_any(numbers, s, B):
 @njit(nogil=True, error_model="numpy")
 def _leave(s, new, B, N, O, plan, work, sinks):
     """Hand the outputs, states and records of this step to whoever wants them."""
-    if sinks.outputs.size == 0 and sinks.states.size == 0 and not _is_any(plan.record, s, B):
+    if sinks.outputs.size > 0 or sinks.states.size > 0:
+        for b in range(B):
+            row = at(plan.row, s * B + b)
+            if row >= 0 and at(plan.kept, s * B + b):
+                if sinks.outputs.size > 0:
+                    for o in range(O):
+                        put(sinks.outputs, row * O + o, at(work.output, o * B + b))
+                if sinks.states.size > 0:
+                    for i in range(N):
+                        put(sinks.states, row * N + i, at(work.state, new + i * B + b))
+    if not _is_any(plan.record, s, B):
         return
     for b in range(B):
-        row, record = at(plan.row, s * B + b), at(plan.record, s * B + b)
-        if row >= 0 and at(plan.kept, s * B + b):
-            if sinks.outputs.size > 0:
-                for o in range(O):
-                    put(sinks.outputs, row * O + o, at(work.output, o * B + b))
-            if sinks.states.size > 0:
-                for i in range(N):
-                    put(sinks.states, row * N + i, at(work.state, new + i * B + b))
+        record = at(plan.record, s * B + b)
         if record >= 0:
             for i in range(N):
                 put(sinks.records, record * (N + O) + i, at(work.state, new + i * B + b))
