@@ -10,12 +10,15 @@ import numpy as np
 PAUSE_S, WARM_S, CALLS_OF_A_ROUND = 0.1, 0.005, 3
 
 
-def in_turn(contestants: Mapping[str, Callable[[], object]], n_repeats: int) -> dict[str, float]:
-    """Median seconds of a call of each contestant, in rounds of three calls.
+def in_turn(
+    contestants: Mapping[str, Callable[[], object]], n_repeats: int, *, turn_s: float = np.inf
+) -> dict[str, float]:
+    """Median seconds of a call of each contestant, in ``n_repeats / 3`` rounds of three calls.
 
-    In a round each has a pause, in which threads of the one before that some libraries keep spinning come to rest, some
-    milliseconds of calls that are not timed, or one, and three in a row that are. Rounds are short because a shared
-    machine changes its pace within seconds, and all should meet the same.
+    In a round each has a pause, in which threads of the one before that some libraries keep spinning come to rest,
+    some milliseconds of calls that are not timed, or one, and three in a row that are. Rounds are short because a
+    shared machine changes its pace within seconds, and all should meet the same. Who has been timed for ``turn_s``
+    seconds in a round makes no further call in it: many rounds then cost little.
     """
     times: dict[str, list[float]] = {name: [] for name in contestants}
     for _ in range(-(-n_repeats // CALLS_OF_A_ROUND)):
@@ -25,8 +28,10 @@ def in_turn(contestants: Mapping[str, Callable[[], object]], n_repeats: int) -> 
             contestant()
             while time.perf_counter() < start + WARM_S:
                 contestant()
-            for _ in range(CALLS_OF_A_ROUND):
+            turn: list[float] = []
+            while len(turn) < CALLS_OF_A_ROUND and sum(turn) < turn_s:
                 start = time.perf_counter()
                 contestant()
-                times[name].append(time.perf_counter() - start)
+                turn.append(time.perf_counter() - start)
+            times[name] += turn
     return {name: float(np.median(values)) for name, values in times.items()}
