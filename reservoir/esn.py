@@ -12,7 +12,6 @@ from dataclasses import replace
 
 import numpy as np
 from sklearn.base import ClassifierMixin, MultiOutputMixin, RegressorMixin
-from sklearn.metrics import accuracy_score, r2_score
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted
 
@@ -158,6 +157,8 @@ class ESNRegressor(MultiOutputMixin, RegressorMixin, EchoStateNetwork):
             self, X, y, sample_weight=sample_weight, groups=groups, lengths=lengths,
             sequence_column=self.sequence_column, dtype=self.reservoir_.dtype, reset=False, target="rows",
         )  # fmt: skip
+        from sklearn.metrics import r2_score  # here, for it takes long to import
+
         return r2_score(sequences.targets, self._outputs(sequences)[0], sample_weight=sequences.weights)
 
 
@@ -398,4 +399,6 @@ class ESNClassifier(ClassifierMixin, EchoStateNetwork):
         labels = self.classes_[self._scores(sequences).argmax(axis=1)]
         first = sequences.offsets[:-1] if self.decides_sequences_ else slice(None)
         weights = None if sequences.weights is None else sequences.weights[first]
+        from sklearn.metrics import accuracy_score
+
         return accuracy_score(sequences.labels[first], labels, sample_weight=weights)
