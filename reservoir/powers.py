@@ -39,7 +39,7 @@ def power_product(A: sp.csr_array | np.ndarray, x: np.ndarray, p: int, scale: fl
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def _power_product(weights, sources, starts, x, p, scale):
-    """As :func:`power_product`: ``weights`` (n_entries,) from the units ``sources``; row i has ``starts[i : i + 2]``."""
+    """:func:`power_product` of ``weights`` (n_entries,) from the units ``sources``; row i has ``starts[i : i + 2]``."""
     old, new = np.empty(len(x)), x.copy()
     for _ in range(p):
         old, new = new, old

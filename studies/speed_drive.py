@@ -269,6 +269,7 @@ def plot(rows):
     axes.barh(where, table["ratio"], color="#0072b2", height=0.6)
     axes.plot(table["reach"], where, "|", color="#d55e00", markersize=12, markeredgewidth=2, label="set out to reach")
     axes.set_xscale("log")
+    axes.set_xticks([1, 2, 5, 10, 20], ["1", "2", "5", "10", "20"])
     axes.set_yticks(where, [f"{case} (leak {leak:g})" for case, leak in table.index])
     axes.set(xlabel="times faster than the best rival (or below the bound)", title="Echo state networks, float64")
     axes.legend(loc="lower right")
