@@ -131,7 +131,7 @@ class ReservoirEstimator(BaseEstimator):
         settings = {name: getattr(self, name) for name in names}
         self.reservoir_ = build_reservoir(
             **settings, n_inputs=n_inputs, n_outputs=n_outputs, dtype=dtype, rng=of_reservoir,
-            feedback_scaling=feedback,
+            feedback_scaling=feedback, n_jobs=self.n_jobs,
         )  # fmt: skip
         self.noise_seed_ = int(of_noise.integers(2**63))
         radius = self.reservoir_.radius

@@ -13,35 +13,26 @@ dense      LAPACK, for small parts and full ones
 arnoldi    ARPACK on a power of W, twice, from two starts and with two powers, which must agree
 growth     the rate at which W^m x grows, when ARPACK does not converge on a large part
 ========== =======================================================================================
-
-The eigenvalues of a random matrix fill a disc, and Arnoldi on W itself crawls at the disc's crowded rim.
-On W^p the ratios of neighbouring absolute values are raised to the p-th power, at p sparse products for
-each vector that has to be orthogonalised: 4 times faster at N = 1,000, and at N = 100,000 the difference
-between seconds and no convergence.
 """
 
 from __future__ import annotations
 
-import copy
-import inspect
-import threading
 import warnings
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
 import scipy.linalg
 import scipy.sparse as sp
 from scipy.sparse.csgraph import connected_components
-from scipy.sparse.linalg import ArpackError, LinearOperator, eigs, splu
+from scipy.sparse.linalg import splu
 
-from optim.threads import n_threads, run_all, single_blas_thread
+from optim.threads import n_threads, single_blas_thread
+from reservoir.arnoldi import radius_by_arnoldi
 from reservoir.matrix import Shifts, canonical
-from reservoir.powers import power_product
 
 _SEED = 20_011  # of the start vectors when no rng is given: the same bits on every call
 _EXACT_UNITS = 2000  # up to here the radius is exact, whatever it costs
-_DENSE_UNITS = 200  # below, LAPACK is as fast as two Arnoldi runs (12 ms at 200 units, one core)
+_DENSE_UNITS = 200  # below, LAPACK is about as fast as two Arnoldi runs (3.5 and 5 ms at 100 units, 18 and 12 at 200)
 _DENSE_FLOPS_PER_EDGE = 6000  # N^3 of LAPACK against the products of two Arnoldi runs, timed at N = 1,000
 _AGREEMENT = 1e-10  # relative; two Arnoldi runs that differ by more have not both found the radius
 _ISOMETRY = {"d": 1e-10, "f": 1e-6}  # relative departure of WᵀW from c² I, by precision of the weights
@@ -74,7 +65,9 @@ class SpectralRadius:
     method: str
 
 
-def spectral_radius(W: np.ndarray | sp.sparray | Shifts, *, rng: np.random.Generator | None = None) -> SpectralRadius:
+def spectral_radius(
+    W: np.ndarray | sp.sparray | Shifts, *, rng: np.random.Generator | None = None, n_jobs: int | None = None
+) -> SpectralRadius:
     """The largest absolute value of an eigenvalue of ``W``, computed in float64.
 
     Up to 2,000 units the value agrees with dense eigenvalues to 1e-8. Above, the error is estimated.
@@ -84,6 +77,8 @@ def spectral_radius(W: np.ndarray | sp.sparray | Shifts, *, rng: np.random.Gener
     W : (N, N) dense, SciPy sparse, or Shifts
     rng : numpy.random.Generator or None
         Draws the start vectors. ``None``: a fixed seed, hence the same bits on every call.
+    n_jobs : int or None
+        Threads; None: all cores. The value has the same bits for any number.
 
     Returns
     -------
@@ -105,7 +100,7 @@ def spectral_radius(W: np.ndarray | sp.sparray | Shifts, *, rng: np.random.Gener
     kind = "f" if A.dtype == np.float32 else "d"
     generator = np.random.default_rng(_SEED) if rng is None else rng
     with single_blas_thread():
-        radius = _largest_part(A.astype(np.float64), _ISOMETRY[kind], generator)
+        radius = _largest_part(A.astype(np.float64), _ISOMETRY[kind], generator, n_threads(n_jobs))
     if radius.error > _MISLEADING:
         warnings.warn(
             f"the spectral radius of {A.shape[0]} units is known to a relative error of about "
@@ -126,7 +121,11 @@ class Scaled:
 
 
 def scale_to_radius(
-    W: np.ndarray | sp.sparray | Shifts, rho: float, *, rng: np.random.Generator | None = None
+    W: np.ndarray | sp.sparray | Shifts,
+    rho: float,
+    *,
+    rng: np.random.Generator | None = None,
+    n_jobs: int | None = None,
 ) -> np.ndarray | sp.sparray | Shifts:
     """``W`` times one number, such that its spectral radius is ``rho``.
 
@@ -139,6 +138,7 @@ def scale_to_radius(
         Never written to.
     rho : float >= 0
     rng : numpy.random.Generator or None
+    n_jobs : int or None
         See :func:`spectral_radius`.
 
     Returns
@@ -159,11 +159,15 @@ def scale_to_radius(
     array([[0.  , 0.25],
            [1.  , 0.  ]])
     """
-    return scale_and_report(W, rho, rng=rng).W
+    return scale_and_report(W, rho, rng=rng, n_jobs=n_jobs).W
 
 
 def scale_and_report(
-    W: np.ndarray | sp.sparray | Shifts, rho: float, *, rng: np.random.Generator | None = None
+    W: np.ndarray | sp.sparray | Shifts,
+    rho: float,
+    *,
+    rng: np.random.Generator | None = None,
+    n_jobs: int | None = None,
 ) -> Scaled:
     """As :func:`scale_to_radius`, together with the :class:`SpectralRadius` that was divided by.
 
@@ -175,7 +179,7 @@ def scale_and_report(
     """
     if not (np.isfinite(rho) and rho >= 0):
         raise ValueError(f"spectral_radius must be a finite number >= 0, got {rho!r}; 0.9 is usual.")
-    before = spectral_radius(W, rng=rng)
+    before = spectral_radius(W, rng=rng, n_jobs=n_jobs)
     if before.error > 0.5:
         raise ValueError(
             f"topology must be a matrix whose spectral radius can be computed, got {before.value:.3g} with a "
@@ -221,7 +225,7 @@ def _delay_line_weight(W: np.ndarray | sp.sparray | Shifts) -> float | None:
     return float(abs(A.data[0]))
 
 
-def _largest_part(A: sp.csr_array, isometry: float, rng: np.random.Generator) -> SpectralRadius:
+def _largest_part(A: sp.csr_array, isometry: float, rng: np.random.Generator, n_threads: int) -> SpectralRadius:
     """Maximum over the strongly connected parts, loops and cycles all at once, the rest one by one."""
     n_parts, label = connected_components(A, directed=True, connection="strong")
     row = np.repeat(np.arange(A.shape[0]), np.diff(A.indptr))
@@ -238,21 +242,22 @@ def _largest_part(A: sp.csr_array, isometry: float, rng: np.random.Generator) ->
         radius = SpectralRadius(float(means[best]), 0.0, method)
     for part in np.flatnonzero(n_edges > size):
         if size[part] == A.shape[0]:
-            return _connected(A, isometry, rng)
+            return _connected(A, isometry, rng, n_threads)
         units = np.flatnonzero(label == part)
-        radius = max(radius, _connected(A[units][:, units], isometry, rng), key=lambda found: found.value)
+        found = _connected(A[units][:, units], isometry, rng, n_threads)
+        radius = max(radius, found, key=lambda found: found.value)
     return radius
 
 
-def _connected(A: sp.csr_array, isometry: float, rng: np.random.Generator) -> SpectralRadius:
+def _connected(A: sp.csr_array, isometry: float, rng: np.random.Generator, n_threads: int) -> SpectralRadius:
     """Radius of one strongly connected part that is more than a cycle."""
     unit = float(np.abs(A.data).max())
     A = A / unit  # no power of it then leaves the range of floats
-    found = _connected_unit(A, isometry, rng)
+    found = _connected_unit(A, isometry, rng, n_threads)
     return replace(found, value=found.value * unit)
 
 
-def _connected_unit(A: sp.csr_array, isometry: float, rng: np.random.Generator) -> SpectralRadius:
+def _connected_unit(A: sp.csr_array, isometry: float, rng: np.random.Generator, n_threads: int) -> SpectralRadius:
     """Radius of one strongly connected part with entries of at most 1."""
     N = A.shape[0]
     found = _of_isometry(A, isometry, rng) or _of_nonnegative(A)
@@ -261,7 +266,7 @@ def _connected_unit(A: sp.csr_array, isometry: float, rng: np.random.Generator) 
     if N <= _DENSE_UNITS or (N <= _EXACT_UNITS and N**3 <= _DENSE_FLOPS_PER_EDGE * A.nnz):
         return _dense(A)
     # A full CSR product costs 4 times the dense one.
-    found = _of_arnoldi(A.toarray() if A.nnz > N * N // 4 else A, rng)
+    found = SpectralRadius(*radius_by_arnoldi(A.toarray() if A.nnz > N * N // 4 else A, rng, n_threads))
     if N <= _EXACT_UNITS and not found.error <= _AGREEMENT:
         return _dense(A)
     return found
@@ -349,93 +354,3 @@ def _dense(A: sp.csr_array) -> SpectralRadius:
 
 def _largest_eigenvalue(A: np.ndarray) -> float:
     return float(np.abs(scipy.linalg.eigvals(A, overwrite_a=True, check_finite=False)).max())
-
-
-def _of_arnoldi(A: sp.csr_array | np.ndarray, rng: np.random.Generator) -> SpectralRadius:
-    """Two Arnoldi runs on different powers from different starts; the larger value, the larger error."""
-    N = A.shape[0]
-    growth = _growth(A, rng.standard_normal(N))
-    large = N > 10 * _EXACT_UNITS
-    powers = (16, 12) if N <= _EXACT_UNITS else (64, 48)
-    abandoned = threading.Event()
-
-    def run(p: int, start: np.ndarray) -> SpectralRadius | None:
-        def apply(x: np.ndarray) -> np.ndarray:
-            if abandoned.is_set():
-                raise InterruptedError("the other run was interrupted")
-            return power_product(A, x, p, growth.value)
-
-        try:
-            # A copy of the generator, so that neither run depends on how far the other is.
-            return _arnoldi(apply, p, growth.value, start, copy.deepcopy(rng), large=large)
-        except BaseException:
-            abandoned.set()
-            raise
-
-    runs = run_all(run, [(p, rng.standard_normal(N)) for p in powers], n_threads())
-    done = [run for run in runs if run is not None]
-    if not done:
-        return growth
-    value = max(run.value for run in done)
-    spread = 1 - min(run.value for run in done) / value
-    error = max(spread, *(run.error for run in done))
-    if len(done) < len(runs):
-        # Half an answer: trusted no more than it agrees with the growth rate.
-        error = max(error, growth.error, abs(1 - growth.value / value))
-        return SpectralRadius(value, error, "arnoldi, one run of two converged")
-    return SpectralRadius(value, error, "arnoldi")
-
-
-def _arnoldi(
-    apply: Callable[[np.ndarray], np.ndarray],
-    p: int,
-    scale: float,
-    start: np.ndarray,
-    rng: np.random.Generator,
-    *,
-    large: bool,
-) -> SpectralRadius | None:
-    """Radius from the six largest eigenvalues of ``apply``, (W / scale)^p, or ``None`` without convergence.
-
-    Six, because one or two were accepted by ARPACK while a larger one was still hidden. On large parts
-    1 % of an eigenvalue of W^64 is 1.6e-4 of one of W.
-    """
-    N = len(start)
-    # SciPy >= 1.17 restarts an exhausted Krylov space from random numbers, fresh ones unless given.
-    given = {"rng": rng} if "rng" in inspect.signature(eigs).parameters else {}
-    operator = LinearOperator((N, N), matvec=apply, dtype=np.float64)
-    try:
-        eigenvalues, vectors = eigs(
-            operator,
-            k=6,
-            ncv=30,
-            v0=start,
-            tol=1e-2 if large else 1e-11,
-            maxiter=20 if large else 100,
-            **given,
-        )
-    except ArpackError:  # not converged, or a power of W that is numerically zero
-        return None
-    largest = int(np.abs(eigenvalues).argmax())
-    mu, x = eigenvalues[largest], vectors[:, largest]
-    residual = np.linalg.norm(apply(x.real) + 1j * apply(x.imag) - mu * x) / (np.abs(mu) * np.linalg.norm(x))
-    return SpectralRadius(float(np.abs(mu)) ** (1 / p) * scale, float(residual) / p, "arnoldi")
-
-
-def _growth(A: sp.csr_array | np.ndarray, x: np.ndarray, n_steps: int = 200) -> SpectralRadius:
-    """Rate at which |W^m x| grows in the second half of ``n_steps``, after Gelfand.
-
-    The error adds up how much the halves differ and log(N) / n_steps, what the unknown share of the
-    leading eigenvectors in x may do to the rate.
-    """
-    logs = np.empty(n_steps)
-    for step in range(n_steps):
-        x = power_product(A, x, 1, 1.0)
-        norm = np.linalg.norm(x)
-        if norm == 0:
-            return SpectralRadius(1.0, np.inf, "growth")
-        logs[step] = np.log(norm)
-        x = x / norm
-    first, second = logs[: n_steps // 2].mean(), logs[n_steps // 2 :].mean()
-    error = abs(float(np.expm1(second - first))) + np.log(len(x)) / n_steps
-    return SpectralRadius(float(np.exp(second)), float(error), "growth")

@@ -175,6 +175,7 @@ def build_reservoir(
     activation: str = "tanh",
     dtype: np.dtype | type = np.float64,
     rng: np.random.Generator,
+    n_jobs: int | None = None,
 ) -> Reservoir:
     """Draw a reservoir.
 
@@ -195,6 +196,8 @@ def build_reservoir(
     activation : {"tanh", "relu", "logistic", "identity"}
     dtype : float64 or float32
     rng : numpy.random.Generator
+    n_jobs : int or None
+        Threads; None: all cores. The reservoir has the same bits for any number.
 
     Returns
     -------
@@ -231,7 +234,7 @@ def build_reservoir(
     if spectral_radius is not None:
         if not (_is_number(spectral_radius) and spectral_radius > 0):
             raise ValueError(f"spectral_radius must be a finite number > 0, got {spectral_radius!r}; try 0.9.")
-        scaled = scale_and_report(W, float(spectral_radius), rng=of_radius)
+        scaled = scale_and_report(W, float(spectral_radius), rng=of_radius, n_jobs=n_jobs)
         W, radius = scaled.W, scaled.before
     elif isinstance(topology, str):
         raise ValueError(f"spectral_radius must be a number > 0 for topology={topology!r}, got None; try 0.9.")

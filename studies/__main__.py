@@ -61,7 +61,7 @@ def _parser() -> argparse.ArgumentParser:
         "--jobs",
         type=int,
         metavar="N",
-        help="processes (default: 1, or one a core for a long study that measures no time)",
+        help="processes (default: 1, or one a core, at most 8, for a long study that allows it)",
     )
     parser.add_argument("--device", default="cpu", choices=("cpu", "gpu"), help="where reservoirs run (default: cpu)")
     parser.add_argument("--out", metavar="DIR", help="where results go (default: ./study_results/NAME)")

@@ -84,6 +84,7 @@ GRID = {
         10,
     ),
 }
+SIDE_BY_SIDE = True
 EXPECTED_S = {"quick": 3, "default": 180}
 COLUMNS = ("value", "measure")
 BY = (

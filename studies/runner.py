@@ -176,7 +176,8 @@ def run_study(
     name : the study
     wanted : list of its Settings
     file : where rows are kept
-    n_jobs : int >= 1, processes; cells are independent, so their rows do not depend on it
+    n_jobs : int >= 1, processes; cells are independent, and where they may run side by side (`is_side_by_side`) their
+        rows do not depend on it
     retry_failed : bool, compute again the cells that are in the file as an error
     progress : called with the number of cells just finished
     """

@@ -13,7 +13,7 @@ PAUSE_S, WARM_S, CALLS_OF_A_ROUND = 0.1, 0.005, 3
 def in_turn(
     contestants: Mapping[str, Callable[[], object]], n_repeats: int, *, turn_s: float = np.inf
 ) -> dict[str, float]:
-    """Median seconds of a call of each contestant, in ``n_repeats / 3`` rounds of three calls.
+    """Median seconds of a call of each contestant, in ``n_repeats / 3`` rounds of up to three calls.
 
     In a round each has a pause, in which threads of the one before that some libraries keep spinning come to rest,
     some milliseconds of calls that are not timed, or one, and three in a row that are. Rounds are short because a

@@ -52,6 +52,7 @@ GRID = {
         {"task": "lorenz", **lorenz.TUNED, "topology": ALL, "n_units": 300, "seed": range(20)},
     ],
 }  # fmt: skip
+SIDE_BY_SIDE = True
 EXPECTED_S = {"quick": 3, "default": 60}
 COLUMNS = ("value", "measure")
 BY = ("task", "topology")

@@ -7,12 +7,14 @@ import os
 import re
 import subprocess
 import sys
+from collections import Counter
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from studies import __main__ as command_line
-from studies import baselines, figures, forecaster_defaults, mackey_glass, runner, sine_generator, topologies
+from studies import baselines, figures, forecaster_defaults, mackey_glass, runner, sine_generator, timing, topologies
 from studies.rows import RowFile, key_of
 
 pytest.importorskip("matplotlib")
@@ -70,9 +72,9 @@ def test_the_quick_profile_runs_and_is_drawn(name, tmp_path, capsys):
 def test_rows_do_not_depend_on_the_number_of_processes(tmp_path):
     for jobs in ("1", "2"):
         out = str(tmp_path / jobs)
-        assert command_line.main(["narma", "--profile", "quick", "--seeds", "2", "--jobs", jobs, "--out", out]) == 0
-    one, two = ({row["key"]: row["nrmse"] for row in RowFile(tmp_path / jobs).read()} for jobs in ("1", "2"))
-    assert one == two
+        assert command_line.main(["four_ways", "--profile", "quick", "--jobs", jobs, "--out", out]) == 0
+    one, two = ({row["key"]: row["test_error"] for row in RowFile(tmp_path / jobs).read()} for jobs in ("1", "2"))
+    assert one == two and len(one) > 20
 
 
 def test_a_process_a_core_where_no_time_is_measured_and_the_run_is_long(monkeypatch):
@@ -83,6 +85,26 @@ def test_a_process_a_core_where_no_time_is_measured_and_the_run_is_long(monkeypa
     assert runner.usual_jobs(four_ways, "default", device="gpu") == 1
     monkeypatch.setattr(runner, "n_threads", lambda: 128)
     assert runner.usual_jobs(four_ways, "default") == runner.MAX_PROCESSES
+
+
+def test_in_turn_times_slow_contestants_less_often(monkeypatch):
+    clock, calls = [0.0], Counter()
+
+    def contestant(name, seconds):
+        def call():
+            clock[0] += seconds
+            calls[name] += 1
+
+        return call
+
+    fake = SimpleNamespace(perf_counter=lambda: clock[0], sleep=lambda seconds: None)
+    monkeypatch.setattr(timing, "time", fake)
+    contestants = {"slow": contestant("slow", 1.0), "fast": contestant("fast", 0.01)}
+    assert timing.in_turn(contestants, 6) == {"slow": pytest.approx(1.0), "fast": pytest.approx(0.01)}
+    assert calls == {"slow": 2 * (1 + 3), "fast": 2 * (1 + 3)}  # one call of each round is not timed
+    calls.clear()
+    timing.in_turn(contestants, 6, turn_s=0.5)
+    assert calls == {"slow": 2 * (1 + 1), "fast": 2 * (1 + 3)}
 
 
 @pytest.mark.slow

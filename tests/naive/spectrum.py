@@ -8,7 +8,7 @@ def spectral_radius(W):
     return np.abs(np.linalg.eigvals(np.asarray(W, dtype=np.float64))).max()
 
 
-def power_product(W, x, p, scale):
+def multiply_by_power(W, x, p, scale):
     """(W / scale)^p x with the power formed first."""
     return np.linalg.matrix_power(np.asarray(W) / scale, p) @ x
 
