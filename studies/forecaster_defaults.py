@@ -14,7 +14,7 @@ noiseless data and lose nothing under noise, but make reservoirs of 100 units fr
 
 Sources. The systems as in `lorenz` and `mackey_glass`.
 
-Expected run time: about three minutes by default on two cores.
+Expected run time: about a minute and a half by default on two cores.
 """
 
 from __future__ import annotations
@@ -85,7 +85,7 @@ GRID = {
     ),
 }
 SIDE_BY_SIDE = True
-EXPECTED_S = {"quick": 3, "default": 180}
+EXPECTED_S = {"quick": 3, "default": 80}
 COLUMNS = ("value", "measure")
 BY = (
     "task",

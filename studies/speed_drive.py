@@ -12,7 +12,7 @@ Rivals are optional: pip install reservoirpy==0.4.2 jax (and torch for the batch
 
 Sources. The cases and the bars are the project's own.
 
-Expected run time: about four minutes by default on two cores. Run it alone, with --jobs 1.
+Expected run time: about seven minutes by default on two cores. Run it alone, with --jobs 1.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ GRID = {
         {"case": list(DRIVES), "leak_rate": 0.3},
     ],
 }
-EXPECTED_S = {"quick": 3, "default": 240}
+EXPECTED_S = {"quick": 3, "default": 420}
 COLUMNS = (
     "ours", "numpy_scipy", "reservoirpy", "jax", "torch", "ratio", "reach",
 )  # fmt: skip

@@ -9,7 +9,7 @@ differences with a bootstrap interval, and Wilcoxon's signed-rank test. The valu
 Sources. Rodan and Tino 2011, IEEE TNN 22 (ring), 2012, Neural Computation 24 (jumps); Wilcoxon 1945; Efron
 1979.
 
-Expected run time: about a minute by default on two cores.
+Expected run time: about half a minute by default on two cores.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ GRID = {
     ],
 }  # fmt: skip
 SIDE_BY_SIDE = True
-EXPECTED_S = {"quick": 3, "default": 60}
+EXPECTED_S = {"quick": 3, "default": 35}
 COLUMNS = ("value", "measure")
 BY = ("task", "topology")
 
