@@ -152,13 +152,13 @@ class ESNRegressor(MultiOutputMixin, RegressorMixin, EchoStateNetwork):
         -------
         float
         """
+        from sklearn.metrics import r2_score  # here, for it takes long to import
+
         check_is_fitted(self)
         sequences = read_sequences(
             self, X, y, sample_weight=sample_weight, groups=groups, lengths=lengths,
             sequence_column=self.sequence_column, dtype=self.reservoir_.dtype, reset=False, target="rows",
         )  # fmt: skip
-        from sklearn.metrics import r2_score  # here, for it takes long to import
-
         return r2_score(sequences.targets, self._outputs(sequences)[0], sample_weight=sequences.weights)
 
 
@@ -386,6 +386,8 @@ class ESNClassifier(ClassifierMixin, EchoStateNetwork):
         -------
         float
         """
+        from sklearn.metrics import accuracy_score
+
         check_is_fitted(self)
         sequences = read_sequences(
             self, X, y, sample_weight=sample_weight, groups=groups, lengths=lengths,
@@ -399,6 +401,4 @@ class ESNClassifier(ClassifierMixin, EchoStateNetwork):
         labels = self.classes_[self._scores(sequences).argmax(axis=1)]
         first = sequences.offsets[:-1] if self.decides_sequences_ else slice(None)
         weights = None if sequences.weights is None else sequences.weights[first]
-        from sklearn.metrics import accuracy_score
-
         return accuracy_score(sequences.labels[first], labels, sample_weight=weights)
