@@ -1,17 +1,19 @@
 """What a test run needs before the packages are imported: a kernel cache that is never stale, fixed examples.
 
 Numba reuses a cached kernel when the file of a kernel it calls has changed, and also when the kernel was
-compiled without the bounds check that is asked for now. So the cache folder is named by a hash of all sources
-and of Numba's settings. It lies in ``.numba_cache`` of a checkout, below ``NUMBA_CACHE_DIR`` if that is set,
-and for installed packages in a temporary folder of this run.
+compiled without the bounds check that is asked for now. So the cache folder is named by a hash of all sources that
+kernels are made of and of Numba's settings. It lies in ``.numba_cache`` of a checkout, below ``NUMBA_CACHE_DIR`` if
+that is set, and for installed packages in a temporary folder of this run.
 
 The whole suite runs in several processes, which share that folder.
 """
 
+import ast
 import atexit
 import hashlib
 import importlib.util
 import os
+import re
 import shutil
 import signal
 import tempfile
@@ -37,13 +39,37 @@ def package_folders() -> list[Path]:
     return [Path(next(iter(spec.submodule_search_locations))).resolve() for spec in specs]
 
 
-def sources_and_settings_hash() -> str:
-    digest = hashlib.sha256()
+def modules_imported(source: str) -> set[str]:
+    """Dotted names that a source imports, those of functions and classes among them."""
+    names = set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            names |= {node.module or "", *(f"{node.module}.{alias.name}" for alias in node.names)}
+    return names
+
+
+def kernel_sources() -> dict[str, str]:
+    """What compiled code can come from: files that speak of Numba or hold a cell's step, and all that they import."""
+    sources = {}
     for folder in package_folders():
-        for path in sorted(folder.rglob("*")):
-            if path.suffix in {".py", ".cu", ".cuh"}:
-                digest.update(str(path.relative_to(folder.parent)).encode())
-                digest.update(path.read_bytes())
+        for path in sorted(folder.rglob("*.py")):
+            name = ".".join(path.relative_to(folder.parent).with_suffix("").parts).removesuffix(".__init__")
+            sources[name] = path.read_text(encoding="utf-8")
+    holds_kernels = re.compile(r"\b(numba|llvmlite)\b|^@step\(", re.MULTILINE)
+    waiting = [name for name, text in sources.items() if holds_kernels.search(text)]
+    reached = set()
+    while waiting:
+        name = waiting.pop()
+        if name in sources and name not in reached:
+            reached.add(name)
+            waiting += modules_imported(sources[name])
+    return {name: sources[name] for name in sorted(reached)}
+
+
+def sources_and_settings_hash() -> str:
+    digest = hashlib.sha256(repr(kernel_sources()).encode())
     for name, value in sorted(os.environ.items()):
         if name.startswith("NUMBA_") and name != "NUMBA_CACHE_DIR":
             digest.update(f"{name}={value}".encode())

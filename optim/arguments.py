@@ -1,0 +1,190 @@
+"""What a user hands over, asked for in one wording: the argument, what was expected, what came, what to do.
+
+A wrong kind is a TypeError, a wrong value a ValueError. Nothing is summed, multiplied or cast before it is bounded.
+"""
+
+from __future__ import annotations
+
+import math
+import numbers
+import reprlib
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+LARGEST = 2**63 - 1  # what a kernel's integers hold
+
+
+class _Brief(reprlib.Repr):
+    """Python's own short representation, which does not write out huge integers."""
+
+    maxother = 60
+
+    def repr_int(self, value: int, level: int) -> str:
+        return repr(value) if value.bit_length() <= 256 else f"an integer of {value.bit_length()} bits"
+
+
+def brief(value: Any) -> str:
+    """``value`` on one short line, whatever it is: for messages.
+
+    Examples
+    --------
+    >>> from optim.arguments import brief
+    >>> brief(10**99), brief(range(3))
+    ('an integer of 329 bits', 'range(0, 3)')
+    """
+    if isinstance(value, np.generic):
+        return f"numpy.{type(value).__name__}({brief(value.item())})"
+    shape = getattr(value, "shape", None)
+    if isinstance(shape, tuple) and shape:
+        return f"a {type(value).__name__} of shape {shape}"
+    text = " ".join(_Brief().repr(value).split())
+    return text if len(text) <= 120 else f"{text[:100]} ... (a {type(value).__name__})"
+
+
+def integer(name: str, value: Any, *, least: int = 1, most: int = LARGEST, remedy: str = "give a whole number") -> int:
+    """``value`` as an int, if it is an integer in [``least``, ``most``]; bool is none.
+
+    Raises
+    ------
+    TypeError, ValueError
+        Naming ``name``, what came, and ``remedy``.
+
+    Examples
+    --------
+    >>> from optim.arguments import integer
+    >>> integer("n_units", 1.5)
+    Traceback (most recent call last):
+    TypeError: n_units must be an integer >= 1, got 1.5; give a whole number.
+    """
+    wanted = f">= {least}" if most == LARGEST else f"in [{least}, {most}]"
+    message = f"{name} must be an integer {wanted}, got {brief(value)}; {remedy}."
+    if isinstance(value, bool) or not isinstance(value, numbers.Integral):
+        raise TypeError(message)
+    if not least <= int(value) <= most:
+        raise ValueError(message)
+    return int(value)
+
+
+def number(
+    name: str,
+    value: Any,
+    *,
+    least: float | None = None,
+    above: float | None = None,
+    most: float | None = None,
+    below: float | None = None,
+    remedy: str = "give a plain number",
+) -> float:
+    """``value`` as a float, if it is a finite real number in the interval: ``least`` and ``most`` belong to it.
+
+    Raises
+    ------
+    TypeError, ValueError
+        Naming ``name``, what came, and ``remedy``.
+
+    Examples
+    --------
+    >>> from optim.arguments import number
+    >>> number("leak_rate", 1.5, above=0, most=1)
+    Traceback (most recent call last):
+    ValueError: leak_rate must be a finite number in (0, 1], got 1.5; give a plain number.
+    """
+    message = f"{name} must be a finite number{_interval(least, above, most, below)}, got {brief(value)}; {remedy}."
+    if isinstance(value, bool) or not isinstance(value, numbers.Real):
+        raise TypeError(message)
+    try:
+        found = float(value)
+    except OverflowError:  # an integer beyond the largest float
+        found = math.inf
+    is_inside = (
+        math.isfinite(found)
+        and (least is None or found >= least)
+        and (above is None or found > above)
+        and (most is None or found <= most)
+        and (below is None or found < below)
+    )
+    if not is_inside:
+        raise ValueError(message)
+    return found
+
+
+def fraction(name: str, value: Any, *, with_zero: bool = False, remedy: str = "give a share of the whole") -> float:
+    """``value`` as a float, if it is a number in (0, 1), or [0, 1) ``with_zero``.
+
+    Raises
+    ------
+    TypeError, ValueError
+        Naming ``name``, what came, and ``remedy``.
+
+    Examples
+    --------
+    >>> from optim.arguments import fraction
+    >>> fraction("validation_fraction", 0.1)
+    0.1
+    """
+    low = {"least": 0} if with_zero else {"above": 0}
+    return number(name, value, **low, below=1, remedy=remedy)
+
+
+def choice(name: str, value: Any, choices: Iterable[str], *, or_else: str = "", remedy: str = "choose one") -> str:
+    """``value`` if it is one of ``choices``; ``or_else`` says what else the caller takes.
+
+    Raises
+    ------
+    TypeError, ValueError
+        For what is no text, and for text that is not among them.
+
+    Examples
+    --------
+    >>> from optim.arguments import choice
+    >>> choice("solver", "adma", ("adam", "sgd"))
+    Traceback (most recent call last):
+    ValueError: solver must be one of 'adam', 'sgd', got 'adma'; choose one.
+    """
+    choices = tuple(choices)
+    listed = ", ".join(map(repr, choices)) + (f", or {or_else}" if or_else else "")
+    message = f"{name} must be one of {listed}, got {brief(value)}; {remedy}."
+    if not isinstance(value, str):
+        raise TypeError(message)
+    if value not in choices:
+        raise ValueError(message)
+    return str(value)
+
+
+def precision(name: str, value: Any) -> type[np.floating] | None:
+    """float64 or float32 as NumPy's type, from whatever names it; None stays None.
+
+    Raises
+    ------
+    TypeError, ValueError
+        For what names no dtype, and for other dtypes.
+
+    Examples
+    --------
+    >>> from optim.arguments import precision
+    >>> precision("dtype", "f4")
+    <class 'numpy.float32'>
+    """
+    if value is None:
+        return None
+    message = f"{name} must be None, numpy.float64 or numpy.float32, got {brief(value)}; choose a precision."
+    try:
+        found = np.dtype(value)
+    except (TypeError, ValueError) as error:
+        raise TypeError(message) from error
+    if found not in (np.float64, np.float32):
+        raise ValueError(message)
+    return found.type
+
+
+def _interval(least: float | None, above: float | None, most: float | None, below: float | None) -> str:
+    low, high = (least if above is None else above), (most if below is None else below)
+    if low is None and high is None:
+        return ""
+    if high is None:
+        return f" {'>=' if above is None else '>'} {low:g}"
+    if low is None:
+        return f" {'<=' if below is None else '<'} {high:g}"
+    return f" in {'[' if above is None else '('}{low:g}, {high:g}{']' if below is None else ')'}"
