@@ -7,14 +7,20 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from reservoir import spectrum, topology
+from reservoir.alarms import (
+    FreeRunDivergedWarning,
+    IgnoredTargetWarning,
+    IllConditionedWarning,
+    SpectralRadiusWarning,
+    StateOverflowError,
+)
 from reservoir.kernel_cache import write_one_at_a_time
 from reservoir.persistence import load
-from reservoir.readout import IllConditionedWarning
-from reservoir.spectrum import SpectralRadiusWarning
 
 if TYPE_CHECKING:
     from reservoir import metrics
-    from reservoir.esn import ESNClassifier, ESNRegressor
+    from reservoir.classifier import ESNClassifier
+    from reservoir.esn import ESNRegressor
     from reservoir.forecaster import ESNForecaster
     from reservoir.transformer import ReservoirTransformer
 
@@ -22,9 +28,12 @@ __all__ = [
     "ESNClassifier",
     "ESNForecaster",
     "ESNRegressor",
+    "FreeRunDivergedWarning",
+    "IgnoredTargetWarning",
     "IllConditionedWarning",
     "ReservoirTransformer",
     "SpectralRadiusWarning",
+    "StateOverflowError",
     "load",
     "metrics",
     "spectrum",
@@ -34,7 +43,7 @@ __all__ = [
 write_one_at_a_time()
 
 _WITH_SCIKIT_LEARN = {
-    "ESNClassifier": "reservoir.esn",
+    "ESNClassifier": "reservoir.classifier",
     "ESNForecaster": "reservoir.forecaster",
     "ESNRegressor": "reservoir.esn",
     "ReservoirTransformer": "reservoir.transformer",

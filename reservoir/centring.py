@@ -13,6 +13,7 @@ import numpy as np
 
 from optim.device import namespace
 from optim.threads import run_all
+from reservoir.alarms import StateOverflowError
 from reservoir.gram import Gram
 from reservoir.lower import centre_lower, strips
 from reservoir.tsqr import TriangularFactor, triangle
@@ -170,7 +171,8 @@ def rounding_of_products(matrix) -> float:
 
 
 def _rounding(square, eps) -> float:
-    return ROUNDING_OF_PRODUCTS * float(eps) * float(square) ** 0.5
+    # Products below the smallest normal number have lost their digits.
+    return max(ROUNDING_OF_PRODUCTS * float(eps) * float(square) ** 0.5, float(np.finfo(float).tiny))
 
 
 def _require_rows(weight: float) -> None:
@@ -183,7 +185,7 @@ def _require_rows(weight: float) -> None:
 
 def _require_finite(value: float) -> None:
     if not np.isfinite(value):
-        raise ValueError(
-            "expected finite features and targets, got sums that overflowed or are NaN; scale the data down, "
-            "or choose a smaller spectral_radius or a bounded activation."
+        raise StateOverflowError(
+            "X and y must keep states and sums of products finite, got sums that overflowed or are NaN; scale the data "
+            "down, or choose a smaller spectral_radius or a bounded activation."
         )

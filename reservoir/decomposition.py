@@ -20,6 +20,7 @@ import numpy as np
 from optim.device import namespace
 from optim.threads import single_blas_thread
 from reservoir.centring import CentredFactor, NormalEquations, centred_factor, centred_rows, normal_equations
+from reservoir.factorisations import eigenvectors, singular_vectors
 from reservoir.gram import Gram
 from reservoir.tsqr import TriangularFactor
 
@@ -93,7 +94,7 @@ def decompose_equations(equations: NormalEquations, shift: np.ndarray, n_rows: i
     """As :func:`decompose`, from the centred sums of ``n_rows`` rows."""
     xp = namespace(equations.gram)
     with single_blas_thread():
-        values, vectors = xp.linalg.eigh(equations.gram)
+        values, vectors = eigenvectors(equations.gram)
         projected = vectors.T @ equations.cross
     values = xp.where(values > 0.0, values, xp.zeros_like(values))
     is_known = values > equations.rounding
@@ -128,7 +129,7 @@ def decompose_rows(tile, n_features: int, shift: np.ndarray, *, fit_intercept: b
     Z, Y = centred.features, centred.targets
     xp = namespace(Z)
     with single_blas_thread():
-        vectors, singular, rows = xp.linalg.svd(Z, full_matrices=False)
+        vectors, singular, rows = singular_vectors(Z)
         targets = rows @ Y.T
     return Decomposition(
         values=singular**2,
@@ -147,7 +148,7 @@ def decompose_rows(tile, n_features: int, shift: np.ndarray, *, fit_intercept: b
 
 def _from_factor(moments: TriangularFactor, centred: CentredFactor) -> Decomposition:
     with single_blas_thread():
-        left, singular, right = np.linalg.svd(centred.features)
+        left, singular, right = singular_vectors(centred.features)
     targets = left.T @ centred.projected
     residual = np.sum(centred.residual**2, axis=0)
     cutoff = singular_cutoff(singular, len(singular))
@@ -168,7 +169,7 @@ def _from_factor(moments: TriangularFactor, centred: CentredFactor) -> Decomposi
 
 
 def singular_cutoff(singular, size: int) -> float:
-    """Square of ``size`` * eps * the largest singular value: the tolerance of numpy.linalg.matrix_rank."""
+    """Square of ``size`` * eps * the largest singular value, the tolerance of numpy.linalg.matrix_rank; above 0."""
     xp = namespace(singular)
     largest = float(xp.max(singular)) if singular.shape[0] else 0.0
-    return (size * float(xp.finfo(xp.float64).eps) * largest) ** 2
+    return max((size * float(xp.finfo(xp.float64).eps) * largest) ** 2, float(np.finfo(float).tiny))

@@ -12,14 +12,17 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+from sklearn.utils.validation import check_is_fitted
 
-from reservoir.estimator import ReservoirEstimator, check_dtype, check_number, progress
+from optim.arguments import brief, choice, integer, number, precision
+from reservoir.estimator import ReservoirEstimator, progress
+from reservoir.free_run import range_of, watched
 from reservoir.gram import Gram
 from reservoir.readout import Readout, check_alpha, solve
-from reservoir.runs import drive
+from reservoir.runs import Run, drive
 from reservoir.sequences import Sequences, check_washout, read_sequences
 from reservoir.task import Task
-from reservoir.training import SOLVERS, check_choice, take_sums, train
+from reservoir.training import SOLVERS, take_sums, train
 from reservoir.tsqr import TriangularFactor
 
 
@@ -79,41 +82,86 @@ class EchoStateNetwork(ReservoirEstimator):
         self.random_state = random_state
         self.verbose = verbose
 
-    def _read_for_fit(self, X, y, sample_weight, groups, lengths, *, reset: bool, target: str) -> Sequences:
-        dtype = check_dtype(self.dtype) if reset else self.reservoir_.dtype
+    def run(self, X, *, groups=None, lengths=None, initial_state=None, teacher=None):
+        """Reservoir states after every row of X.
+
+        Parameters
+        ----------
+        X : (n_steps, n_features), or any form of several sequences
+        groups, lengths : see ``fit``
+        initial_state, teacher
+            As in ``predict``.
+
+        Returns
+        -------
+        states : (n_steps, n_units), or in the form of X
+            In the precision of the reservoir.
+        """
+        check_is_fitted(self)
+        sequences = self._read(X, groups=groups, lengths=lengths)
+        states = self._drive(sequences, initial_state, teacher, wants_states=True).states
+        self._refuse_overflow(states, "states")
+        return sequences.like_input(states)
+
+    # ------------------------------------------------------------ for subclasses
+
+    def _read_targets(self, sequences: Sequences, teacher: Any) -> np.ndarray:
+        """(n_steps, O) numbers to be fed back, from a ``teacher`` in the form of the y of ``fit``."""
+        raise NotImplementedError
+
+    def _read_for_fit(
+        self, X, y, sample_weight, groups, lengths, *, reset: bool, target: str, goes_on: bool = False
+    ) -> Sequences:
+        """X and y for a fit; the washout has been paid where a fit ``goes_on`` from a state."""
+        dtype = precision("dtype", self.dtype) if reset else self.reservoir_.dtype
         sequences = read_sequences(
             self, X, y, sample_weight=sample_weight, groups=groups, lengths=lengths,
             sequence_column=self.sequence_column, dtype=dtype, reset=reset, target=target,
         )  # fmt: skip
-        check_washout(sequences, self.washout)
+        integer("washout", self.washout, least=0, remedy="0 keeps every row")
+        check_washout(sequences, 0 if goes_on else self.washout)
         return sequences
 
     def _fitting_task(
-        self, sequences: Sequences, targets: np.ndarray, shift: np.ndarray | None = None, n_seen: int = 0
+        self,
+        sequences: Sequences,
+        targets: np.ndarray,
+        *,
+        shift: np.ndarray | None = None,
+        n_seen: int = 0,
+        initial: np.ndarray | None = None,
     ) -> Task:
-        """The task of a fit: teacher forcing, noise new after ``n_seen`` rows, weights without the washout."""
+        """The task of a fit: teacher forcing, noise new after ``n_seen`` rows, weights without the washout.
+
+        From ``initial`` (n_sequences, N), or (n_sequences, N + O) with feedback, there is no washout.
+        """
         rows, n_read = sequences.rows, sequences.rows.shape[1] if self.include_input else 0
+        N = self.reservoir_.n_units
         if self.reservoir_.n_feedback > 0:
-            rows = np.concatenate([rows, self._teacher(sequences, targets, n_seen)], axis=1)
+            origin = None if initial is None else initial[:, N:]
+            rows = np.concatenate([rows, self._teacher(sequences, targets, origin, n_seen)], axis=1)
         if shift is None:
             shift = np.concatenate(
                 [sequences.rows.mean(axis=0, dtype=float)[:n_read], targets.mean(axis=0, dtype=float)]
             )
         task = self._task(
-            sequences, rows, targets=targets, weights=sequences.weights_after(self.washout), shift=shift,
-            noise=check_number("state_noise", self.state_noise), noise_seed=self.noise_seed_ + n_seen,
+            sequences, rows, targets=targets, shift=shift,
+            weights=sequences.weights_after(self.washout) if initial is None else sequences.weights,
+            initial=None if initial is None else initial[:, :N],
+            noise=number("state_noise", self.state_noise, least=0, remedy="0 turns it off"),
+            noise_seed=self.noise_seed_ + n_seen,
         )  # fmt: skip
         return replace(task, watch=progress(type(self).__name__, self.verbose))
 
-    def _teacher(self, sequences: Sequences, targets: np.ndarray, n_seen: int) -> np.ndarray:
-        """(n, O) targets of the step before, 0 at the start of a sequence, with noise if wanted."""
-        level = check_number("feedback_noise", self.feedback_noise)
-        before = np.zeros_like(targets)
-        before[1:] = targets[:-1]
+    def _teacher(self, sequences: Sequences, targets: np.ndarray, origin: np.ndarray | None, n_seen: int) -> np.ndarray:
+        """(n, O) targets of the step before, with noise if wanted; where there is none, 0."""
+        level = number("feedback_noise", self.feedback_noise, least=0, remedy="0 turns it off")
+        before = targets_before(sequences, targets, origin)
         if level > 0:
             rng = np.random.default_rng([self.noise_seed_, 1, n_seen])
             before += level * rng.standard_normal(before.shape).astype(before.dtype)
-        before[sequences.offsets[:-1]] = 0
+            if origin is None:
+                before[sequences.offsets[:-1]] = 0
         return before
 
     def _fit_readout(self, sequences: Sequences, targets: np.ndarray) -> None:
@@ -124,53 +172,119 @@ class EchoStateNetwork(ReservoirEstimator):
             fit_intercept=self.fit_intercept,
         )  # fmt: skip
         task.tell(1.0)
-        vars(self).pop("sums_", None)
+        for name in ("sums_", "state_"):
+            vars(self).pop(name, None)
         self._keep(readout)
+        self.target_range_ = range_of(targets)
 
-    def _add_to_sums(self, sequences: Sequences, targets: np.ndarray, is_first: bool) -> None:
+    def _add_to_sums(self, sequences: Sequences, targets: np.ndarray, initial_state: Any) -> None:
+        """Add rows to what has been seen, from ``initial_state`` on, and keep the states after the last of them."""
         alpha = check_alpha(self.alpha)
-        check_choice("solver", self.solver, SOLVERS)
+        choice("solver", self.solver, SOLVERS)
         if not isinstance(alpha, float):
             raise NotImplementedError(
                 f"alpha must be one number for partial_fit, got {len(alpha)} candidates; choose by fit, or give one."
             )
-        if is_first:
+        before: Gram | TriangularFactor | None = getattr(self, "sums_", None)
+        if before is None:
             self._draw(sequences.rows.shape[1], targets.shape[1], sequences.rows.dtype)
-        n_units = self.reservoir_.n_units
-        shift = None if is_first else self.sums_.shift[n_units:]
-        task = self._fitting_task(sequences, targets, shift, 0 if is_first else self.sums_.n_rows)
-        (sums,) = take_sums(self.reservoir_, task, TriangularFactor if self.solver == "qr" else Gram)
-        if not is_first:
+        N = self.reservoir_.n_units
+        task = self._fitting_task(
+            sequences, targets, shift=None if before is None else before.shift[N:],
+            n_seen=0 if before is None else before.n_rows, initial=self._starts(initial_state, sequences),
+        )  # fmt: skip
+        state = np.empty((sequences.n_sequences, N), self.reservoir_.dtype)
+        kind = TriangularFactor if self.solver == "qr" else Gram
+        (sums,) = take_sums(self.reservoir_, task, kind, final=state)
+        self._refuse_overflow(state, "states")
+        if before is not None:
             # Into a new object: an interrupted call leaves the old one untouched.
             block, sums = sums, type(sums)(sums.n_features, sums.n_outputs, sums.shift)
-            sums.merge(self.sums_)
+            sums.merge(before)
             sums.merge(block)
         self._keep(solve(sums, alpha, fit_intercept=self.fit_intercept))
         self.sums_ = sums
+        self.state_ = self._with_outputs(state, sequences, targets)
+        self.target_range_ = range_of(targets, None if before is None else self.target_range_)
+
+    def _with_outputs(self, state: np.ndarray, sequences: Sequences, targets: np.ndarray) -> np.ndarray:
+        """States after the last rows with, where there is feedback, the targets there beside them."""
+        if self.reservoir_.n_feedback == 0:
+            return state
+        return np.concatenate([state, targets[sequences.offsets[1:] - 1].astype(state.dtype)], axis=1)
+
+    def _going_on(self, initial_state: Any) -> Any:
+        """``initial_state`` of a ``partial_fit``; "last" means rest at the first call."""
+        is_last = isinstance(initial_state, str) and initial_state == "last"
+        return None if is_last and not hasattr(self, "sums_") else initial_state
 
     def _keep(self, readout: Readout) -> None:
         self.coef_, self.intercept_ = readout.coef, readout.intercept
         self.alpha_ = readout.alpha
         self.condition_ = readout.condition
 
-    def _loop(self) -> dict:
-        if self.reservoir_.n_feedback == 0:
-            return {}
-        return {**self._readout(), "fed": self.reservoir_.n_inputs}
-
-    def _readout(self) -> dict:
-        return {"coef": np.atleast_2d(self.coef_), "intercept": np.atleast_1d(self.intercept_)}
-
-    def _outputs(self, sequences: Sequences, initial_state: Any = None, wants_final: bool = False):
-        readout = self._readout()
+    def _drive(
+        self,
+        sequences: Sequences,
+        initial_state: Any,
+        teacher: Any,
+        *,
+        wants_states: bool = False,
+        wants_final: bool = False,
+    ) -> Run:
+        """States or outputs, on the net's own outputs where there is feedback, or on those of ``teacher``."""
+        N, n_feedback = self.reservoir_.n_units, self.reservoir_.n_feedback
         initial = self._starts(initial_state, sequences)
-        if initial is not None and self.reservoir_.n_feedback == 0:
-            rest = np.zeros((sequences.n_sequences, len(readout["intercept"])))
-            initial = np.concatenate([initial, rest], axis=1)
-        task = self._task(sequences, self._driving_rows(sequences), initial=initial)
-        run = drive(self.reservoir_, task, **(readout | self._loop()), wants_final=wants_final)
-        width = self.reservoir_.n_units + self.reservoir_.n_feedback
-        return run.outputs, None if run.final is None else run.final[:, :width]
+        rows, taught, readout = sequences.rows, None, {}
+        if teacher is not None:
+            taught = self._read_teacher(sequences, teacher)
+            before = targets_before(sequences, taught, None if initial is None else initial[:, N:])
+            rows = np.concatenate([rows, before], axis=1)
+        elif n_feedback > 0:
+            rows = np.concatenate([rows, np.zeros((sequences.n_steps, n_feedback), rows.dtype)], axis=1)
+            readout["fed"] = self.reservoir_.n_inputs
+        if readout or not wants_states:
+            readout |= {"coef": np.atleast_2d(self.coef_), "intercept": np.atleast_1d(self.intercept_)}
+        if initial is not None:
+            initial = _of_width(initial, N + len(readout.get("intercept", ())))
+        task = self._task(sequences, rows, initial=initial)
+        run = drive(self.reservoir_, task, **readout, wants_states=wants_states, wants_final=wants_final)
+        if run.final is None:
+            return run
+        self._refuse_overflow(run.final, "states")
+        final = run.final[:, : N + n_feedback]
+        return replace(run, final=final if taught is None else self._with_outputs(final[:, :N], sequences, taught))
+
+    def _read_teacher(self, sequences: Sequences, teacher: Any) -> np.ndarray:
+        if self.reservoir_.n_feedback == 0:
+            raise ValueError(
+                f"teacher must be None for a model without output feedback, got {brief(teacher)}; leave it out, or fit "
+                "with feedback_scaling > 0."
+            )
+        return self._read_targets(sequences, teacher)
+
+    def _outputs(self, sequences: Sequences, initial_state: Any = None, teacher: Any = None, wants_final: bool = False):
+        """Outputs (n_steps, O), which are finite, and the states after the last rows."""
+        run = self._drive(sequences, initial_state, teacher, wants_final=wants_final)
+        if self.reservoir_.n_feedback > 0 and teacher is None:
+            return watched(run.outputs, sequences.offsets, self.target_range_), run.final
+        self._refuse_overflow(run.outputs, "states and outputs")
+        return run.outputs, run.final
+
+
+def _of_width(states: np.ndarray, width: int) -> np.ndarray:
+    """(n_sequences, width) states, with zeros for outputs that they lack or without those that are not asked for."""
+    found = np.zeros((len(states), width), states.dtype)
+    found[:, : states.shape[1]] = states[:, :width]
+    return found
+
+
+def targets_before(sequences: Sequences, targets: np.ndarray, origin: np.ndarray | None = None) -> np.ndarray:
+    """(n, O) targets of the step before; at the start of a sequence its row of ``origin`` (n_sequences, O), or 0."""
+    before = np.empty_like(targets)
+    before[1:] = targets[:-1]
+    before[sequences.offsets[:-1]] = 0 if origin is None else origin
+    return before
 
 
 PARAMETERS = """    n_units : int >= 1

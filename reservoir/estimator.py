@@ -10,11 +10,14 @@ import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
+from optim.arguments import brief, choice
 from optim.device import check_device
 from optim.threads import n_threads
+from reservoir.alarms import StateOverflowError
 from reservoir.persistence import save
 from reservoir.runs import drive
 from reservoir.sequences import Sequences, read_sequences
+from reservoir.states import read_states
 from reservoir.task import Task
 from reservoir.weights import Reservoir, build_reservoir
 
@@ -28,8 +31,9 @@ def all_or_nothing(fit: Callable[..., Any]) -> Callable[..., Any]:
         try:
             return fit(self, *args, **kwargs)
         except BaseException:
-            vars(self).clear()
             vars(self).update(before)
+            for name in vars(self).keys() - before.keys():
+                delattr(self, name)
             raise
 
     return careful_fit
@@ -46,7 +50,7 @@ class ReservoirEstimator(BaseEstimator):
         X : (n_steps, n_features), or any form of several sequences
         groups, lengths : see ``fit``
         initial_state : (n_units,) or (n_sequences, n_units), optional
-            Start from here instead of from rest (zero); with feedback the last outputs follow the states.
+            Start from here instead of from rest (zero).
 
         Returns
         -------
@@ -55,8 +59,7 @@ class ReservoirEstimator(BaseEstimator):
         """
         check_is_fitted(self)
         sequences = self._read(X, groups=groups, lengths=lengths)
-        task = self._task(sequences, self._driving_rows(sequences), initial=self._starts(initial_state, sequences))
-        return sequences.like_input(drive(self.reservoir_, task, **self._loop(), wants_states=True).states)
+        return sequences.like_input(self._states(sequences, initial_state))
 
     def save(self, path: Any) -> None:
         """Write the fitted estimator to one ``.npz`` file; :func:`reservoir.load` reads it without running code.
@@ -74,9 +77,12 @@ class ReservoirEstimator(BaseEstimator):
 
     # ------------------------------------------------------------ for subclasses
 
-    def _loop(self) -> dict[str, Any]:
-        """Readout and fed-back column that `drive` needs where outputs drive the reservoir."""
-        return {}
+    def _states(self, sequences: Sequences, initial_state: Any = None) -> np.ndarray:
+        """(n_steps, n_units) finite states."""
+        task = self._task(sequences, sequences.rows, initial=self._starts(initial_state, sequences))
+        states = drive(self.reservoir_, task, wants_states=True).states
+        self._refuse_overflow(states, "states")
+        return states
 
     def _read(self, X: Any, *, groups: Any = None, lengths: Any = None) -> Sequences:
         """X for a fitted model, in the precision of its reservoir."""
@@ -84,13 +90,6 @@ class ReservoirEstimator(BaseEstimator):
             self, X, groups=groups, lengths=lengths, sequence_column=getattr(self, "sequence_column", None),
             dtype=self.reservoir_.dtype, reset=False, target="none",
         )  # fmt: skip
-
-    def _driving_rows(self, sequences: Sequences) -> np.ndarray:
-        """Rows the reservoir reads: the features, and a column of zeros for each output that is fed back."""
-        n_feedback = self.reservoir_.n_feedback
-        if n_feedback == 0:
-            return sequences.rows
-        return np.concatenate([sequences.rows, np.zeros((sequences.n_steps, n_feedback), sequences.rows.dtype)], axis=1)
 
     def _task(self, sequences: Sequences, rows: np.ndarray, **more: Any) -> Task:
         include_input = getattr(self, "include_input", False)
@@ -101,18 +100,30 @@ class ReservoirEstimator(BaseEstimator):
         """(n_sequences, N), or (n_sequences, N + O) with feedback, from what the user gave; None: rest."""
         if initial_state is None:
             return None
+        if isinstance(initial_state, str):
+            choice("initial_state", initial_state, ("last",), or_else="an array of states")
+            initial_state = getattr(self, "state_", None)
+            if initial_state is None:
+                raise ValueError(
+                    f"initial_state='last' needs states that fitting has kept, got a {type(self).__name__} that keeps "
+                    "none; use partial_fit, or pass what return_state=True returned."
+                )
         width = self.reservoir_.n_units + self.reservoir_.n_feedback
-        states = np.asarray(initial_state)
-        if states.dtype.kind not in "iuf" or not np.isfinite(states).all():
-            raise ValueError(
-                f"initial_state must hold finite numbers, got {initial_state!r}; pass what return_state=True returned."
+        return read_states(initial_state, sequences.n_sequences, width, self.reservoir_.dtype)
+
+    def _refuse_overflow(self, rows: np.ndarray, what: str) -> None:
+        """Raise for a number in ``rows`` (n, k) that is not finite."""
+        with np.errstate(all="ignore"):
+            if np.isfinite(rows.sum()):
+                return
+        is_finite = np.isfinite(rows).all(axis=1)
+        if not is_finite.all():
+            raise StateOverflowError(
+                f"X must keep the {what} finite in {rows.dtype}, got values that are not from row "
+                f"{int(np.argmin(is_finite))} on, with spectral_radius={brief(self.spectral_radius)} and "
+                f"activation={self.activation!r}; scale X down, or choose a smaller spectral_radius or "
+                "activation='tanh'."
             )
-        if states.shape not in ((width,), (sequences.n_sequences, width)):
-            raise ValueError(
-                f"initial_state must have shape ({width},) or ({sequences.n_sequences}, {width}), got {states.shape}; "
-                "pass what return_state=True returned."
-            )
-        return np.broadcast_to(states, (sequences.n_sequences, width))
 
     def _draw(self, n_inputs: int, n_outputs: int, dtype: np.dtype) -> None:
         """Set ``reservoir_``, unless ``warm_start`` keeps one that fits the data; set ``noise_seed_`` with it."""

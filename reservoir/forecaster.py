@@ -6,15 +6,20 @@ X(t+1) = C [x(t); X(t); exog(t+1)] + c
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
-from reservoir.estimator import ReservoirEstimator, all_or_nothing, check_dtype, check_number, progress
+from optim.arguments import brief, integer, number, precision
+from reservoir.alarms import IgnoredTargetWarning
+from reservoir.estimator import ReservoirEstimator, all_or_nothing, progress
+from reservoir.exog import names_of, read_exog, read_future
+from reservoir.free_run import range_of, watched
 from reservoir.runs import drive
-from reservoir.sequences import Sequences, check_washout, read_beside, read_sequences
-from reservoir.training import train
+from reservoir.sequences import Sequences, check_washout, read_sequences
+from reservoir.training import check_memory, train
 
 
 class ESNForecaster(ReservoirEstimator):
@@ -42,6 +47,10 @@ class ESNForecaster(ReservoirEstimator):
     last_ : (n_sequences, n_features)
         Their last rows.
     n_exog_ : int
+    exog_names_ : (n_exog,) or None
+        Names of the columns of ``exog``, if it had any.
+    range_ : (2, n_features)
+        Least and largest values of the series, against which a forecast is held.
     reservoir_ : reservoir.weights.Reservoir
     n_features_in_, feature_names_in_
 
@@ -117,9 +126,11 @@ class ESNForecaster(ReservoirEstimator):
         ----------
         X : (n_steps, n_features), or any form of several series
             At least 2 rows each, and more than ``washout`` + 1.
-        y : ignored
+        y : None
+            Here for scikit-learn's tools; what is given is not used, and warned of.
         exog : (n_steps, n_exog), or in the form of X, optional
             What is known in advance: ``exog[t+1]`` goes with ``X[t]`` to predict ``X[t+1]``; ``exog[0]`` is not used.
+            Columns of a DataFrame are found by their names later on.
         groups, lengths : as in :meth:`reservoir.ESNRegressor.fit`
 
         Returns
@@ -128,16 +139,24 @@ class ESNForecaster(ReservoirEstimator):
         """
         sequences = read_sequences(
             self, X, groups=groups, lengths=lengths, sequence_column=self.sequence_column,
-            dtype=check_dtype(self.dtype), reset=True, target="none",
+            dtype=precision("dtype", self.dtype), reset=True, target="none",
         )  # fmt: skip
+        if y is not None:
+            warnings.warn(
+                f"y must be left out, for a forecaster learns the next row of X, got {brief(y)}, which is not used; "
+                "put all columns to forecast into X, and what is known in advance into exog=.",
+                IgnoredTargetWarning,
+                stacklevel=3,
+            )
         if sequences.lengths.min() < 2:
             raise ValueError(
                 "X must have at least 2 rows in every sequence, got one of 1 sample (n_samples=1); "
                 "a forecast learns from a row and the next."
             )
-        self.n_exog_ = 0
+        self.n_exog_, self.exog_names_ = 0, None
         if exog is not None:
-            self.n_exog_ = _columns(read_beside(sequences, exog, "exog")).shape[1]
+            self.exog_names_ = names_of(exog, "exog")
+            self.n_exog_ = read_exog(sequences, exog, self.exog_names_, "exog").shape[1]
         pairs = self._pairs(sequences, exog)
         check_washout(pairs, self.washout)
         targets = np.delete(sequences.rows, sequences.offsets[:-1], axis=0)
@@ -146,7 +165,8 @@ class ESNForecaster(ReservoirEstimator):
         shift = np.concatenate([pairs.rows.mean(axis=0, dtype=float)[:n_read], targets.mean(axis=0, dtype=float)])
         task = self._task(
             pairs, pairs.rows, targets=targets, weights=pairs.weights_after(self.washout), shift=shift,
-            noise=check_number("state_noise", self.state_noise), noise_seed=self.noise_seed_,
+            noise=number("state_noise", self.state_noise, least=0, remedy="0 turns it off"),
+            noise_seed=self.noise_seed_,
             watch=progress("ESNForecaster", self.verbose),
         )  # fmt: skip
         self.state_ = np.empty((sequences.n_sequences, self.n_units), sequences.rows.dtype)
@@ -157,7 +177,9 @@ class ESNForecaster(ReservoirEstimator):
         task.tell(1.0)
         self.coef_, self.intercept_ = readout.coef, readout.intercept
         self.alpha_, self.condition_ = readout.alpha, readout.condition
+        self._refuse_overflow(self.state_, "states")
         self.last_ = sequences.rows[sequences.offsets[1:] - 1]
+        self.range_ = range_of(sequences.rows)
         self._form = sequences.form
         return self
 
@@ -181,7 +203,8 @@ class ESNForecaster(ReservoirEstimator):
             Rows to synchronise with, from rest; the forecast goes on after the last of them. Without it the
             forecast goes on after the training series.
         exog : (n_steps, n_exog), or (n_sequences, n_steps, n_exog), needed if the model was fitted with it
-            Row k goes with the prediction of step k.
+            Row k goes with the prediction of step k. Columns are matched by name if they had names in ``fit`` and have
+            here, by position otherwise.
         context_exog : (n_context, n_exog), or in the form of ``context``
             Likewise needed with a context.
         groups, lengths : boundaries in ``context``, as in ``fit``
@@ -190,10 +213,15 @@ class ESNForecaster(ReservoirEstimator):
         -------
         (n_steps, n_features) for one series
             A list of these for a list, (n_sequences, n_steps, n_features) for a 3-D array or several series.
+
+        Warns
+        -----
+        FreeRunDivergedWarning
+            If values leave the range of the training series by more than its width, or are not finite: the last finite
+            row is then repeated.
         """
         check_is_fitted(self)
-        if isinstance(n_steps, bool) or not isinstance(n_steps, (int, np.integer)) or n_steps < 1:
-            raise ValueError(f"n_steps must be an integer >= 1, got {n_steps!r}; give the steps to forecast.")
+        n_steps = integer("n_steps", n_steps, remedy="give the steps to forecast")
         state, last, form = self.state_, self.last_, self._form
         if context is None and not (context_exog is None and groups is None and lengths is None):
             raise ValueError(
@@ -202,6 +230,7 @@ class ESNForecaster(ReservoirEstimator):
         if context is not None:
             state, last, form = self._synchronise(context, context_exog, groups, lengths)
         n_series, n_features = last.shape
+        check_memory(8 * n_series * n_steps * (2 * n_features + self.n_exog_), f"{n_steps} steps of {n_series} series")
         rows = np.zeros((n_series, n_steps, n_features + self.n_exog_), last.dtype)
         rows[:, :, n_features:] = self._given(exog, n_series, n_steps)
         offsets = n_steps * np.arange(n_series + 1)
@@ -209,6 +238,7 @@ class ESNForecaster(ReservoirEstimator):
         # The loop starts from the last row seen, which stands in for the output of the step before.
         task = self._task(sequences, sequences.rows, initial=np.concatenate([state, last], axis=1))
         outputs = drive(self.reservoir_, task, coef=self.coef_, intercept=self.intercept_, fed=0).outputs
+        outputs = watched(outputs, offsets, self.range_)
         series = outputs.reshape(n_series, n_steps, n_features)
         if form == "list":
             return list(series)
@@ -221,7 +251,7 @@ class ESNForecaster(ReservoirEstimator):
             raise ValueError(f"{name} must be given exactly if the model was fitted with exog, got {came}; {todo}.")
         rows = np.delete(sequences.rows, sequences.offsets[1:] - 1, axis=0)
         if self.n_exog_ > 0:
-            beside = _columns(read_beside(sequences, exog, name))
+            beside = read_exog(sequences, exog, self.exog_names_, name)
             if beside.shape[1] != self.n_exog_:
                 raise ValueError(
                     f"{name} must have {self.n_exog_} columns, got {beside.shape[1]}; pass the same ones as in fit."
@@ -241,6 +271,7 @@ class ESNForecaster(ReservoirEstimator):
             pairs = self._pairs(sequences, exog, "context_exog")
             filled = Sequences(pairs.rows, np.concatenate([[0], np.cumsum(pairs.lengths[longer])]))
             state[longer] = drive(self.reservoir_, self._task(filled, filled.rows), wants_final=True).final
+            self._refuse_overflow(state, "states")
         return state, last, sequences.form
 
     def _given(self, exog: Any, n_series: int, n_steps: int) -> np.ndarray:
@@ -249,17 +280,4 @@ class ESNForecaster(ReservoirEstimator):
             if exog is not None:
                 raise ValueError("exog must be None for a model fitted without it, got an array; fit with exog.")
             return np.zeros((n_series, n_steps, 0))
-        wanted = (n_series, n_steps, self.n_exog_)
-        values = np.asarray(exog if exog is not None else [])
-        values = values.astype(float) if values.dtype.kind in "iuf" else np.full(1, np.nan)
-        if values.size == np.prod(wanted) and values.shape in (wanted, wanted[1:], wanted[:-1], wanted[1:-1]):
-            if np.isfinite(values).all():
-                return values.reshape(wanted)
-        raise ValueError(
-            f"exog must be finite numbers of shape {wanted[1:] if n_series == 1 else wanted}, got shape "
-            f"{values.shape}; give one row for each step to forecast."
-        )
-
-
-def _columns(values: np.ndarray) -> np.ndarray:
-    return values.reshape(len(values), -1)
+        return read_future(exog, self.exog_names_, n_series, n_steps, self.n_exog_)

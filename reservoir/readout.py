@@ -16,8 +16,10 @@ from typing import Any
 import numpy as np
 from scipy.linalg import lapack, solve_triangular
 
+from optim.arguments import brief
 from optim.device import namespace
 from optim.threads import run_all, single_blas_thread
+from reservoir.alarms import IllConditionedWarning, StateOverflowError
 from reservoir.blas import fold_in, inverse_condition, one_norm, solve_factored
 from reservoir.centring import (
     CentredFactor,
@@ -33,10 +35,6 @@ from reservoir.tsqr import TriangularFactor
 
 # Rows from which handing work to another thread is worth it.
 _SIDE_BY_SIDE_FROM = 256
-
-
-class IllConditionedWarning(UserWarning):
-    """The features are dependent to working precision and the penalty is too small to decide between them."""
 
 
 @dataclass(frozen=True)
@@ -87,11 +85,11 @@ def check_alpha(alpha: Any) -> float | np.ndarray:
     wanted = "alpha must be a number >= 0, or a 1-D array of such numbers to choose from"
     values = np.asarray(alpha)
     if values.dtype.kind not in "iuf":
-        raise TypeError(f"{wanted}, got {alpha!r}; give for example alpha=1e-6.")
+        raise TypeError(f"{wanted}, got {brief(alpha)}; give for example alpha=1e-6.")
     if values.ndim > 1 or values.size == 0:
         raise ValueError(f"{wanted}, got shape {values.shape}; give at least one value in one dimension.")
     if not (np.all(np.isfinite(values)) and np.all(values >= 0)):
-        raise ValueError(f"{wanted}, got {alpha!r}; give for example alpha=1e-6.")
+        raise ValueError(f"{wanted}, got {brief(alpha)}; give for example alpha=1e-6.")
     return values.astype(np.float64) if values.ndim else float(values)
 
 
@@ -272,6 +270,11 @@ def _readout(coef, centred, shift, alpha, condition, rank, method) -> Readout:
     means = xp.asarray(shift[:K]) + centred.centre
     target_means = xp.asarray(shift[K:]) + centred.target_centre
     intercept = target_means - coef @ means
+    if not (bool(xp.all(xp.isfinite(intercept))) and bool(xp.all(xp.isfinite(coef)))):
+        raise StateOverflowError(
+            "X and y must leave sums of products within the range of float64, got a readout that is not finite; scale "
+            "the data, choose a smaller spectral_radius or a bounded activation, or give a larger alpha."
+        )
     return Readout(coef, intercept, alpha, max(1.0, condition), rank, method)
 
 

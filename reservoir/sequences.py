@@ -29,6 +29,7 @@ from reservoir.boundaries import (
     take_ids,
     without_column,
 )
+from reservoir.stacking import offsets_of, refuse_states_as_ids
 from reservoir.tables import as_array, checked, flatten, precisions, read_only, refuse_unusable
 from reservoir.targets import read_numbers, read_weights, read_y
 
@@ -207,6 +208,7 @@ def read_sequences(
             "give one target a row or one a sequence."
         )
     X, position, ids = table.rows, None, None
+    known = offsets_of(X, sequence_column)
     if sequence_column is not None and getattr(X, "ndim", 2) == 2 and not issparse(X):
         position = column_position(sequence_column, X, estimator)
         ids, X = take_ids(X, position)
@@ -217,11 +219,15 @@ def read_sequences(
     form, n_steps = table.form, len(rows)
     if position is not None:
         form, offsets = "column", offsets_from_ids(ids, f"sequence_column={sequence_column!r}", n_steps)
+        if reset:
+            refuse_states_as_ids(ids, offsets, sequence_column)
         rows = without_column(rows, position)
     elif groups is not None:
         form, offsets = "groups", offsets_from_ids(as_array(groups, "groups"), "groups", n_steps)
     elif lengths is not None:
         form, offsets = "lengths", offsets_from_lengths(lengths, n_steps)
+    elif known is not None:
+        form, offsets = "column", known
     else:
         offsets = np.concatenate(([0], np.cumsum(n_steps if table.sizes is None else table.sizes)))
     sequences = Sequences(rows, offsets.astype(np.int64, copy=False), form)

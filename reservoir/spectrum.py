@@ -27,6 +27,7 @@ from scipy.sparse.csgraph import connected_components
 from scipy.sparse.linalg import splu
 
 from optim.threads import n_threads, single_blas_thread
+from reservoir.alarms import SpectralRadiusWarning
 from reservoir.arnoldi import radius_by_arnoldi
 from reservoir.matrix import Shifts, canonical
 
@@ -40,10 +41,6 @@ _PERRON_WIDTH = 1e-12  # relative width of the bracket
 _SUSPICIOUS = 1e-5  # a radius so far below the size of the entries may be rounding
 _ROUNDING = 1e-7  # and this much of the size of the entries surely may be
 _MISLEADING = 1e-3  # a relative error above this is worth a warning
-
-
-class SpectralRadiusWarning(UserWarning):
-    """The spectral radius is not known well enough for the number that was asked for."""
 
 
 @dataclass(frozen=True)
@@ -187,7 +184,7 @@ def scale_and_report(
             "spectral_radius=None."
         )
     if before.value > 0:
-        return Scaled(_times(W, rho / before.value), before)
+        return Scaled(_times(W, rho, before.value), before)
     if rho == 0:
         return Scaled(W, before)
     weight = _delay_line_weight(W)
@@ -197,23 +194,26 @@ def scale_and_report(
             f"spectral_radius={rho}, got one whose spectral radius is 0 (nilpotent) at any scale; "
             "pass spectral_radius=None to use it as it is, or add a cycle."
         )
-    return Scaled(_times(W, rho / weight), before)
+    return Scaled(_times(W, rho, weight), before)
 
 
-def _times(W: np.ndarray | sp.sparray | Shifts, factor: float) -> np.ndarray | sp.sparray | Shifts:
-    """``factor * W`` in W's own kind and precision, the entries of a sparse row in their order."""
+def _times(W: np.ndarray | sp.sparray | Shifts, rho: float, radius: float) -> np.ndarray | sp.sparray | Shifts:
+    """``rho / radius * W`` in W's own kind and precision, the entries of a sparse row in their order."""
     if isinstance(W, Shifts):
-        return Shifts(W.shifts, _rounded(W.weights, factor))
+        return Shifts(W.shifts, _rounded(W.weights, rho, radius))
     if not sp.issparse(W):
-        return _rounded(np.asarray(W), factor)
+        return _rounded(np.asarray(W), rho, radius)
     scaled = W.copy()
-    scaled.data = _rounded(W.data, factor)
+    scaled.data = _rounded(W.data, rho, radius)
     return scaled
 
 
-def _rounded(weights: np.ndarray, factor: float) -> np.ndarray:
+def _rounded(weights: np.ndarray, rho: float, radius: float) -> np.ndarray:
     precision = np.float32 if weights.dtype == np.float32 else np.float64
-    return (weights.astype(np.float64) * factor).astype(precision)
+    weights = weights.astype(np.float64)
+    if radius < np.finfo(float).tiny * max(rho, 1.0):  # the quotient may not be a float; that of the weights is
+        return (weights / radius * rho).astype(precision)
+    return (weights * (rho / radius)).astype(precision)
 
 
 def _delay_line_weight(W: np.ndarray | sp.sparray | Shifts) -> float | None:
@@ -353,4 +353,9 @@ def _dense(A: sp.csr_array) -> SpectralRadius:
 
 
 def _largest_eigenvalue(A: np.ndarray) -> float:
-    return float(np.abs(scipy.linalg.eigvals(A, overwrite_a=True, check_finite=False)).max())
+    """Largest modulus; should the QR iteration stall, as it may on one matrix of very many, that of the transpose."""
+    try:
+        values = scipy.linalg.eigvals(A, check_finite=False)
+    except np.linalg.LinAlgError:
+        values = scipy.linalg.eigvals(A.T, check_finite=False)
+    return float(np.abs(values).max())

@@ -5,8 +5,10 @@ from __future__ import annotations
 from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
-from reservoir.estimator import ReservoirEstimator, all_or_nothing, check_dtype
+from optim.arguments import precision
+from reservoir.estimator import ReservoirEstimator, all_or_nothing
 from reservoir.sequences import read_sequences
+from reservoir.stacking import SequenceList, SequenceRows
 
 
 class ReservoirTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ReservoirEstimator):
@@ -15,6 +17,10 @@ class ReservoirTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Re
     ::
 
         x(t) = (1 - a) x(t-1) + a f(W x(t-1) + W_in u(t) + b)
+
+    The column of ids named by ``sequence_column`` is not among the states. An estimator of this package that follows at
+    once, also behind a union of transformers, needs none: the states know where their sequences begin, until something
+    else copies them (a scaler, a DataFrame). Lists of sequences pass through pipelines and unions as lists.
 
     Parameters
     ----------
@@ -34,6 +40,16 @@ class ReservoirTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Re
     >>> from reservoir import ReservoirTransformer
     >>> ReservoirTransformer(n_units=30, random_state=0).fit_transform(np.ones((5, 2))).shape
     (5, 30)
+
+    A deep reservoir, and two side by side:
+
+    >>> from sklearn.pipeline import make_pipeline, make_union
+    >>> first, second = ReservoirTransformer(30, random_state=0), ReservoirTransformer(20, random_state=1)
+    >>> series = [np.ones((5, 2)), np.ones((8, 2))]
+    >>> [states.shape for states in make_pipeline(first, second).fit_transform(series)]
+    [(5, 20), (8, 20)]
+    >>> [states.shape for states in make_union(first, second).fit_transform(series)]
+    [(5, 50), (8, 50)]
     """
 
     def __init__(
@@ -76,7 +92,8 @@ class ReservoirTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Re
         Parameters
         ----------
         X : (n_steps, n_features), or any form of several sequences
-        y : ignored
+        y : any
+            Here for pipelines, where a later step learns it; states do not depend on it.
         groups, lengths : as in :meth:`reservoir.ESNRegressor.fit`
 
         Returns
@@ -85,7 +102,7 @@ class ReservoirTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Re
         """
         sequences = read_sequences(
             self, X, groups=groups, lengths=lengths, sequence_column=self.sequence_column,
-            dtype=check_dtype(self.dtype), reset=True, target="none",
+            dtype=precision("dtype", self.dtype), reset=True, target="none",
         )  # fmt: skip
         self._draw(sequences.rows.shape[1], 0, sequences.rows.dtype)
         return self
@@ -100,6 +117,17 @@ class ReservoirTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Re
         Returns
         -------
         (n_steps, n_units), or in the form of X
+
+        Raises
+        ------
+        StateOverflowError
+            If states are not finite.
         """
         check_is_fitted(self)
-        return self.run(X, groups=groups, lengths=lengths)
+        sequences = self._read(X, groups=groups, lengths=lengths)
+        states = self._states(sequences)
+        if sequences.form == "list":
+            return SequenceList(sequences.like_input(states))
+        if sequences.form == "stack" or sequences.n_sequences == 1:
+            return sequences.like_input(states)
+        return SequenceRows.of(states, sequences.offsets)

@@ -233,3 +233,36 @@ def test_a_fit_that_fails_leaves_the_model_as_it_was(contract):
     with pytest.raises(ValueError):
         model.fit(rows(n_features=2), *contract.arguments(rows())[1:], lengths=[200, 0])
     assert_array_equal(contract.answer(model, rows()), before)
+
+
+@every(ESTIMATORS)
+@pytest.mark.parametrize("error", [KeyboardInterrupt, MemoryError])
+@pytest.mark.parametrize("method", ["fit", "partial_fit"])
+def test_a_fit_that_is_interrupted_leaves_every_attribute_as_it_was(monkeypatch, contract, method, error):
+    model = contract.make()
+    if not hasattr(model, method):
+        pytest.skip(f"{type(model).__name__} has no {method}")
+    getattr(model, method)(*contract.arguments(rows()))
+    before = dict(vars(model))
+
+    def interrupted(*args, **kwargs):
+        raise error
+
+    for place in (
+        "estimator.build_reservoir",
+        "echo_state.train",
+        "echo_state.take_sums",
+        "echo_state.solve",
+        "echo_state.range_of",
+        "forecaster.train",
+        "forecaster.range_of",
+    ):
+        with monkeypatch.context() as patch:
+            patch.setattr(f"reservoir.{place}", interrupted)
+            try:
+                getattr(model, method)(*contract.arguments(rows(seed=1)))
+            except error:
+                assert vars(model).keys() == before.keys()
+                assert all(vars(model)[name] is value for name, value in before.items())
+            else:
+                before = dict(vars(model))  # this method does not come there

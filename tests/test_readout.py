@@ -271,7 +271,7 @@ def test_no_rows_is_an_error(kind):
 def test_sums_that_overflow_are_an_error(kind, bad):
     data = Data()
     data.features[3, 2] = bad
-    with pytest.raises(ValueError, match="expected finite features"):
+    with pytest.raises(ValueError, match="sums of products finite"):
         solve(data.moments(kind), 1.0)
 
 
