@@ -1,21 +1,4 @@
-"""Warnings and errors with a name of their own, so that a caller can tell them apart, catch them or filter them.
-
-Examples
---------
->>> import warnings
->>> import numpy as np
->>> from reservoir import ESNForecaster, FreeRunDivergedWarning
->>> X = np.random.default_rng(0).normal(size=(40, 1)).cumsum(axis=0)
->>> model = ESNForecaster(20, washout=0, input_scaling=1.0, random_state=0).fit(X)
->>> with warnings.catch_warnings():
-...     warnings.simplefilter("error", FreeRunDivergedWarning)
-...     try:
-...         values = model.forecast(2000)
-...     except FreeRunDivergedWarning:
-...         values = None
->>> values is None
-True
-"""
+"""Warnings and errors with a name of their own, so that a caller can catch or filter them."""
 
 
 class IllConditionedWarning(UserWarning):
@@ -29,7 +12,19 @@ class SpectralRadiusWarning(UserWarning):
 class FreeRunDivergedWarning(UserWarning):
     """A net that runs on its own output left the range of the data it has learnt from, or that of finite numbers.
 
-    What comes after a value that is not finite is the last finite one, repeated.
+    From a value that is not finite on, the last finite row is repeated.
+
+    Examples
+    --------
+    >>> import warnings
+    >>> import numpy as np
+    >>> from reservoir import ESNForecaster, FreeRunDivergedWarning
+    >>> growth = 1.1 ** np.arange(60.0)[:, None]
+    >>> model = ESNForecaster(20, activation="identity", washout=5, alpha=1e-6, random_state=0).fit(growth)
+    >>> with warnings.catch_warnings(record=True, category=FreeRunDivergedWarning) as met:
+    ...     values = model.forecast(20000)
+    >>> len(met), bool(np.isfinite(values).all())
+    (1, True)
     """
 
 
@@ -38,4 +33,18 @@ class IgnoredTargetWarning(UserWarning):
 
 
 class StateOverflowError(ValueError):
-    """States or outputs of a reservoir left the range of finite numbers, as those of unbounded activations may."""
+    """States or outputs of a reservoir left the range of finite numbers, as those of unbounded activations may.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from reservoir import ReservoirTransformer, StateOverflowError
+    >>> X = np.ones((2000, 1))
+    >>> model = ReservoirTransformer(20, activation="identity", spectral_radius=2.0, random_state=0).fit(X)
+    >>> try:
+    ...     states = model.transform(X)
+    ... except StateOverflowError:
+    ...     states = model.transform(1e-3 * X[:500])
+    >>> states.shape
+    (500, 20)
+    """

@@ -10,7 +10,7 @@ import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
-from optim.arguments import brief, choice
+from optim.arguments import brief, choice, number
 from optim.device import check_device
 from optim.threads import n_threads
 from reservoir.alarms import StateOverflowError
@@ -130,7 +130,7 @@ class ReservoirEstimator(BaseEstimator):
         check_device(self.device)
         n_threads(self.n_jobs)
         kept: Reservoir | None = getattr(self, "reservoir_", None) if getattr(self, "warm_start", False) else None
-        feedback = check_number("feedback_scaling", getattr(self, "feedback_scaling", 0.0))
+        feedback = number("feedback_scaling", getattr(self, "feedback_scaling", 0.0), least=0, remedy="0 turns it off")
         wanted = (n_inputs, n_outputs if feedback > 0 else 0, np.dtype(dtype))
         if kept is not None and (kept.n_inputs, kept.n_feedback, kept.dtype) == wanted and kept.n_units == self.n_units:
             return
@@ -164,13 +164,6 @@ def generator(random_state: Any) -> np.random.Generator:
             f"random_state must be None, an integer >= 0, a Generator or a RandomState, got {random_state!r}; "
             "give for example random_state=0."
         ) from None
-
-
-def check_number(name: str, value: Any, *, least: float = 0.0) -> float:
-    """``value`` as a float, if it is a finite number >= ``least``."""
-    if isinstance(value, bool) or not isinstance(value, (int, float, np.number)) or not least <= value < np.inf:
-        raise ValueError(f"{name} must be a finite number >= {least:g}, got {value!r}; 0 turns it off.")
-    return float(value)
 
 
 def check_dtype(dtype: Any) -> Any:

@@ -202,8 +202,8 @@ def public_names():
 
 
 def is_ready_made(public):
-    """Warnings and enumerations: their constructors are Python's."""
-    return inspect.isclass(public) and issubclass(public, (Warning, enum.Enum))
+    """Warnings, errors and enumerations: their constructors are Python's."""
+    return inspect.isclass(public) and issubclass(public, (Exception, enum.Enum))
 
 
 @every(public_names())
