@@ -299,7 +299,7 @@ PARAMETERS = """    n_units : int >= 1
         Likewise for the bias; 0: none.
     feedback_scaling : float >= 0
         Likewise for the weights from the outputs of the step before; 0: none. In fit the targets stand in for the
-        outputs (teacher forcing), in predict the loop is closed.
+        outputs (teacher forcing); in predict the loop is closed, unless true outputs are given as ``teacher``.
     in_degree : int >= 1
         Weights a unit receives from others; at most ``n_units`` count.
     topology : str or (n_units, n_units) array or sparse matrix

@@ -274,3 +274,24 @@ def test_a_run_that_ends_in_an_exception_ends_the_other(monkeypatch, here):
         spectral_radius(topology.sparse(1000, in_degree=10, rng=generator()), n_jobs=2)
     assert calls[here] == 1
     assert 0 < calls[not here] < 150  # a run that is not stopped has more than 200
+
+
+def test_a_qr_iteration_that_stalls_is_run_on_the_transpose(monkeypatch):
+    W = np.random.default_rng(0).standard_normal((20, 20))
+    right, eigvals = spectral_radius(W).value, scipy.linalg.eigvals
+
+    def stalls_on_this_one(A, **kwargs):
+        if np.array_equal(A, W / np.abs(W).max()):
+            raise np.linalg.LinAlgError("eig algorithm (geev) did not converge")
+        return eigvals(A, **kwargs)
+
+    monkeypatch.setattr(scipy.linalg, "eigvals", stalls_on_this_one)
+    np.testing.assert_allclose(spectral_radius(W).value, right, rtol=1e-12)
+
+
+@pytest.mark.parametrize("kind", [np.asarray, sp.csr_array])
+def test_weights_so_small_that_the_factor_is_no_float_are_scaled(kind):
+    W = 1e-310 * np.random.default_rng(0).standard_normal((20, 20))
+    scaled = scale_to_radius(kind(W), 0.9)
+    # Subnormal weights have 12 digits left.
+    np.testing.assert_allclose(spectral_radius(scaled).value, 0.9, rtol=1e-11)
