@@ -252,7 +252,8 @@ def _largest_part(A: sp.csr_array, isometry: float, rng: np.random.Generator, n_
 def _connected(A: sp.csr_array, isometry: float, rng: np.random.Generator, n_threads: int) -> SpectralRadius:
     """Radius of one strongly connected part that is more than a cycle."""
     unit = float(np.abs(A.data).max())
-    A = A / unit  # no power of it then leaves the range of floats
+    A = A.copy()
+    A.data /= unit  # no power of it then leaves the range of floats, as 1 / unit may
     found = _connected_unit(A, isometry, rng, n_threads)
     return replace(found, value=found.value * unit)
 

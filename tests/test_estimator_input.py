@@ -238,7 +238,7 @@ def test_a_fit_that_fails_leaves_the_model_as_it_was(contract):
 @every(ESTIMATORS)
 @pytest.mark.parametrize("error", [KeyboardInterrupt, MemoryError])
 @pytest.mark.parametrize("method", ["fit", "partial_fit"])
-def test_a_fit_that_is_interrupted_leaves_every_attribute_as_it_was(monkeypatch, contract, method, error):
+def test_a_fit_that_is_interrupted_leaves_every_attribute_as_it_was(contract, monkeypatch, method, error):
     model = contract.make()
     if not hasattr(model, method):
         pytest.skip(f"{type(model).__name__} has no {method}")
