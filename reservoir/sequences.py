@@ -161,7 +161,8 @@ def read_sequences(
         Gets ``n_features_in_`` and ``feature_names_in_`` when ``reset``, is checked against them otherwise.
         The column of ids counts as a feature there.
     X : 2-D array-like or DataFrame, 3-D array, or list of 2-D array-likes
-        A nested list of numbers is one 2-D sequence. All values finite; no sequence empty.
+        A nested list of numbers is one 2-D sequence. All values finite; no sequence empty. States that know their
+        sequences (:class:`reservoir.stacking.SequenceRows`) are several, answered as with ``sequence_column``.
     y : array-like, or list of array-likes, or None
         *One entry a row*: (n_steps,) or (n_steps, n_outputs); for a list X also a list of arrays with as many
         rows each; for a 3-D X also (n_sequences, n_steps) or (n_sequences, n_steps, n_outputs).
@@ -196,6 +197,7 @@ def read_sequences(
         For everything that is not as described, naming the argument, what came and what to do.
     """
     refuse_two_boundaries(groups, lengths, sequence_column)
+    known = offsets_of(X, sequence_column)
     table = flatten(X)
     if table.form != "rows" and not (groups is None and lengths is None and sequence_column is None):
         raise ValueError(
@@ -208,7 +210,6 @@ def read_sequences(
             "give one target a row or one a sequence."
         )
     X, position, ids = table.rows, None, None
-    known = offsets_of(X, sequence_column)
     if sequence_column is not None and getattr(X, "ndim", 2) == 2 and not issparse(X):
         position = column_position(sequence_column, X, estimator)
         ids, X = take_ids(X, position)

@@ -20,7 +20,8 @@ class ReservoirTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Re
 
     The column of ids named by ``sequence_column`` is not among the states. An estimator of this package that follows at
     once, also behind a union of transformers, needs none: the states know where their sequences begin, until something
-    else copies them (a scaler, a DataFrame). Lists of sequences pass through pipelines and unions as lists.
+    else copies them (a scaler, a DataFrame). Lists of sequences pass through pipelines and unions as lists; a union
+    refuses 3-D arrays.
 
     Parameters
     ----------
