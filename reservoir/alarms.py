@@ -21,7 +21,7 @@ class FreeRunDivergedWarning(UserWarning):
     >>> from reservoir import ESNForecaster, FreeRunDivergedWarning
     >>> growth = 1.1 ** np.arange(60.0)[:, None]
     >>> model = ESNForecaster(20, activation="identity", washout=5, alpha=1e-6, random_state=0).fit(growth)
-    >>> with warnings.catch_warnings(record=True, category=FreeRunDivergedWarning) as met:
+    >>> with warnings.catch_warnings(record=True, action="always") as met:
     ...     values = model.forecast(20000)
     >>> len(met), bool(np.isfinite(values).all())
     (1, True)

@@ -58,7 +58,7 @@ def test_labels_of_sequences_reach_the_end_of_a_chain():
     assert_allclose(model.predict_proba(X)[::T], right.predict_proba(U), **BLOCKS)
 
 
-@pytest.mark.parametrize("n_jobs", [None, 2])
+@pytest.mark.parametrize("n_jobs", [None, pytest.param(2, marks=pytest.mark.slow)])
 def test_a_union_joins_lists_by_features(n_jobs):
     _, _, U, Y = series()
     union = make_union(layer(1), layer(2), n_jobs=n_jobs)
@@ -70,7 +70,7 @@ def test_a_union_joins_lists_by_features(n_jobs):
     assert model[-1].reservoir_.n_inputs == 40
 
 
-@pytest.mark.parametrize("n_jobs", [None, 2])
+@pytest.mark.parametrize("n_jobs", [None, pytest.param(2, marks=pytest.mark.slow)])
 def test_a_union_behind_a_column_of_ids_keeps_the_sequences(n_jobs):
     X, y, U, Y = series()
     right = make_pipeline(make_union(layer(1), layer(2)), readout()).fit(U, Y)
