@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
-from cells.architecture import build_method, build_network, check_count, decayed
+from cells.architecture import build_method, build_network, decayed
 from cells.carried import check_rows, refuse_unless_carried
 from cells.data import SequenceData
 from cells.estimator import RecurrentEstimator
@@ -15,15 +15,16 @@ from cells.initial import initial_theta
 from cells.network import Network
 from cells.objective import SequenceObjective
 from cells.predict import Answer, Wanted, run_network
+from cells.standardise import standard, standardised
+from cells.targets import TARGETS
 from cells.train import train
+from optim.arguments import choice, fraction, integer, precision
 from optim.batches import RandomBatches
-from optim.problem import check_positive
 from optim.threads import n_threads
-from reservoir.estimator import check_dtype, generator
+from reservoir.estimator import generator
 from reservoir.sequences import Sequences, read_sequences
 
 _BATCH = 64  # sequences of a step where nothing else is said
-_CONSTANT = 1e-12  # a column whose deviation is so small beside its mean has only rounding to show
 
 
 class SupervisedNetwork(RecurrentEstimator):
@@ -36,6 +37,7 @@ class SupervisedNetwork(RecurrentEstimator):
         cell="lstm",
         n_layers=1,
         bidirectional=False,
+        targets=None,
         solver="adam",
         learning_rate=None,
         decay="cosine",
@@ -63,6 +65,7 @@ class SupervisedNetwork(RecurrentEstimator):
         self.cell = cell
         self.n_layers = n_layers
         self.bidirectional = bidirectional
+        self.targets = targets
         self.solver = solver
         self.learning_rate = learning_rate
         self.decay = decay
@@ -106,9 +109,18 @@ class SupervisedNetwork(RecurrentEstimator):
     # ------------------------------------------------------------------------------------------------ data
 
     def _read_for_fit(self, X, y, sample_weight, groups, lengths, *, target: str) -> Sequences:
+        asked = None if self.targets is None else choice("targets", self.targets, TARGETS, or_else="None")
         return read_sequences(
             self, X, y, sample_weight=sample_weight, groups=groups, lengths=lengths,
-            sequence_column=self.sequence_column, dtype=check_dtype(self.dtype), reset=True, target=target,
+            sequence_column=self.sequence_column, dtype=precision("dtype", self.dtype), reset=True, target=target,
+            y_of=TARGETS.get(asked),
+        )  # fmt: skip
+
+    def _read_for_score(self, X, y, sample_weight, groups, lengths, *, target: str) -> Sequences:
+        return read_sequences(
+            self, X, y, sample_weight=sample_weight, groups=groups, lengths=lengths,
+            sequence_column=self.sequence_column, dtype=self.theta_.dtype, reset=False, target=target,
+            y_of="sequences" if self.network_.targets == "last" else None,
         )  # fmt: skip
 
     def _read(self, X: Any, *, groups: Any = None, lengths: Any = None) -> Sequences:
@@ -119,7 +131,7 @@ class SupervisedNetwork(RecurrentEstimator):
 
     def _scaled(self, sequences: Sequences) -> list[np.ndarray]:
         """Inputs of every sequence as the network reads them."""
-        rows = ((sequences.rows - self.input_shift_) / self.input_scale_).astype(sequences.rows.dtype, copy=False)
+        rows = standardised(sequences.rows, self.input_shift_, self.input_scale_)
         return np.split(rows, sequences.offsets[1:-1])
 
     def _is_kept(self, network: Network, dtype: Any) -> bool:
@@ -147,7 +159,7 @@ class SupervisedNetwork(RecurrentEstimator):
         per_sequence: bool,
     ) -> None:
         """Train on ``answers``, one a row or one a sequence, with their weights."""
-        check_positive("max_epochs", self.max_epochs)
+        integer("max_epochs", self.max_epochs, remedy="it counts passes over the sequences")
         targets = "last" if per_sequence else "all"
         choices = {"n_layers": self.n_layers, "bidirectional": bool(self.bidirectional), "loss": loss}
         n_in, dtype = sequences.rows.shape[1], sequences.rows.dtype
@@ -174,7 +186,7 @@ class SupervisedNetwork(RecurrentEstimator):
         """Weights to learn with and weights to validate with: sequences held out or, of a single one, its last rows."""
         if not self.early_stopping:
             return weights, None
-        share = check_share(self.validation_fraction)
+        share = fraction("validation_fraction", self.validation_fraction, remedy="0.1 is usual")
         n = len(weights)
         if n == 1 and weights[0].size < 2:
             raise ValueError(
@@ -217,7 +229,7 @@ class SupervisedNetwork(RecurrentEstimator):
 
     def _train(self, objective: SequenceObjective, validation: Any, rng: np.random.Generator) -> Any:
         n = objective.n_sequences
-        size = min(n, _BATCH if self.batch_size is None else check_count("batch_size", self.batch_size))
+        size = min(n, _BATCH if self.batch_size is None else integer("batch_size", self.batch_size))
         seed = int(rng.integers(2**31))
         if self.solver == "hf":
             n_batches = 1
@@ -261,23 +273,6 @@ class SupervisedNetwork(RecurrentEstimator):
         """Values one a sequence or one a row, whichever are learnt, in the form of X."""
         is_last = self.network_.targets == "last"
         return sequences.per_sequence(values) if is_last else sequences.like_input(values)
-
-
-def standard(rows: np.ndarray, weights: np.ndarray | None, *, on: bool = True) -> tuple[np.ndarray, np.ndarray]:
-    """Weighted mean and deviation of each column, the latter 1 where a column is constant; 0 and 1 if not ``on``."""
-    if not on:
-        return np.zeros(rows.shape[1]), np.ones(rows.shape[1])
-    shift = np.average(rows, axis=0, weights=weights).astype(np.float64)
-    scale = np.sqrt(np.average((rows - shift) ** 2, axis=0, weights=weights))
-    is_constant = ~(scale > _CONSTANT * np.maximum(np.abs(shift), 1e-300))
-    return shift, np.where(is_constant, 1.0, scale)
-
-
-def check_share(share: Any) -> float:
-    """``validation_fraction`` if it is a number in (0, 1)."""
-    if isinstance(share, bool) or not isinstance(share, int | float) or not 0 < share < 1:
-        raise ValueError(f"validation_fraction must be a number in (0, 1), got {share!r}; 0.1 is usual.")
-    return float(share)
 
 
 def _weights_of(sequences: Sequences, weights: np.ndarray | None, per_sequence: bool) -> list[np.ndarray]:

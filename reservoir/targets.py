@@ -17,22 +17,27 @@ if TYPE_CHECKING:
 _MANY = ("list", "stack")
 
 
-def read_y(sequences: Sequences, y, target: str) -> dict:
-    """Fields of `Sequences` that come from y; ``target`` is "rows" or "labels"."""
+def read_y(sequences: Sequences, y, target: str, y_of: str | None = None) -> dict:
+    """Fields of `Sequences` that come from y; ``target`` and ``y_of`` as in `read_sequences`.
+
+    Entries of weight 0 that are not finite become some other's.
+    """
     if target == "rows":
-        targets, one_per_sequence = read_numbers(sequences, y, "y", sequences.rows.dtype)
+        targets, one_per_sequence = _gather(sequences, y, "y", y_of)
+        targets = _checked_numbers(_without_gaps(sequences, targets, one_per_sequence), "y", sequences.rows.dtype)
+        targets = sequences.on_rows(targets) if one_per_sequence else targets
         is_1d = targets.ndim == 1
         targets = targets.reshape(sequences.n_steps, -1)
         return {"targets": targets, "targets_1d": is_1d, "one_per_sequence": one_per_sequence}
-    labels, one_per_sequence = _gather(sequences, y, "y")
+    labels, one_per_sequence = _gather(sequences, y, "y", y_of)
     if labels.dtype.kind == "c" or labels.dtype == np.float16:
         refuse_unusable(labels, "y")
     if labels.ndim != 1 and labels.shape != (len(labels), 1):
         raise ValueError(
             f"y must hold one label a row or one a sequence, got an array of shape {labels.shape}; "
-            "give 1-D labels, one column only."
+            "give 1-D labels, one column only (of one-hot rows y.argmax(axis=-1))."
         )
-    labels = column_or_1d(labels, warn=True)
+    labels = _without_gaps(sequences, column_or_1d(labels, warn=True), one_per_sequence)
     assert_all_finite(labels, input_name="y")
     check_classification_targets(labels)
     return {
@@ -70,21 +75,73 @@ def check_weights(weights: np.ndarray) -> np.ndarray:
 def read_numbers(sequences: Sequences, values, name: str, dtype) -> tuple[np.ndarray, bool]:
     """Finite numbers, one entry a row, 1-D or 2-D as given; and whether they came one a sequence."""
     array, one_per_sequence = _gather(sequences, values, name)
+    array = _checked_numbers(array, name, dtype)
+    return (sequences.on_rows(array) if one_per_sequence else array), one_per_sequence
+
+
+def _checked_numbers(array: np.ndarray, name: str, dtype) -> np.ndarray:
+    """Finite numbers, 1-D or 2-D as given."""
     refuse_unusable(array, name)
     if array.ndim > 2:
         raise ValueError(
             f"{name} must have the rows of X and at most one axis of columns, got shape {array.shape}; "
             "flatten further axes into columns."
         )
-    array = checked(array, [np.dtype(dtype)], name, is_table=False)
-    return (sequences.on_rows(array) if one_per_sequence else array), one_per_sequence
+    return checked(array, [np.dtype(dtype)], name, is_table=False)
 
 
-def _gather(sequences: Sequences, values, name: str) -> tuple[np.ndarray, bool]:
+def _without_gaps(sequences: Sequences, entries: np.ndarray, one_per_sequence: bool) -> np.ndarray:
+    """``entries``, of which those that are not finite and have no weight become the first one that has."""
+    if sequences.weights is None or entries.dtype.kind != "f":
+        return entries
+    has_weight = sequences.weights > 0
+    if one_per_sequence:
+        has_weight = np.logical_or.reduceat(has_weight, sequences.offsets[:-1])
+    finite = np.isfinite(entries)
+    gaps = ~has_weight & ~(finite if entries.ndim == 1 else finite.reshape(len(entries), -1).all(axis=1))
+    if not gaps.any():
+        return entries
+    filled = entries.copy()
+    filled[gaps] = entries[has_weight][0]
+    return filled
+
+
+def _gather(sequences: Sequences, values, name: str, y_of: str | None = None) -> tuple[np.ndarray, bool]:
     """Entries of ``values`` as one array, n_steps or n_sequences of them; whether they are one a sequence.
 
     The rule for what could be read both ways stands in `read_sequences`, under y.
     """
+    if y_of == "sequences":
+        return _one_a_sequence(sequences, as_array(values, name), name), True
+    array, one_per_sequence = _by_shape(sequences, values, name)
+    if y_of == "rows" and one_per_sequence:
+        raise ValueError(
+            f"{name} must have one entry a row of X ({sequences.n_steps}), got one a sequence, {len(array)}; repeat "
+            "each on the rows of its sequence, or ask for targets of sequences."
+        )
+    return array, one_per_sequence
+
+
+def _one_a_sequence(sequences: Sequences, array: np.ndarray, name: str) -> np.ndarray:
+    """Entries of sequences, of which ``array`` may have one on every row."""
+    n_entries = len(array) if array.ndim else 0
+    if n_entries == sequences.n_sequences:
+        return array
+    first = array[sequences.offsets[:-1]] if n_entries == sequences.n_steps else None
+    if first is None or not _is_same(array, sequences.on_rows(first)):
+        raise ValueError(
+            f"{name} must have one entry a sequence ({sequences.n_sequences}), or the same on all rows of a sequence, "
+            f"got an array of shape {array.shape}; give one target for each sequence."
+        )
+    return first
+
+
+def _is_same(one: np.ndarray, other: np.ndarray) -> bool:
+    """Whether all entries are equal, NaN to NaN."""
+    return bool(((one == other) | ((one != one) & (other != other))).all())
+
+
+def _by_shape(sequences: Sequences, values, name: str) -> tuple[np.ndarray, bool]:
     n_steps, n_sequences, form = sequences.n_steps, sequences.n_sequences, sequences.form
     joined = _join_like(values, name, sequences.lengths) if form in _MANY else None
     if joined is not None:
