@@ -20,16 +20,19 @@ _MANY = ("list", "stack")
 def read_y(sequences: Sequences, y, target: str, y_of: str | None = None) -> dict:
     """Fields of `Sequences` that come from y; ``target`` and ``y_of`` as in `read_sequences`.
 
-    Entries of weight 0 that are not finite become some other's.
+    Numbers of weight 0 become 0, and labels of weight 0 that are not finite another row's.
     """
     if target == "rows":
         targets, one_per_sequence = _gather(sequences, y, "y", y_of)
-        targets = _checked_numbers(_without_gaps(sequences, targets, one_per_sequence), "y", sequences.rows.dtype)
+        has_weight = _has_weight(sequences, one_per_sequence)
+        if has_weight is not None and targets.dtype.kind == "f":
+            targets = np.where(has_weight.reshape(-1, *[1] * (targets.ndim - 1)), targets, targets.dtype.type(0))
+        targets = _checked_numbers(targets, "y", sequences.rows.dtype)
         targets = sequences.on_rows(targets) if one_per_sequence else targets
         is_1d = targets.ndim == 1
         targets = targets.reshape(sequences.n_steps, -1)
         return {"targets": targets, "targets_1d": is_1d, "one_per_sequence": one_per_sequence}
-    labels, one_per_sequence = _gather(sequences, y, "y", y_of)
+    labels, one_per_sequence = _gather(sequences, y, "y", y_of, may_be_vectors=False)
     if labels.dtype.kind == "c" or labels.dtype == np.float16:
         refuse_unusable(labels, "y")
     if labels.ndim != 1 and labels.shape != (len(labels), 1):
@@ -37,7 +40,10 @@ def read_y(sequences: Sequences, y, target: str, y_of: str | None = None) -> dic
             f"y must hold one label a row or one a sequence, got an array of shape {labels.shape}; "
             "give 1-D labels, one column only (of one-hot rows y.argmax(axis=-1))."
         )
-    labels = _without_gaps(sequences, column_or_1d(labels, warn=True), one_per_sequence)
+    labels = column_or_1d(labels, warn=True)
+    has_weight = _has_weight(sequences, one_per_sequence)
+    if has_weight is not None and labels.dtype.kind == "f":
+        labels = np.where(has_weight | np.isfinite(labels), labels, labels[has_weight][0])
     assert_all_finite(labels, input_name="y")
     check_classification_targets(labels)
     return {
@@ -90,48 +96,41 @@ def _checked_numbers(array: np.ndarray, name: str, dtype) -> np.ndarray:
     return checked(array, [np.dtype(dtype)], name, is_table=False)
 
 
-def _without_gaps(sequences: Sequences, entries: np.ndarray, one_per_sequence: bool) -> np.ndarray:
-    """``entries``, of which those that are not finite and have no weight become the first one that has."""
-    if sequences.weights is None or entries.dtype.kind != "f":
-        return entries
+def _has_weight(sequences: Sequences, one_per_sequence: bool) -> np.ndarray | None:
+    """Which entries count: (n_steps,) or (n_sequences,) bool; None if all do."""
+    if sequences.weights is None or (sequences.weights > 0).all():
+        return None
     has_weight = sequences.weights > 0
-    if one_per_sequence:
-        has_weight = np.logical_or.reduceat(has_weight, sequences.offsets[:-1])
-    finite = np.isfinite(entries)
-    gaps = ~has_weight & ~(finite if entries.ndim == 1 else finite.reshape(len(entries), -1).all(axis=1))
-    if not gaps.any():
-        return entries
-    filled = entries.copy()
-    filled[gaps] = entries[has_weight][0]
-    return filled
+    return np.logical_or.reduceat(has_weight, sequences.offsets[:-1]) if one_per_sequence else has_weight
 
 
-def _gather(sequences: Sequences, values, name: str, y_of: str | None = None) -> tuple[np.ndarray, bool]:
+def _gather(
+    sequences: Sequences, values, name: str, y_of: str | None = None, *, may_be_vectors: bool = True
+) -> tuple[np.ndarray, bool]:
     """Entries of ``values`` as one array, n_steps or n_sequences of them; whether they are one a sequence.
 
     The rule for what could be read both ways stands in `read_sequences`, under y.
     """
-    if y_of == "sequences":
-        return _one_a_sequence(sequences, as_array(values, name), name), True
+    if y_of == "sequences" and may_be_vectors and np.iterable(values) and len(values) == sequences.n_sequences:
+        return as_array(values, name), True
     array, one_per_sequence = _by_shape(sequences, values, name)
+    if y_of == "sequences" and not one_per_sequence:
+        return _first_of_each(sequences, array, name), True
     if y_of == "rows" and one_per_sequence:
         raise ValueError(
-            f"{name} must have one entry a row of X ({sequences.n_steps}), got one a sequence, {len(array)}; repeat "
+            f"{name} must have one entry a row of X ({sequences.n_steps}), got one a sequence ({len(array)}); repeat "
             "each on the rows of its sequence, or ask for targets of sequences."
         )
     return array, one_per_sequence
 
 
-def _one_a_sequence(sequences: Sequences, array: np.ndarray, name: str) -> np.ndarray:
-    """Entries of sequences, of which ``array`` may have one on every row."""
-    n_entries = len(array) if array.ndim else 0
-    if n_entries == sequences.n_sequences:
-        return array
-    first = array[sequences.offsets[:-1]] if n_entries == sequences.n_steps else None
-    if first is None or not _is_same(array, sequences.on_rows(first)):
+def _first_of_each(sequences: Sequences, array: np.ndarray, name: str) -> np.ndarray:
+    """The entry of each sequence, which ``array`` has on every row of it."""
+    first = array[sequences.offsets[:-1]]
+    if not _is_same(array, sequences.on_rows(first)):
         raise ValueError(
             f"{name} must have one entry a sequence ({sequences.n_sequences}), or the same on all rows of a sequence, "
-            f"got an array of shape {array.shape}; give one target for each sequence."
+            f"got different ones in a sequence, {len(array)} in all; give each sequence one target."
         )
     return first
 

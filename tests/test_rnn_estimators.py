@@ -143,7 +143,7 @@ def test_one_answer_a_sequence_in_every_form(contract):
         by_column = contract.make(sequence_column=0).fit(with_ids(X), np.repeat(y, LENGTHS))
         assert by_column.decides_sequences_
         assert_array_equal(by_column.theta_, model.theta_)
-        with pytest.raises(ValueError, match="one label a sequence"):
+        with pytest.raises(ValueError, match="one entry a sequence"):
             model.score(parts(X), [np.where(part[:, 0] > 0, "up", "down") for part in parts(X)])
 
 
@@ -158,7 +158,7 @@ def test_cross_validation_sees_the_sequences(contract):
     folds = list(GroupKFold(3).split(X, groups=X[:, 0]))
     found = cross_val_predict(contract.make(sequence_column=0), X, y, cv=folds)
     for train, test in folds:
-        model = contract.make().fit(parts(X[train, 1:], (20,) * 4), parts(y[train], (20,) * 4))
+        model = contract.make(targets="all").fit(parts(X[train, 1:], (20,) * 4), parts(y[train], (20,) * 4))
         assert_array_equal(found[test], np.concatenate(model.predict(parts(X[test, 1:], (20,) * 2))))
     search = GridSearchCV(contract.make(sequence_column=0), {"n_units": [2, 4]}, cv=folds).fit(X, y)
     assert search.best_params_["n_units"] in (2, 4)
@@ -390,7 +390,7 @@ def test_what_is_not_finite_is_refused_and_leaves_no_trace(contract, value):
 BAD = {
     "n_units": (0, 2.5), "n_layers": (0,), "cell": ("lstmm",), "solver": ("cg", None), "learning_rate": (0.0, -1.0),
     "decay": ("linear",), "batch_size": (0,), "max_epochs": (0, -3), "clip_norm": (0.0,), "clip_signal": (-1.0,),
-    "init": ("glorott",), "dtype": ("float16", int), "n_jobs": (0,), "random_state": (-1, "seed"),
+    "init": ("glorott",), "dtype": ("float16", int), "n_jobs": (0,), "random_state": (-1, "seed"), "targets": ("end",),
 }  # fmt: skip
 
 
