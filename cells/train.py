@@ -135,6 +135,7 @@ def train(
     >>> result.n_iterations, bool(objective.value(result.theta).loss < 0.01)
     (200, True)
     """
+    seed = integer("seed", seed, least=0, remedy="the same number gives the same order")
     policy, n_batches = _policy(objective, batch_size, batches, seed)
     if max_epochs is not None:
         max_epochs = number("max_epochs", max_epochs, above=0, remedy="it counts passes over the data")

@@ -93,7 +93,7 @@ def test_targets_of_rows_are_not_one_a_sequence():
 def test_one_hot_rows_are_refused_with_what_to_give_instead(T):
     X = np.random.default_rng(0).standard_normal((40, T, 3))
     number = X[:, -1].argmax(axis=1)
-    for one_hot in (np.eye(3, dtype=int)[number], np.eye(3)[number].tolist()):
+    for one_hot in (np.eye(3, dtype=int)[number], np.eye(3)[number]):
         with pytest.raises(ValueError, match=r"y must hold .*y.argmax"):
             classifier().fit(X, one_hot)
         with pytest.raises(ValueError, match="y must h"):

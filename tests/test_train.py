@@ -350,6 +350,7 @@ BAD = {
     "validate_every must be an integer": {"validate_every": 1.5},
     "patience must be an integer": {"patience": 1.5, "validation": 0},
     "batch_size must be an integer": {"batch_size": 2.5},
+    "seed must be an integer >= 0": {"seed": -1, "batch_size": 5},
     "batch_size must be an integer >= 1, got True": {"batch_size": True},
     "batches or batch_size": {"batch_size": 3, "batches": Epochs(24, 3)},
 }
