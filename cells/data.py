@@ -182,7 +182,7 @@ class SequenceData:
                 "a row belong together, weigh it as a whole."
             )
         with np.errstate(over="ignore"):
-            weights = np.ascontiguousarray(weights, dtype=self.dtype)
+            weights = np.array(weights, dtype=self.dtype, order="C")
         if not (np.isfinite(weights).all() and (weights >= 0).all() and weights.any()):
             raise ValueError(
                 f"mask must hold finite weights >= 0 that are not all 0, got {weights.min():g} to {weights.max():g}; "

@@ -113,14 +113,14 @@ class SupervisedNetwork(RecurrentEstimator):
         return read_sequences(
             self, X, y, sample_weight=sample_weight, groups=groups, lengths=lengths,
             sequence_column=self.sequence_column, dtype=precision("dtype", self.dtype), reset=True, target=target,
-            y_of=TARGETS.get(asked),
+            y_of=TARGETS.get(asked), y_has_gaps=True,
         )  # fmt: skip
 
     def _read_for_score(self, X, y, sample_weight, groups, lengths, *, target: str) -> Sequences:
         return read_sequences(
             self, X, y, sample_weight=sample_weight, groups=groups, lengths=lengths,
             sequence_column=self.sequence_column, dtype=self.theta_.dtype, reset=False, target=target,
-            y_of="sequences" if self.network_.targets == "last" else None,
+            y_of="sequences" if self.network_.targets == "last" else None, y_has_gaps=True,
         )  # fmt: skip
 
     def _read(self, X: Any, *, groups: Any = None, lengths: Any = None) -> Sequences:

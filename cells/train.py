@@ -18,7 +18,7 @@ import numpy as np
 
 from optim.arguments import integer, number
 from optim.batches import BatchPolicy, Epochs
-from optim.interrupts import interrupts_deferred
+from optim.interrupts import commits, interrupts_deferred
 from optim.loop import Progress, is_true, minimize
 from optim.problem import Batches, Evaluation
 from optim.result import Result, Step, StopReason, Trace
@@ -248,10 +248,9 @@ class _Trainer:
         inner = self._inner(state)
         if hasattr(objective, "window"):
             found = objective.window(theta, int(batches.gradient[0]), state.carried)
+            if found.evaluation.weight == 0.0:  # exact: nothing counts
+                return self._pass_over(theta, state, found.carried)
             with interrupts_deferred():
-                if found.evaluation.weight == 0.0:  # exact: nothing counts
-                    state.carried = found.carried
-                    return self._pass_over(theta, state)
                 step = self.method.step(
                     _Found(objective, found.evaluation), theta, inner, batches=None, tolerance=tolerance
                 )[2]
@@ -268,9 +267,13 @@ class _Trainer:
             state.iteration += 1
         return theta, state, step
 
-    def _pass_over(self, theta: np.ndarray, state: TrainingState) -> tuple[np.ndarray, TrainingState, Step]:
+    def _pass_over(
+        self, theta: np.ndarray, state: TrainingState, carried: np.ndarray | None = None
+    ) -> tuple[np.ndarray, TrainingState, Step]:
         """A step that has nothing to learn from."""
-        state.iteration += 1
+        with commits():
+            state.carried = carried
+            state.iteration += 1
         return theta, state, Step({"loss": float("nan")})
 
     def _inner(self, state: TrainingState) -> Any:

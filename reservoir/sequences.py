@@ -150,6 +150,7 @@ def read_sequences(
     reset: bool,
     target: Literal["rows", "labels", "none"],
     y_of: Literal["rows", "sequences"] | None = None,
+    y_has_gaps: bool = False,
 ) -> Sequences:
     """Validate X, y and weights in any accepted form and bring them into the one internal form.
 
@@ -169,7 +170,6 @@ def read_sequences(
         rows each; for a 3-D X also (n_sequences, n_steps) or (n_sequences, n_steps, n_outputs).
         *One entry a sequence*: (n_sequences,) or (n_sequences, n_outputs); for list, 3-D, ``groups=`` and
         ``lengths=``, where the two can be told apart.
-        Entries of weight 0 may be NaN or infinite.
         Where both could be meant, with ``groups=`` and ``lengths=`` n_steps entries are rows. For a list or
         3-D X, a list of n_sequences members that are not scalars, or an array (n_sequences, k, ...) with k
         the length of every sequence, holds rows; any other n_sequences entries are one a sequence.
@@ -190,6 +190,8 @@ def read_sequences(
         Numbers (regressor), labels (classifier), or y is not looked at.
     y_of : {"rows", "sequences"}, optional
         What an entry of y belongs to; by default its shape tells. Those of sequences may be repeated on all their rows.
+    y_has_gaps : bool
+        Whether entries of y of weight 0 may be anything, NaN too, because nothing reads them: they become others.
 
     Returns
     -------
@@ -237,7 +239,11 @@ def read_sequences(
         offsets = np.concatenate(([0], np.cumsum(n_steps if table.sizes is None else table.sizes)))
     sequences = Sequences(rows, offsets.astype(np.int64, copy=False), form)
     sequences = replace(sequences, weights=read_weights(sequences, sample_weight))
-    return sequences if target == "none" else replace(sequences, **read_y(sequences, y, target, y_of))
+    return (
+        sequences
+        if target == "none"
+        else replace(sequences, **read_y(sequences, y, target, y_of=y_of, has_gaps=y_has_gaps))
+    )
 
 
 def _note_features(estimator, header, reset: bool) -> None:

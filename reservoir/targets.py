@@ -17,14 +17,14 @@ if TYPE_CHECKING:
 _MANY = ("list", "stack")
 
 
-def read_y(sequences: Sequences, y, target: str, y_of: str | None = None) -> dict:
-    """Fields of `Sequences` that come from y; ``target`` and ``y_of`` as in `read_sequences`.
+def read_y(sequences: Sequences, y, target: str, *, y_of: str | None = None, has_gaps: bool = False) -> dict:
+    """Fields of `Sequences` that come from y; ``target``, ``y_of`` and ``has_gaps`` as in `read_sequences`.
 
-    Numbers of weight 0 become 0, and labels of weight 0 that are not finite another row's.
+    In gaps numbers become 0, and labels that are not finite another row's.
     """
     if target == "rows":
         targets, one_per_sequence = _gather(sequences, y, "y", y_of)
-        has_weight = _has_weight(sequences, one_per_sequence)
+        has_weight = _has_weight(sequences, one_per_sequence) if has_gaps else None
         if has_weight is not None and targets.dtype.kind == "f":
             targets = np.where(has_weight.reshape(-1, *[1] * (targets.ndim - 1)), targets, targets.dtype.type(0))
         targets = _checked_numbers(targets, "y", sequences.rows.dtype)
@@ -41,7 +41,7 @@ def read_y(sequences: Sequences, y, target: str, y_of: str | None = None) -> dic
             "give 1-D labels, one column only (of one-hot rows y.argmax(axis=-1))."
         )
     labels = column_or_1d(labels, warn=True)
-    has_weight = _has_weight(sequences, one_per_sequence)
+    has_weight = _has_weight(sequences, one_per_sequence) if has_gaps else None
     if has_weight is not None and labels.dtype.kind == "f":
         labels = np.where(has_weight | np.isfinite(labels), labels, labels[has_weight][0])
     assert_all_finite(labels, input_name="y")

@@ -8,7 +8,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from cells import RNNClassifier, RNNRegressor
 from cells.targets import AmbiguousTargetsWarning
-from reservoir import ESNClassifier, ESNRegressor
+from reservoir import ESNRegressor
 
 pytestmark = pytest.mark.compiled  # trainings
 
@@ -122,14 +122,13 @@ def holes(*shape):
     return np.random.default_rng(1).random(shape) < 0.3
 
 
-@pytest.mark.parametrize("make", [regressor, lambda **_: ESNRegressor(20, random_state=0)], ids=["rnn", "esn"])
 @pytest.mark.parametrize("filler", [np.nan, np.inf, 1e300, -1.0])
-def test_targets_without_weight_may_be_anything(make, filler):
+def test_targets_without_weight_may_be_anything(filler):
     X, missing = np.random.default_rng(0).standard_normal((20, 10, 2)), holes(20, 10)
     weights = (~missing).astype(float)
     y = np.cumsum(X, axis=1)
-    expected = make(targets="all").fit(X, np.where(missing[..., None], 0.5, y), weights)
-    found = make(targets="all").fit(X, np.where(missing[..., None], filler, y), weights)
+    expected = regressor().fit(X, np.where(missing[..., None], 0.5, y), weights)
+    found = regressor().fit(X, np.where(missing[..., None], filler, y), weights)
     assert_array_equal(found.predict(X), expected.predict(X))
     assert_allclose(found.score(X, np.where(missing[..., None], filler, y), weights), expected.score(X, y, weights))
 
@@ -143,21 +142,30 @@ def test_sequences_without_weight_need_no_target():
     assert_array_equal(regressor().fit(X, y, weights.astype(float)).theta_, expected.theta_)
 
 
-@pytest.mark.parametrize("make", [classifier, lambda **_: ESNClassifier(20, random_state=0)], ids=["rnn", "esn"])
-def test_labels_without_weight_may_be_missing_and_are_no_class(make):
+def test_labels_without_weight_may_be_missing_and_are_no_class():
     X, missing = np.random.default_rng(0).standard_normal((20, 10, 2)), holes(20, 10)
     y = np.where(missing, np.nan, (X[..., 0] > 0).astype(float))
-    assert make().fit(X, y, (~missing).astype(float)).classes_.tolist() == [0.0, 1.0]
+    assert classifier().fit(X, y, (~missing).astype(float)).classes_.tolist() == [0.0, 1.0]
 
 
-@pytest.mark.parametrize("make", [regressor, lambda **_: ESNRegressor(20, random_state=0)], ids=["rnn", "esn"])
-def test_targets_that_count_must_be_there(make):
+def test_a_reservoir_may_be_fed_targets_without_weight_and_needs_them():
+    X, y = np.random.default_rng(0).standard_normal((2, 50, 1))
+    weights = np.ones(50)
+    weights[20], unlike, missing = 0.0, y.copy(), y.copy()
+    unlike[20], missing[20] = 5.0, np.nan
+    one, other = (ESNRegressor(20, feedback_scaling=0.5, random_state=0).fit(X, t, weights).coef_ for t in (y, unlike))
+    assert not np.allclose(one, other)
+    with pytest.raises(ValueError, match="y"):
+        ESNRegressor(20, feedback_scaling=0.5, random_state=0).fit(X, missing, weights)
+
+
+def test_targets_that_count_must_be_there():
     X, y = windows(20)
     y = y[..., None].copy()
     weights = np.ones((20, 5))
     weights[3, 2], y[3, 2], y[4, 2] = 0.0, np.nan, np.nan
     with pytest.raises(ValueError, match="y"):
-        make().fit(X, y, weights)
+        regressor().fit(X, y, weights)
 
 
 # ---------------------------------------------------------------------------------------------------- precision
