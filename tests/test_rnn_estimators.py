@@ -269,7 +269,7 @@ def test_single_precision_stays_and_is_near_double(contract):
 def test_threads_do_not_change_a_bit(contract):
     X = rows(400)
     y = contract.targets(X)
-    one, two = (contract.make(n_jobs=n_jobs).fit(parts(X, (5,) * 80), parts(y, (5,) * 80)) for n_jobs in (1, 2))
+    one, two = (contract.make(n_jobs=n_jobs).fit(X, y, lengths=(5,) * 80) for n_jobs in (1, 2))
     assert_array_equal(one.theta_, two.theta_)
 
 
@@ -279,7 +279,7 @@ def test_threads_do_not_change_a_bit(contract):
 def test_a_delayed_product_is_learnt():
     u = np.random.default_rng(0).uniform(-1, 1, (2000, 1))
     y = np.roll(u[:, 0], 2) * np.roll(u[:, 0], 1)
-    model = RNNRegressor(16, random_state=0).fit(u[:1500].reshape(30, 50, 1), y[:1500].reshape(30, 50))
+    model = RNNRegressor(16, random_state=0).fit(u[:1500], y[:1500], lengths=[50] * 30)
     assert model.score(u[1500:], y[1500:]) > 0.8
 
 
@@ -294,7 +294,7 @@ def test_every_solver_lowers_the_loss(solver):
 
 def test_settings_of_the_hessian_free_optimiser_arrive():
     X = rows(60).reshape(6, 10, 3)
-    y = np.roll(X[:, :, 0], 1, axis=1)
+    y = np.roll(X[:, :, :1], 1, axis=1)
     options = {"damping": 7.0, "cg": 2}
     model = RNNRegressor(4, cell="elman", solver="hf", hf_options=options, batch_size=3, max_epochs=1, random_state=0)
     model.fit(X, y)
