@@ -16,6 +16,17 @@ class AmbiguousTargetsWarning(UserWarning):
     """y has as many numbers a sequence as that has rows: one a row was understood, one target a sequence may be meant.
 
     Say which by ``targets="all"`` or ``targets="last"``.
+
+    Examples
+    --------
+    >>> import warnings
+    >>> import numpy as np
+    >>> from cells import AmbiguousTargetsWarning, RNNRegressor
+    >>> X, y = np.zeros((4, 3, 1)), np.zeros((4, 3))
+    >>> with warnings.catch_warnings(record=True, category=AmbiguousTargetsWarning) as met:
+    ...     model = RNNRegressor(2, max_epochs=1).fit(X, y)
+    >>> len(met), RNNRegressor(2, max_epochs=1, targets="last").fit(X, y).predict(X).shape
+    (1, (4, 3))
     """
 
 

@@ -239,11 +239,9 @@ def read_sequences(
         offsets = np.concatenate(([0], np.cumsum(n_steps if table.sizes is None else table.sizes)))
     sequences = Sequences(rows, offsets.astype(np.int64, copy=False), form)
     sequences = replace(sequences, weights=read_weights(sequences, sample_weight))
-    return (
-        sequences
-        if target == "none"
-        else replace(sequences, **read_y(sequences, y, target, y_of=y_of, has_gaps=y_has_gaps))
-    )
+    if target == "none":
+        return sequences
+    return replace(sequences, **read_y(sequences, y, target, y_of=y_of, has_gaps=y_has_gaps))
 
 
 def _note_features(estimator, header, reset: bool) -> None:

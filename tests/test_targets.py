@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
-from cells import RNNClassifier, RNNRegressor
-from cells.targets import AmbiguousTargetsWarning
+from cells import AmbiguousTargetsWarning, RNNClassifier, RNNRegressor
 from reservoir import ESNRegressor
 
 pytestmark = pytest.mark.compiled  # trainings
