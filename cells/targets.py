@@ -23,7 +23,7 @@ class AmbiguousTargetsWarning(UserWarning):
     >>> import numpy as np
     >>> from cells import AmbiguousTargetsWarning, RNNRegressor
     >>> X, y = np.zeros((4, 3, 1)), np.zeros((4, 3))
-    >>> with warnings.catch_warnings(record=True, category=AmbiguousTargetsWarning) as met:
+    >>> with warnings.catch_warnings(record=True, action="always", category=AmbiguousTargetsWarning) as met:
     ...     model = RNNRegressor(2, max_epochs=1).fit(X, y)
     >>> len(met), RNNRegressor(2, max_epochs=1, targets="last").fit(X, y).predict(X).shape
     (1, (4, 3))
