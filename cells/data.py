@@ -14,6 +14,7 @@ from cells.passes import Clamp
 from cells.rows import Rows
 from cells.share import Data
 from optim.arguments import precision
+from optim.digests import digest_of
 
 _SUM_ATOL = 1e-3  # of shares that should sum to 1: float16 models' outputs do; the gradient fits the loss for any sum
 
@@ -55,6 +56,19 @@ class SequenceData:
     def by_length(self) -> np.ndarray:
         """All sequences, longest first."""
         return np.argsort(-self.lengths, kind="stable")
+
+    def digests(self) -> dict[str, str]:
+        """What tells these data from others, see :class:`optim.Objective`."""
+        found = {
+            "inputs": digest_of(self.lengths, self.x, *([] if self.index is None else [self.index])),
+            "targets": digest_of(self.targets, self.labels),
+            "weights": digest_of(self.weights),
+        }
+        if self.given[0].size:
+            found["initial_state"] = digest_of(*self.given)
+        if self.clamp.units.size:
+            found["clamped"] = digest_of(self.clamp.units, self.clamp.values)
+        return found
 
     def share(self, indices: np.ndarray) -> Data:
         """Rows of the sequences ``indices``, which stand longest first."""

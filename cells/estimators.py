@@ -59,7 +59,7 @@ PARAMETERS = """    n_units : int >= 1
         Settings of :class:`optim.HessianFree` for "hf".
     checkpoint : path, optional
         ``fit`` writes its state there after each epoch, and goes on from it where the file is there: delete it to
-        begin anew, and give every model its own.
+        begin anew, and give every model its own. One of other data or settings is refused.
     sequence_column : int or str, optional
         Column of X that holds a sequence's id: a new sequence starts where it changes.
     warm_start : bool
@@ -69,6 +69,7 @@ PARAMETERS = """    n_units : int >= 1
     n_jobs : int, optional
         Threads; None: all cores. The result has the same bits for any number.
     random_state : int, Generator, RandomState or None
+        None: other numbers every time; with ``checkpoint`` those of 0, so that a fit can go on where one has stopped.
     verbose : int
         Above 0: show progress, if tqdm is installed.
 """

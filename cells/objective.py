@@ -170,6 +170,16 @@ class SequenceObjective:
         with self._lock:
             return SequenceLinearization(self, theta, self._batch(batch).again())
 
+    def digests(self) -> dict[str, str]:
+        """What tells this loss from others, see :class:`optim.Objective`: the network, the data, what the loss is."""
+        options = self._options
+        return {
+            "network": str(self.network),
+            **self.data.digests(),
+            "clip_signal": repr(options.limit),
+            "structural": f"{options.distance}, {'mean' if options.is_mean_over_time else 'sum'}_time",
+        }
+
     def _prepare(self, theta: np.ndarray, batch: np.ndarray | None) -> tuple[_Batch, Parameters]:
         self._check_theta(theta)
         shares = self._batch(batch)

@@ -164,7 +164,9 @@ class SupervisedNetwork(RecurrentEstimator):
         choices = {"n_layers": self.n_layers, "bidirectional": bool(self.bidirectional), "loss": loss}
         n_in, dtype = sequences.rows.shape[1], sequences.rows.dtype
         network = build_network(self.cell, n_in, self.n_units, n_out=n_out, targets=targets, **choices)
-        of_theta, of_order = generator(self.random_state).spawn(2)
+        # A run that is to go on from its checkpoint is the same one again.
+        is_resumable = self.random_state is None and self.checkpoint is not None
+        of_theta, of_order = generator(0 if is_resumable else self.random_state).spawn(2)
         is_kept = self._is_kept(network, dtype)
         if not is_kept:
             self.network_ = network

@@ -76,7 +76,7 @@ class CharRNN(RecurrentEstimator):
     dtype : float32 or float64
     checkpoint : path, optional
         ``fit`` writes its state there after each epoch, and goes on from it where the file is there: delete it to
-        begin anew.
+        begin anew. One of other texts or settings is refused.
     n_jobs : int, optional
         Threads; the result has the same bits for any number.
     random_state : int, Generator, RandomState or None

@@ -16,8 +16,9 @@ from typing import Any
 
 import numpy as np
 
-from optim.arguments import integer, number
+from optim.arguments import array, brief, integer, number
 from optim.batches import BatchPolicy, Epochs
+from optim.digests import digests_of
 from optim.interrupts import commits, interrupts_deferred
 from optim.loop import Progress, is_true, minimize
 from optim.problem import Batches, Evaluation
@@ -200,6 +201,31 @@ class TrainingState:
     since_best: int = 0
     looks: dict[str, list] = field(default_factory=lambda: {"iteration": [], "loss": []})
 
+    def check(self, theta: np.ndarray) -> None:
+        """Raise unless all vectors are like ``theta`` and the looks a table: of a state that comes from a file.
+
+        Raises
+        ------
+        TypeError, ValueError
+        """
+        if not isinstance(self.kind, str):
+            raise TypeError(f"kind must be text, got {brief(self.kind)}; begin anew.")
+        for name, value in (("iteration", self.iteration), ("since_best", self.since_best)):
+            integer(name, value, least=0)
+        entries = [self.best, *self.method.values()]
+        entries += [part for entry in entries if isinstance(entry, dict) for part in entry.values()]
+        for vector in entries:
+            if isinstance(vector, np.ndarray) and (vector.shape, vector.dtype) != (theta.shape, theta.dtype):
+                raise ValueError(
+                    f"vectors of a state must be {theta.dtype} of shape {theta.shape}, got {vector.dtype} of shape "
+                    f"{vector.shape}; begin anew."
+                )
+        if self.carried is not None:
+            array("carried", self.carried, shape=(None, None), dtype=theta.dtype)
+        looks = self.looks
+        if set(looks) != {"iteration", "loss"} or len(looks["iteration"]) != len(looks["loss"]):
+            raise ValueError(f"looks must be as many losses as iterations, got {brief(looks)}; begin anew.")
+
     @property
     def products(self) -> int:
         """Curvature products made, for the budget of the loop."""
@@ -230,6 +256,15 @@ class _Trainer:
     before: TrainingState | None
 
     state_type = TrainingState
+
+    def digests(self) -> dict[str, str]:
+        """What a resumed training must have in common with its first part; patience counts as a budget."""
+        found = digests_of(self.method)
+        if self.validation is not None:
+            found |= {"validate_every": str(self.every), "min_improvement": repr(self.min_improvement)}
+        if hasattr(self.validation, "digests"):
+            found |= digests_of(self.validation, "validation")
+        return found
 
     @property
     def needs_linearize(self) -> bool:

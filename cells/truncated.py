@@ -30,6 +30,7 @@ from cells.run import Run, States
 from cells.share import Data, answers_of, outputs_alone, signal_bound, total_weight
 from cells.sharing import cut_into_shares
 from optim.arguments import brief, choice, integer
+from optim.digests import digest_of
 from optim.problem import Evaluation
 from optim.threads import n_threads, run_all
 
@@ -129,6 +130,7 @@ class TruncatedObjective:
         self._parameters = Parameters(network, min(part.size for part in parts))
         self._slots = np.empty((len(parts), self.n_params), self.dtype)
         sums = [sum(share.weight(self._span(w)) for share in self._shares) for w in range(self.n_windows)]
+        self._reduction = reduction
         self._weights = sums if reduction == "mean" else [float(found > 0.0) for found in sums]
 
     def window(self, theta: np.ndarray, number: int, carried: np.ndarray | None, *, wants_grad: bool = True) -> Window:
@@ -173,6 +175,15 @@ class TruncatedObjective:
     def value_and_grad(self, theta: np.ndarray, batch: np.ndarray | None = None) -> Evaluation:
         """Loss, weight and truncated gradient of all windows, summed."""
         return self._pass(theta, batch, wants_grad=True)
+
+    def digests(self) -> dict[str, str]:
+        """What tells this loss from others, see :class:`optim.Objective`: the network, the data, the windows."""
+        found = {"network": str(self.network), **self.data.digests(), "k1": str(self.k1), "k2": str(self.k2)}
+        found |= {"reduction": self._reduction, "restart_every": str(self.restart_every)}
+        found["clip_signal"] = repr(self._shares[0].limit)
+        if self._initial is not None:
+            found["initial_state"] = digest_of(self._initial)
+        return found
 
     def _pass(self, theta: np.ndarray, batch: np.ndarray | None, *, wants_grad: bool) -> Evaluation:
         if batch is not None:

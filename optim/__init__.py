@@ -25,7 +25,7 @@ from optim.acceptance import LineSearch
 from optim.adaptive import Adagrad, Adam, RMSProp
 from optim.batches import Epochs, RandomBatches
 from optim.cg import CGResult, CGSettings, CGStop, conjugate_gradient
-from optim.checkpoint import load_checkpoint, save_checkpoint
+from optim.checkpoint import CheckpointWarning, load_checkpoint, save_checkpoint
 from optim.clipping import clip_by_norm, clip_by_value
 from optim.damping import LevenbergMarquardt
 from optim.device import namespace, to_host
@@ -47,6 +47,7 @@ __all__ = [
     "CGResult",
     "CGSettings",
     "CGStop",
+    "CheckpointWarning",
     "Cosine",
     "Epochs",
     "Evaluation",

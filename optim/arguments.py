@@ -179,6 +179,58 @@ def precision(name: str, value: Any) -> type[np.floating] | None:
     return found.type
 
 
+def array(
+    name: str,
+    value: Any,
+    *,
+    shape: tuple[int | None, ...],
+    dtype: Any,
+    least: float | None = None,
+    above: float | None = None,
+    most: float | None = None,
+    remedy: str = "give such an array",
+) -> np.ndarray:
+    """``value`` if it is a NumPy array of this shape (None: any length) and dtype, finite, all of it in the interval.
+
+    Raises
+    ------
+    TypeError, ValueError
+        Naming ``name``, what came, and ``remedy``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from optim.arguments import array
+    >>> array("leak", np.ones(3), shape=(4,), dtype=float)
+    Traceback (most recent call last):
+    ValueError: leak must be finite float64 of shape (4,), got float64 of shape (3,); give such an array.
+    """
+    lengths = ", ".join("n" if length is None else str(length) for length in shape)
+    wanted = f"({lengths},)" if len(shape) == 1 else f"({lengths})"
+    message = f"{name} must be finite {np.dtype(dtype)} of shape {wanted}{_interval(least, above, most, None)}, got "
+    if not isinstance(value, np.ndarray):
+        raise TypeError(f"{message}{brief(value)}; {remedy}.")
+    if value.dtype != dtype:
+        raise TypeError(f"{message}{value.dtype} of shape {value.shape}; {remedy}.")
+    is_fit = len(value.shape) == len(shape) and all(
+        length in (None, n) for length, n in zip(shape, value.shape, strict=True)
+    )
+    if not is_fit:
+        raise ValueError(f"{message}{value.dtype} of shape {value.shape}; {remedy}.")
+    if value.size:
+        low, high = value.min(), value.max()  # NaN where there is one
+        is_inside = (
+            np.isfinite(low + 0.0)
+            and np.isfinite(high + 0.0)
+            and (least is None or low >= least)
+            and (above is None or low > above)
+            and (most is None or high <= most)
+        )
+        if not is_inside:
+            raise ValueError(f"{message}numbers from {low} to {high}; {remedy}.")
+    return value
+
+
 def _interval(least: float | None, above: float | None, most: float | None, below: float | None) -> str:
     low, high = (least if above is None else above), (most if below is None else below)
     if low is None and high is None:

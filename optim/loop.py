@@ -5,16 +5,20 @@ from __future__ import annotations
 import logging
 import os
 import time
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
 
+from optim.arguments import integer, number
 from optim.batches import BatchPolicy, draw
+from optim.checkpoint import CheckpointWarning
+from optim.digests import digests_of
 from optim.interrupts import commits, interruptible_until_commit, interrupts_handled
 from optim.minimisation import Minimisation
-from optim.problem import Batches, Objective, agreed, check_positive, check_problem
+from optim.problem import Batches, Objective, agreed, check_problem
 from optim.result import Result, Step, StopReason, Trace
 
 
@@ -113,10 +117,13 @@ def minimize(
         ``callback(progress)`` after every step, with a :class:`Progress`. To stop, return True or raise
         StopIteration.
     checkpoint : path, optional
-        Written every ``checkpoint_every`` steps and at the end, never torn.
+        Written every ``checkpoint_every`` steps and at the end, never torn. Where that fails, as on a full disk, a
+        :class:`optim.CheckpointWarning` says so and the run goes on.
     checkpoint_every : int >= 1
     resume : bool
         Go on from ``checkpoint`` if that file is there: the rest of the run is, bit for bit, what it would have been.
+        One of other data or other settings of method and batches is refused, see :class:`optim.Objective` for what
+        tells data. Budgets, ``tolerance`` and ``callback`` may be others.
     rng : numpy.random.Generator, optional
         For ``batches``. ``numpy.random.default_rng(0)`` if not given; that of the checkpoint when resumed.
     verbose : int
@@ -145,13 +152,19 @@ def minimize(
     check_problem(objective, theta0, needs_linearize=getattr(method, "needs_linearize", False))
     _check_method(method)
     _check_settings(max_iterations, max_seconds, max_products, tolerance, checkpoint, checkpoint_every, resume)
+    minimised = method.problem(objective) if hasattr(method, "problem") else objective
+    digests = {}
+    if checkpoint is not None:
+        digests = {**digests_of(method, "method"), **digests_of(batches, "batches"), **_digests_of_data(objective)}
     if resume and os.path.exists(checkpoint):
-        run = Minimisation.read(checkpoint, method, theta0)
+        run = Minimisation.read(checkpoint, method, theta0, digests)
+        if batches is None and not hasattr(objective, "digests"):
+            run.check_value(minimised, checkpoint)
     else:
         theta, rng = theta0.copy(), np.random.default_rng(0) if rng is None else rng
         run = Minimisation(theta, method.init(theta), rng, Trace(), theta.copy())
     is_root = getattr(objective, "is_root", True)
-    writes = checkpoint is not None and is_root
+    keeper = _Keeper(checkpoint if is_root else None, method, digests)
     show = _display(verbose if is_root else 0, max_iterations)
     ask = _asker(callback, objective)
     reason, message = None, ""
@@ -169,16 +182,14 @@ def minimize(
                 show(run.iteration, step.row)
                 if ask(Progress(run.iteration, run.theta, step.row, run.state)):
                     reason = reason or StopReason.CALLBACK
-                if writes and reason is None and run.iteration % checkpoint_every == 0:
-                    run.write(checkpoint, method)
+                if reason is None and run.iteration % checkpoint_every == 0:
+                    keeper.keep(run)
     except KeyboardInterrupt:
         reason, message = StopReason.INTERRUPTED, ""
         taker.forget_what_was_drawn()
     finally:
         show(None, {})
-    if writes:
-        run.write(checkpoint, method)
-    minimised = method.problem(objective) if hasattr(method, "problem") else objective
+    keeper.keep(run)
     theta, value = run.outcome(minimised, reason, comparable=batches is None)
     text = " ".join(part for part in (message, reason.advice) if part)
     return Result(theta, value, run.iteration, reason, text, run.trace, run.state, run.seconds)
@@ -214,6 +225,35 @@ class _StepTaker:
     def forget_what_was_drawn(self) -> None:
         """Put the generator back to where it was after the last step that was recorded."""
         self.run.rng.bit_generator.state = self.drawn_before
+
+
+class _Keeper:
+    """Writes checkpoints. One that cannot be written costs a warning, not the run."""
+
+    def __init__(self, path: str | os.PathLike | None, method: Method, digests: dict[str, str]) -> None:
+        self.path, self.method, self.digests = path, method, digests
+        self.kept_at = "the start"
+
+    def keep(self, run: Minimisation) -> None:
+        """Write now, if there is a path."""
+        if self.path is None:
+            return
+        try:
+            run.write(self.path, self.method, self.digests)
+        except OSError as error:
+            warnings.warn(
+                f"checkpoint must be a path that can be written to, got {os.fspath(self.path)!r} ({error.strerror}); "
+                f"the run goes on, but what follows {self.kept_at} is lost if it is stopped: make room, or name "
+                "another path.",
+                CheckpointWarning,
+                stacklevel=3,
+            )
+        else:
+            self.kept_at = f"step {run.iteration}"
+
+
+def _digests_of_data(objective: Objective) -> dict[str, str]:
+    return digests_of(objective, "objective") if hasattr(objective, "digests") else {}
 
 
 def _asker(callback: Callable[[Progress], Any] | None, objective: Objective) -> Callable[[Progress], bool]:
@@ -278,11 +318,16 @@ def _check_settings(
     checkpoint_every: Any,
     resume: bool,
 ) -> None:
-    check_positive("max_iterations", max_iterations, or_zero=True)
-    check_positive("tolerance", tolerance, or_zero=True)
-    check_positive("checkpoint_every", checkpoint_every)
-    for name, budget in {"max_seconds": max_seconds, "max_products": max_products}.items():
-        if budget is not None:
-            check_positive(name, budget)
+    integer("max_iterations", max_iterations, least=0)
+    number("tolerance", tolerance, least=0)
+    integer("checkpoint_every", checkpoint_every, remedy="give a number of steps")
+    if max_seconds is not None:
+        number("max_seconds", max_seconds, above=0)
+    if max_products is not None:
+        integer("max_products", max_products)
+    if checkpoint is not None and not os.path.isdir(os.path.dirname(os.path.realpath(checkpoint))):
+        raise FileNotFoundError(
+            f"checkpoint must be in a folder that is there, got {os.fspath(checkpoint)!r}; make the folder first."
+        )
     if resume and checkpoint is None:
         raise ValueError("resume=True needs checkpoint, got None; give the path that the run wrote to.")

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import math
 import os
 from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
 
+from optim.arguments import brief, integer
 from optim.checkpoint import load_checkpoint, save_checkpoint
+from optim.digests import differences
 from optim.problem import check_evaluation
 from optim.result import StopReason, Trace
+
+# Of the larger of loss and first loss: what other machines, threads and precisions may make of the same data.
+_SAME_LOSS = 1e-3
 
 
 @dataclass
@@ -78,35 +84,94 @@ class Minimisation:
         """The last entry of a column of the trace; NaN where there is none."""
         return float(self.trace[column][-1]) if column in self.trace else float("nan")
 
-    def write(self, path: str | os.PathLike, method: Any) -> None:
-        """Write a checkpoint."""
+    def write(self, path: str | os.PathLike, method: Any, digests: dict[str, str]) -> None:
+        """Write a checkpoint of a run that ``digests`` tell from others."""
         tree = {field.name: getattr(self, field.name) for field in fields(self)}
         tree["state"] = {field.name: getattr(self.state, field.name) for field in fields(self.state)}
-        columns = dict(self.trace)
-        tree["trace"] = {
-            name: column.tolist() if column.dtype.kind == "U" else column for name, column in columns.items()
-        }
-        save_checkpoint(path, {"method": type(method).__name__, **tree})
+        tree["trace"] = dict(self.trace)
+        save_checkpoint(path, {"method": type(method).__name__, "digests": digests, **tree})
 
     @classmethod
-    def read(cls, path: str | os.PathLike, method: Any, theta0: np.ndarray) -> Minimisation:
+    def read(cls, path: str | os.PathLike, method: Any, theta0: np.ndarray, digests: dict[str, str]) -> Minimisation:
         """The minimisation that :meth:`write` wrote.
 
         Raises
         ------
         ValueError
-            If it is one by another method, of another size or precision.
+            Naming ``path``, if it is one by another method, of another size or precision, of other data or settings, or
+            none at all.
         """
-        tree = load_checkpoint(path)
-        wanted = (type(method).__name__, theta0.shape, theta0.dtype)
-        came = (tree.pop("method"), tree["theta"].shape, tree["theta"].dtype)
+        tree, where = load_checkpoint(path), repr(os.fspath(path))
+        try:
+            wanted = (type(method).__name__, theta0.shape, theta0.dtype)
+            came = (tree.pop("method"), tree["theta"].shape, tree["theta"].dtype)
+            different = differences(tree.pop("digests"), digests)
+            if wanted == came and not different:
+                return cls._restored(tree, method, theta0)
+        except (ValueError, TypeError, LookupError, AttributeError) as error:
+            raise ValueError(
+                f"checkpoint must be what a run has written, got {where}, which holds something else ({error}); give "
+                "another file, or delete it."
+            ) from error
         if wanted != came:
             raise ValueError(
                 f"checkpoint must be of a run by {wanted[0]} with {wanted[1][0]} parameters in {wanted[2]}, got one by "
-                f"{came[0]} with {came[1][0]} in {came[2]}; give its own checkpoint, or resume=False."
+                f"{came[0]} with {came[1][0]} in {came[2]}: {where}; give its own checkpoint, or resume=False."
             )
-        columns = tree.pop("trace")
-        trace = Trace(
-            {name: column if isinstance(column, list) else column.tolist() for name, column in columns.items()}
+        raise ValueError(
+            f"checkpoint must be of a run on the same data with the same settings, got {where}, where {different}; "
+            "give every run its own checkpoint, or delete the file to begin anew."
         )
-        return cls(state=method.state_type(**tree.pop("state")), trace=trace, **tree)
+
+    @classmethod
+    def _restored(cls, tree: dict[str, Any], method: Any, theta0: np.ndarray) -> Minimisation:
+        """What the kernels of objectives and methods may be given, made of a tree that comes from a file."""
+        columns, state = tree.pop("trace"), method.state_type(**tree.pop("state"))
+        _check_like("state", vars(state), vars(method.init(theta0)))
+        if hasattr(state, "check"):
+            state.check(theta0)
+        run = cls(state=state, trace=Trace({name: column.tolist() for name, column in columns.items()}), **tree)
+        like = {"theta": theta0, "kept": theta0, "kept_value": 0.0, "seconds": 0.0}
+        _check_like("run", {name: getattr(run, name) for name in like}, like)
+        lengths = {column.shape for column in columns.values()} or {(0,)}
+        if lengths != {(integer("iteration", run.iteration, least=0),)}:
+            raise ValueError(f"trace must have {run.iteration} rows, one a step, got columns of shape {lengths}")
+        if not isinstance(run.rng, np.random.Generator):
+            raise TypeError(f"rng must be a Generator, got {brief(run.rng)}")
+        return run
+
+    def check_value(self, objective: Any, path: str | os.PathLike) -> None:
+        """Raise unless the loss at the parameters kept is what it was: for objectives that have no ``digests``.
+
+        Raises
+        ------
+        ValueError
+        """
+        if not np.isfinite(self.kept_value):
+            return
+        found = objective.value(self.kept, None)
+        check_evaluation(found, self.kept, with_grad=False)
+        scale = max(abs(self.kept_value), abs(float(self.trace["loss"][0])))
+        if not abs(found.loss - self.kept_value) <= _SAME_LOSS * scale:
+            raise ValueError(
+                f"checkpoint must be of a run on the same data, got {os.fspath(path)!r}, whose best parameters had the "
+                f"loss {self.kept_value:.6g} and now have {found.loss:.6g}; give every run its own checkpoint, or "
+                "delete the file to begin anew."
+            )
+
+
+def _check_like(name: str, value: Any, like: Any) -> None:
+    """Raise unless ``value`` is of the kind of ``like``, all the way down; None stands for what is not known."""
+    if isinstance(like, dict):
+        if not isinstance(value, dict) or value.keys() != like.keys():
+            raise ValueError(f"{name} must have the entries {', '.join(like)}, got {brief(value)}")
+        for key, inner in like.items():
+            _check_like(f"{name}.{key}", value[key], inner)
+    elif isinstance(like, np.ndarray):
+        if not isinstance(value, np.ndarray) or (value.shape, value.dtype) != (like.shape, like.dtype):
+            raise ValueError(f"{name} must be {like.dtype} of shape {like.shape}, got {brief(value)}")
+    elif isinstance(like, int | float) and not isinstance(like, bool):
+        if isinstance(value, bool) or not isinstance(value, int | float) or math.isnan(value):
+            raise ValueError(f"{name} must be a number, got {brief(value)}")
+    elif like is not None and type(value) is not type(like):
+        raise TypeError(f"{name} must be a {type(like).__name__}, got {brief(value)}")

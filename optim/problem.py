@@ -80,6 +80,11 @@ class Objective(Protocol):
     ``n_sequences``, and leave out ``linearize`` where only first-order methods are used. What a method
     returns stays as it is until the same method is called again; a linearisation, while ``theta`` does.
 
+    It may also have ``digests()``, a dict of short texts that tell its data and its settings from others', such as
+    ``{"inputs": optim.digests.digest_of(X)}``: a checkpoint keeps them, and where one differs it is refused by that
+    name. Without it, the loss at the best parameters kept must be what it was, where steps take all sequences; with
+    mini-batches other data of the same size are not noticed.
+
     Examples
     --------
     >>> import numpy as np

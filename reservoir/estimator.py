@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 from collections.abc import Callable
 from typing import Any
 
@@ -61,7 +62,7 @@ class ReservoirEstimator(BaseEstimator):
         sequences = self._read(X, groups=groups, lengths=lengths)
         return sequences.like_input(self._states(sequences, initial_state))
 
-    def save(self, path: Any) -> None:
+    def save(self, path: str | os.PathLike) -> None:
         """Write the fitted estimator to one ``.npz`` file; :func:`reservoir.load` reads it without running code.
 
         Parameters

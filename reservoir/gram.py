@@ -6,6 +6,7 @@ from itertools import pairwise
 
 import numpy as np
 
+from optim.arguments import array, brief, integer
 from optim.device import namespace, to_host
 from optim.threads import run_all, single_blas_thread
 from reservoir.blas import add_product, add_self_product
@@ -201,6 +202,27 @@ class Gram:
         result.shift = as_shift(shift, self.n_features, self.n_outputs)
         return result
 
+    def kept(self) -> dict:
+        """What a file holds of it, for :meth:`restored`."""
+        return {
+            "n_features": self.n_features,
+            "n_outputs": self.n_outputs,
+            "shift": self.shift,
+            "n_rows": self.n_rows,
+            "sums": [to_host(total) for total in self._sums],
+        }
+
+    @classmethod
+    def restored(cls, *, n_features: int, n_outputs: int, shift: np.ndarray, n_rows: int, sums: list) -> Gram:
+        """The sums that :meth:`kept` took apart, checked."""
+        result = cls(*check_sizes(n_features, n_outputs, shift), shift)
+        result.n_rows = integer("n_rows", n_rows, least=0)
+        if not isinstance(sums, list) or len(sums) > _N_PIECES:
+            raise ValueError(f"sums must be at most {_N_PIECES} matrices, got {brief(sums)}; save them again.")
+        size = result.size
+        result._sums = [array("sums", total, shape=(size, size), dtype=np.float64) for total in sums]
+        return result
+
     def _like(self, matrix, n_rows: int) -> Gram:
         result = Gram(self.n_features, self.n_outputs, self.shift)
         result.n_rows = n_rows
@@ -267,6 +289,14 @@ def as_shift(shift: np.ndarray | None, n_features: int, n_outputs: int) -> np.nd
             f"got {shift.shape}; leave it out for no shift."
         )
     return shift
+
+
+def check_sizes(n_features: int, n_outputs: int, shift: np.ndarray) -> tuple[int, int]:
+    """Sizes of sums that come from a file, bounded by an array that is there before anything is allocated."""
+    most = np.size(shift)
+    sizes = integer("n_features", n_features, most=most), integer("n_outputs", n_outputs, most=most)
+    array("shift", shift, shape=(sum(sizes),), dtype=np.float64)
+    return sizes
 
 
 def check_tile(tile: np.ndarray, size: int) -> None:

@@ -11,6 +11,8 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import ArrayLike, DTypeLike
 
+from optim.arguments import array, brief, integer
+
 
 @dataclass(frozen=True)
 class Shifts:
@@ -89,6 +91,23 @@ def from_matrix(matrix: ArrayLike | sp.sparray | Shifts, *, dtype: DTypeLike | N
         )
     _check_entries(W.data if sp.issparse(W) else W)
     return canonical(sp.coo_array(W).astype(_float_type(W.dtype, dtype)))
+
+
+def checked_csr(data: np.ndarray, indices: np.ndarray, indptr: np.ndarray, shape: tuple[int, int]) -> sp.csr_array:
+    """CSR of parts that come from a file: every index is looked at before SciPy or a kernel follows it.
+
+    Raises
+    ------
+    TypeError, ValueError
+    """
+    n_rows, n_columns = (integer("shape", n, least=0, most=2**31 - 1) for n in shape)
+    kind = np.int64 if getattr(indptr, "dtype", None) == np.int64 else np.int32
+    array("indptr", indptr, shape=(n_rows + 1,), dtype=kind, least=0)
+    array("indices", indices, shape=(int(indptr[-1]),), dtype=kind, least=0, most=n_columns - 1)
+    if indptr[0] != 0 or (np.diff(indptr) < 0).any():
+        raise ValueError(f"indptr must rise from 0, got {brief(indptr.tolist())}; give where each row begins.")
+    array("data", data, shape=indices.shape, dtype=getattr(data, "dtype", None))
+    return sp.csr_array((data, indices, indptr), shape=(n_rows, n_columns))
 
 
 def fixed_in_degree(columns: np.ndarray, weights: np.ndarray) -> sp.csr_array:

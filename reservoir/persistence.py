@@ -1,47 +1,35 @@
-"""Estimators in one ``.npz`` file: arrays as they are, everything else in a JSON header. Nothing in it is ever run."""
+"""Estimators in one file, see :mod:`optim.saving`: their parameters and fitted attributes, each checked on the way back."""
 
 from __future__ import annotations
 
-import json
-import zipfile
+import os
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
 
-from optim.checkpoint import FORMAT as CHECKPOINT
-from optim.checkpoint import load_checkpoint
+from optim.arguments import brief, choice, number
+from optim.codec import Record, Records
+from optim.saving import load_file, save_file
+from reservoir.fitted import check_error, check_fitted, instance
 from reservoir.gram import Gram
-from reservoir.matrix import Shifts
+from reservoir.matrix import Shifts, checked_csr, from_matrix
 from reservoir.spectrum import SpectralRadius
 from reservoir.tsqr import TriangularFactor
-from reservoir.weights import Reservoir
+from reservoir.weights import Reservoir, check_reservoir
 
-FORMAT = "reservoir-hf 1"
-_RECORDS = {kind.__name__: kind for kind in (Shifts, SpectralRadius, Reservoir)}
-_SUMS = {kind.__name__: kind for kind in (Gram, TriangularFactor)}
-
-
-def save(estimator: Any, path: Any) -> None:
-    """Write the parameters and fitted attributes of ``estimator`` to ``path``.
-
-    A random generator given as ``random_state`` is not kept: None takes its place, the weights drawn from it stay.
-    """
-    arrays: dict[str, np.ndarray] = {}
-    parameters = estimator.get_params(deep=False)
-    fitted = {name: value for name, value in vars(estimator).items() if name not in parameters}
-    header = {
-        "format": FORMAT,
-        "estimator": type(estimator).__name__,
-        "parameters": {name: _encode(value, arrays) for name, value in parameters.items()},
-        "fitted": {name: _encode(value, arrays) for name, value in fitted.items()},
-    }
-    arrays["header"] = np.array(json.dumps(header))
-    with open(path, "wb") as file:
-        np.savez_compressed(file, **arrays)
+OPENER = "reservoir.load"
+# Fitted attributes that are not public and still need to be kept; scikit-learn's says in what form to answer.
+_PRIVATE = ("_form", "_is_1d", "_sklearn_output_config")
 
 
-def load(path: Any) -> Any:
+def save(estimator: Any, path: str | os.PathLike) -> None:
+    """Write the parameters and fitted attributes of an estimator of this package to ``path``."""
+    save_estimator(estimator, path, opener=OPENER, records=RECORDS, check=check_fitted)
+
+
+def load(path: str | os.PathLike) -> Any:
     """The estimator that ``save`` wrote to ``path``.
 
     Parameters
@@ -56,7 +44,8 @@ def load(path: Any) -> Any:
     Raises
     ------
     ValueError
-        If the file was not written by ``save``, or by a later version.
+        Naming ``path``, if the file was not written by ``save``, is damaged or changed, or by another version. What it
+        holds is checked as user input is, and nothing in it is run.
 
     Examples
     --------
@@ -70,101 +59,76 @@ def load(path: Any) -> Any:
     >>> bool((load(path).predict(X) == model.predict(X)).all())
     True
     """
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file.files}
-        header = json.loads(str(arrays.pop("header")))
-        version, name = header["format"], header.get("estimator")
-    except (ValueError, KeyError, TypeError, zipfile.BadZipFile, EOFError, AttributeError) as error:
-        raise ValueError(
-            f"path must be a file written by an estimator's save, got {path!r}, which cannot be read as one ({error}); "
-            "save the estimator again."
-        ) from error
-    _refuse_other_packages(path, header)
-    if version != FORMAT:
-        raise ValueError(f"path must be a file of format {FORMAT!r}, got {version!r}; use a newer reservoir-hf.")
     import reservoir
 
-    kinds = {public: getattr(reservoir, public) for public in reservoir.__all__}
-    kind = kinds.get(name)
-    if not (isinstance(kind, type) and hasattr(kind, "save")):
-        raise ValueError(f"path must hold one of this package's estimators, got {name!r}; save it again.")
-    estimator = kind(**{name: _decode(value, arrays) for name, value in header["parameters"].items()})
-    for name, value in header["fitted"].items():
-        setattr(estimator, name, _decode(value, arrays))
-    return estimator
+    kinds = (getattr(reservoir, name) for name in reservoir.__all__)
+    return load_estimator(path, kinds, opener=OPENER, records=RECORDS, check=check_fitted)
 
 
-def _refuse_other_packages(path: Any, header: dict[str, Any]) -> None:
-    """Raise for a file that ``optim`` or ``cells`` wrote, and say who opens it."""
-    if header["format"] != CHECKPOINT:
-        return
-    tree = load_checkpoint(path)
-    is_estimator = isinstance(tree, dict) and "estimator" in tree
-    came, remedy = (tree["estimator"], "cells.load") if is_estimator else ("checkpoint", "optim.load_checkpoint")
-    raise ValueError(
-        f"path must hold an estimator of reservoir, got a {came} in {path!r}; open it with {remedy}(path)."
-    )
+def save_estimator(
+    estimator: Any, path: str | os.PathLike, *, opener: str, records: Records, check: Callable[[Any], None]
+) -> None:
+    """Write any estimator whose attributes ``records`` knows.
+
+    A random generator given as ``random_state`` is not kept: None takes its place, what was drawn from it stays.
+    """
+    parameters = estimator.get_params(deep=False)
+    fitted = {name: value for name, value in vars(estimator).items() if name not in parameters}
+    _check_names(type(estimator), fitted)
+    check(estimator)
+    kept = {name: _kept(value) for name, value in parameters.items()}
+    tree = {"estimator": type(estimator).__name__, "parameters": kept, "fitted": fitted}
+    save_file(path, tree, opener=opener, records=records)
 
 
-def _encode(value: Any, arrays: dict[str, np.ndarray]) -> Any:
-    """JSON for ``value``; arrays go to ``arrays`` under a number."""
-    if value is None or isinstance(value, (bool, int, float, str)):
-        return value
-    if isinstance(value, np.generic):
-        return _encode(value[()].item() if value.dtype.kind in "biufU" else str(value), arrays)
-    if isinstance(value, np.ndarray):
-        if value.dtype == object:
-            return {"strings": [str(item) for item in value]}
-        arrays[f"array{len(arrays)}"] = value
-        return {"array": f"array{len(arrays) - 1}"}
-    if sp.issparse(value):
-        W = sp.csr_array(value)
-        parts = (W.data, W.indices, W.indptr)
-        return {"csr": [_encode(part, arrays) for part in parts], "shape": list(W.shape)}
-    if isinstance(value, (list, tuple)):
-        return {type(value).__name__: [_encode(item, arrays) for item in value]}
-    if isinstance(value, dict) and all(isinstance(key, str) for key in value):
-        return {"dict": {key: _encode(item, arrays) for key, item in value.items()}}
-    if type(value).__name__ in _SUMS:
-        fields = {name: _encode(field, arrays) for name, field in vars(value).items()}
-        return {"sums": type(value).__name__, "fields": fields}
-    if type(value).__name__ in _RECORDS:
-        fields = {name: _encode(getattr(value, name), arrays) for name in type(value).__dataclass_fields__}
-        return {"record": type(value).__name__, "fields": fields}
-    if isinstance(value, (np.random.Generator, np.random.RandomState)):
+def load_estimator(
+    path: str | os.PathLike, kinds: Iterable[Any], *, opener: str, records: Records, check: Callable[[Any], None]
+) -> Any:
+    """The estimator that :func:`save_estimator` wrote; one of ``kinds`` that has ``save``, and that passes ``check``."""
+    known = {kind.__name__: kind for kind in kinds if isinstance(kind, type) and hasattr(kind, "save")}
+
+    def build(tree: Any) -> Any:
+        kind = known[choice("the estimator", tree["estimator"], known)]
+        fitted = tree["fitted"]
+        _check_names(kind, fitted)
+        estimator = kind(**tree["parameters"])
+        vars(estimator).update(fitted)
+        check(estimator)
+        return estimator
+
+    return load_file(path, opener=opener, records=records, build=build, remedy="save the estimator again")
+
+
+def _kept(parameter: Any) -> Any:
+    if isinstance(parameter, np.random.Generator | np.random.RandomState):
         return None
-    if isinstance(value, np.dtype) or value in (np.float32, np.float64):
-        return {"dtype": np.dtype(value).name}
-    raise TypeError(
-        f"every attribute of a saved estimator must be numbers, text or arrays, got {type(value).__name__}; use pickle."
-    )
+    return sp.csr_array(parameter) if sp.issparse(parameter) else parameter
 
 
-def _decode(value: Any, arrays: dict[str, np.ndarray]) -> Any:
-    if not isinstance(value, dict):
-        return value
-    if "array" in value:
-        return arrays[value["array"]]
-    if "strings" in value:
-        return np.array(value["strings"], dtype=object)
-    if "csr" in value:
-        data, indices, indptr = (_decode(part, arrays) for part in value["csr"])
-        W = sp.csr_array((data, indices, indptr), shape=tuple(value["shape"]))
-        W.check_format(full_check=True)
-        return W
-    if "dict" in value:
-        return {key: _decode(item, arrays) for key, item in value["dict"].items()}
-    if "sums" in value:
-        fields = {name: _decode(field, arrays) for name, field in value["fields"].items()}
-        sums = _SUMS[value["sums"]](fields["n_features"], fields["n_outputs"])
-        vars(sums).update(fields)
-        return sums
-    if "record" in value:
-        fields = {name: _decode(field, arrays) for name, field in value["fields"].items()}
-        return _RECORDS[value["record"]](**fields)
-    if "dtype" in value:
-        return np.dtype(value["dtype"]).type
-    if "tuple" in value:
-        return tuple(_decode(item, arrays) for item in value["tuple"])
-    return [_decode(item, arrays) for item in value["list"]]
+def _check_names(kind: type, fitted: dict[str, Any]) -> None:
+    """Raise for an attribute that no ``fit`` sets, such as one in the place of a method."""
+    for name in fitted:
+        is_public = name.endswith("_") and not name.startswith("_")
+        if not (is_public or name in _PRIVATE) or hasattr(kind, name):
+            raise ValueError(
+                f"a fitted attribute must be one that {kind.__name__}.fit sets, got {brief(name)}; remove it."
+            )
+
+
+def _spectral_radius(value: float, error: float, method: str) -> SpectralRadius:
+    check_error("error", error)
+    return SpectralRadius(number("value", value, least=0), error, instance("method", method, str))
+
+
+def _parts_of_csr(W: Any) -> dict[str, Any]:
+    return {"data": W.data, "indices": W.indices, "indptr": W.indptr, "shape": W.shape}
+
+
+RECORDS = {
+    "csr": Record(sp.csr_array, checked_csr, _parts_of_csr),
+    "Shifts": Record(Shifts, lambda **parts: from_matrix(Shifts(**parts))),
+    "SpectralRadius": Record(SpectralRadius, _spectral_radius),
+    "Reservoir": Record(Reservoir, lambda **parts: check_reservoir(Reservoir(**parts))),
+    "Gram": Record(Gram, Gram.restored, Gram.kept),
+    "TriangularFactor": Record(TriangularFactor, TriangularFactor.restored, TriangularFactor.kept),
+}

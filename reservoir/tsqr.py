@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 from scipy.linalg import qr
 
+from optim.arguments import array, brief, integer
 from optim.threads import run_all, single_blas_thread
 from reservoir.blas import fold_in
-from reservoir.gram import as_shift, check_same_kind, check_tile, count_rows, cut_columns, touched_zeros
+from reservoir.gram import as_shift, check_same_kind, check_sizes, check_tile, count_rows, cut_columns, touched_zeros
 
 # Independent factors, as in gram.py; half as many where one of them is large.
 _N_PIECES = 4
@@ -118,6 +119,33 @@ class TriangularFactor:
         result._lower[0] = triangle(R + R[:, self.n_features, None] * delta).T
         result._is_used[0] = True
         result.n_rows = self.n_rows
+        return result
+
+    def kept(self) -> dict:
+        """What a file holds of it, for :meth:`restored`."""
+        return {
+            "n_features": self.n_features,
+            "n_outputs": self.n_outputs,
+            "shift": self.shift,
+            "n_rows": self.n_rows,
+            "lower": self._lower,
+            "is_used": list(self._is_used),
+        }
+
+    @classmethod
+    def restored(
+        cls, *, n_features: int, n_outputs: int, shift: np.ndarray, n_rows: int, lower: np.ndarray, is_used: list
+    ) -> TriangularFactor:
+        """The factor that :meth:`kept` took apart, checked."""
+        n_features, n_outputs = check_sizes(n_features, n_outputs, shift)
+        size = n_features + 1 + n_outputs
+        n_pieces = cls.n_matrices(size) - 2
+        array("lower", lower, shape=(n_pieces, size, size), dtype=np.float64)
+        result = cls(n_features, n_outputs, shift)
+        result.n_rows = integer("n_rows", n_rows, least=0)
+        if not (isinstance(is_used, list) and len(is_used) == n_pieces and {type(used) for used in is_used} == {bool}):
+            raise ValueError(f"is_used must be {n_pieces} times True or False, got {brief(is_used)}; save it again.")
+        result._lower, result._is_used = lower, is_used
         return result
 
     def _fold(self, k: int, piece: np.ndarray) -> None:

@@ -15,10 +15,11 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 
+from optim.arguments import array, brief, choice, precision
 from reservoir import topology as topologies
 from reservoir.activations import CODES
 from reservoir.drive_arguments import UNROLLED, Graph, Units
-from reservoir.matrix import Shifts
+from reservoir.matrix import Shifts, checked_csr, from_matrix
 from reservoir.spectrum import SpectralRadius, scale_and_report
 from reservoir.vectors import PACK_BYTES, aligned, pad
 
@@ -129,6 +130,36 @@ class Reservoir:
         """The weights alone; layouts are made again where they are used."""
         kept = set(self.__dataclass_fields__)
         return {name: value for name, value in self.__dict__.items() if name in kept}
+
+
+def check_reservoir(reservoir: Reservoir) -> Reservoir:
+    """The reservoir, if it is one that kernels may be given: for those that come from a file.
+
+    Raises
+    ------
+    TypeError, ValueError
+        For parts that do not fit one another, indices out of range, numbers that are not finite.
+    """
+    W, bias = reservoir.W, reservoir.bias
+    dtype = precision("bias", getattr(bias, "dtype", None))
+    N = array("bias", bias, shape=(None,), dtype=dtype).size
+    if isinstance(W, Shifts):
+        W = from_matrix(W)
+    elif not isinstance(W, sp.csr_array):
+        raise TypeError(f"W must be CSR or Shifts, got {brief(W)}; build the reservoir anew.")
+    else:
+        checked_csr(W.data, W.indices, W.indptr, W.shape)
+    if N == 0 or W.shape != (N, N) or W.dtype != dtype:
+        raise ValueError(
+            f"W must be {bias.dtype} of shape ({N}, {N}), got {W.dtype} of shape {W.shape}; build it anew."
+        )
+    array("input_weights", reservoir.input_weights, shape=(N, None), dtype=dtype)
+    array("feedback_weights", reservoir.feedback_weights, shape=(N, None), dtype=dtype)
+    array("leak", reservoir.leak, shape=(N,), dtype=dtype, above=0, most=1)
+    choice("activation", reservoir.activation, CODES)
+    if not isinstance(reservoir.radius, SpectralRadius | None):
+        raise TypeError(f"radius must be a SpectralRadius or None, got {brief(reservoir.radius)}; build it anew.")
+    return reservoir
 
 
 def _placed(values: np.ndarray, dtype: np.dtype) -> np.ndarray:

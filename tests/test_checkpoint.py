@@ -53,10 +53,10 @@ def test_a_kill_while_writing_leaves_the_old_file(tmp_path, monkeypatch):
 
 
 def test_nothing_is_unpickled(tmp_path):
-    with pytest.raises(TypeError, match=r"a checkpoint holds .* got object"):
+    with pytest.raises(TypeError, match=r"what is saved must be None, .* got object"):
         save_checkpoint(tmp_path / "run.npz", {"thing": object()})
-    with pytest.raises(TypeError, match="got ndarray"):
-        save_checkpoint(tmp_path / "run.npz", np.array([object()]))
+    with pytest.raises(TypeError, match="got ndarray of object"):
+        save_checkpoint(tmp_path / "run.npz", np.array([[object()]]))
 
 
 def test_other_files_are_refused(tmp_path):

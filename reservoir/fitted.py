@@ -1,0 +1,92 @@
+"""What a fitted estimator must be before its attributes reach a kernel: asked of those that come from a file."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from optim.arguments import array, brief, choice, integer, number
+from reservoir.gram import Gram
+from reservoir.tsqr import TriangularFactor
+from reservoir.weights import Reservoir
+
+FORMS = ("rows", "list", "stack", "groups", "lengths", "column")
+
+
+def check_fitted(model: Any) -> None:
+    """Raise unless the fitted attributes of an estimator of this package fit one another, as ``fit`` sets them.
+
+    Raises
+    ------
+    TypeError, ValueError
+        Naming the attribute.
+    """
+    reservoir = instance("reservoir_", model.reservoir_, Reservoir)
+    integer("noise_seed_", model.noise_seed_, least=0)
+    check_error("spectral_radius_error_", model.spectral_radius_error_)
+    n_features = n_features_of(model)
+    n_exog = integer("n_exog_", getattr(model, "n_exog_", 0), least=0)
+    if reservoir.n_inputs != n_features + n_exog:
+        raise ValueError(f"n_features_in_ must be that of the reservoir's inputs, got {n_features}; save it again.")
+    n_outputs = _check_readout(model, reservoir) if hasattr(model, "coef_") else 0
+    if reservoir.n_feedback not in (0, n_outputs):
+        raise ValueError(f"feedback must be from {n_outputs} outputs, got {reservoir.n_feedback}; save it again.")
+    if hasattr(model, "sums_"):
+        sums = instance("sums_", model.sums_, Gram, TriangularFactor)
+        if (sums.n_features, sums.n_outputs) != (model.coef_.shape[-1], n_outputs):
+            raise ValueError("sums_ must be of as many features and outputs as the readout; save it again.")
+    if hasattr(model, "state_"):
+        n = len(array("state_", model.state_, shape=(None, reservoir.n_units), dtype=reservoir.dtype))
+        array("last_", model.last_, shape=(n, n_outputs), dtype=reservoir.dtype)
+        choice("_form", model._form, FORMS)
+
+
+def _check_readout(model: Any, reservoir: Reservoir) -> int:
+    """Number of outputs of a readout that fits ``reservoir``."""
+    n_read = reservoir.n_inputs if model.include_input else 0
+    number("alpha_", model.alpha_, least=0)
+    if hasattr(model, "classes_"):
+        n_outputs = check_classes(model.classes_)
+        instance("decides_sequences_", model.decides_sequences_, bool)
+    else:
+        n_outputs = n_features_of(model) if hasattr(model, "n_exog_") else np.size(model.intercept_)
+    shape: tuple[int, ...] = (n_outputs, reservoir.n_units + n_read)
+    if getattr(model, "_is_1d", False):
+        number("intercept_", model.intercept_)
+        shape = shape[1:]
+    else:
+        array("intercept_", model.intercept_, shape=(n_outputs,), dtype=np.float64)
+    array("coef_", model.coef_, shape=shape, dtype=np.float64)
+    return n_outputs
+
+
+def check_classes(classes: Any) -> int:
+    """Number of classes, if they are different labels in order."""
+    labels = instance("classes_", classes, np.ndarray)
+    if labels.ndim != 1 or labels.size == 0 or not np.array_equal(np.unique(labels), labels):
+        raise ValueError(f"classes_ must be different labels in order, got {brief(labels.tolist())}; save it again.")
+    return labels.size
+
+
+def n_features_of(model: Any) -> int:
+    """Columns of X that are features; that of sequence ids is none."""
+    n = integer("n_features_in_", model.n_features_in_)
+    names = getattr(model, "feature_names_in_", None)
+    if names is not None and not (np.shape(names) == (n,) and all(isinstance(name, str) for name in names)):
+        raise ValueError(f"feature_names_in_ must be {n} names, got {brief(names)}; save it again.")
+    return n - (model.sequence_column is not None)
+
+
+def check_error(name: str, error: Any) -> None:
+    """Raise unless ``error`` is one of a spectral radius: infinite where the radius is not known at all."""
+    if not (isinstance(error, float) and error >= 0):
+        raise ValueError(f"{name} must be a number >= 0 or infinity, got {brief(error)}; save it again.")
+
+
+def instance(name: str, value: Any, *kinds: type) -> Any:
+    """``value`` if it is one of ``kinds``."""
+    if not isinstance(value, kinds):
+        wanted = " or ".join(kind.__name__ for kind in kinds)
+        raise TypeError(f"{name} must be a {wanted}, got {brief(value)}; save it again.")
+    return value
