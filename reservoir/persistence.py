@@ -1,4 +1,4 @@
-"""Estimators in one file, see :mod:`optim.saving`: their parameters and fitted attributes, each checked on the way back."""
+"""Estimators in one file, see :mod:`optim.saving`: parameters and fitted attributes, checked on the way back."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def save_estimator(
 def load_estimator(
     path: str | os.PathLike, kinds: Iterable[Any], *, opener: str, records: Records, check: Callable[[Any], None]
 ) -> Any:
-    """The estimator that :func:`save_estimator` wrote; one of ``kinds`` that has ``save``, and that passes ``check``."""
+    """The estimator that :func:`save_estimator` wrote: one of ``kinds`` that has ``save``, and passes ``check``."""
     known = {kind.__name__: kind for kind in kinds if isinstance(kind, type) and hasattr(kind, "save")}
 
     def build(tree: Any) -> Any:

@@ -35,6 +35,13 @@ def main(arguments: list[str] | None = None) -> int:
     folder = Path(options.out or Path("study_results") / options.name)
     try:
         return _run(study, cells, RowFile(folder), options)
+    except OSError as error:  # of a cell it is a row: this one is of the results
+        print(
+            f"studies: results cannot be kept in {folder} ({error}). What was finished before is there; make room, or "
+            "name another folder by --out, and run the same command again.",
+            file=sys.stderr,
+        )
+        return 1
     except runner.WorkerDied as error:
         print(f"studies: {error}", file=sys.stderr)
         return 1

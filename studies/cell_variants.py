@@ -25,6 +25,7 @@ Expected run time: about half an hour by default on two cores.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
@@ -56,6 +57,7 @@ CHORALES, SUMS = "chorales", "sums"
 class Settings:
     """One cell on one task."""
 
+    data_files: ClassVar[tuple[str, ...]] = ("JSB_Chorales.mat",)
     task: str = CHORALES
     way: str = "LSTM"
     n_units: int = 100

@@ -26,6 +26,7 @@ from __future__ import annotations
 import itertools
 import time
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
@@ -38,6 +39,7 @@ N_PIECES, N_BEFORE = 64, 100
 class Settings:
     """One model."""
 
+    data_files: ClassVar[tuple[str, ...]] = ("tinyshakespeare.txt",)
     way: str = "LSTM"
     n_units: int = 128
     n_updates: int = 2000

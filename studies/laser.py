@@ -16,6 +16,7 @@ Expected run time: about five seconds by default on two cores, and a download of
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from studies.echo_state import EchoState
 
@@ -31,6 +32,7 @@ TARGET_NMSE = 0.013  # plain NumPy network of 200 units, 30 random trials, mean 
 class Settings(EchoState):
     """One reservoir on the recording."""
 
+    data_files: ClassVar[tuple[str, ...]] = ("santafe_laser.npy",)
     washout: int = 200
 
 

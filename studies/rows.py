@@ -2,9 +2,9 @@
 
 The file holds one JSON object a line, one line a row, and is a table as it stands (``pandas.read_json(path,
 lines=True)``). The rows of one cell share a ``key`` and are numbered by ``part`` ("1/3"), so a cell of which
-only some rows reached the disk is seen and computed again. When a cell occurs twice, the later rows count. A
-run that diverged keeps its ``Infinity``, which Python and pandas read back. What computed them stands beside,
-in ``meta.json``, under the name given in the column ``environment``.
+only some rows reached the disk is seen and computed again; so is one with a row that its ``checksum`` does not fit.
+When a cell occurs twice, the later rows count. A run that diverged keeps its ``Infinity``, which Python and pandas
+read back. What computed them stands beside, in ``meta.json``, under the name given in the column ``environment``.
 """
 
 from __future__ import annotations
@@ -13,46 +13,28 @@ import dataclasses
 import hashlib
 import json
 import os
-import platform
-import subprocess
+import warnings
 from collections.abc import Iterable
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-PACKAGES = (
-    "reservoir-hf",
-    "numpy",
-    "scipy",
-    "numba",
-    "scikit-learn",
-    "threadpoolctl",
-    "pandas",
-    "statsmodels",
-)
+from optim.replacement import replacement
+from studies.data import SOURCES
+from studies.environment import environment
+
+
+class DamagedRowsWarning(UserWarning):
+    """Something in a study's folder is not what was written there; what it was is computed again or left out."""
 
 
 def key_of(study: str, settings: Any) -> str:
-    """Name of a cell: 16 hexadecimal digits that depend on the study and on every field of its settings."""
-    text = json.dumps([study, dataclasses.asdict(settings)], sort_keys=True, default=_plain)
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
+    """Name of a cell: 16 hexadecimal digits that depend on the study, on every field of its settings, and on its data.
 
-
-def environment() -> dict[str, Any]:
-    """Versions, processor and commit of this process, as they are kept beside the rows."""
-    versions = {"python": platform.python_version()}
-    for package in PACKAGES:
-        try:
-            versions[package] = metadata.version(package)
-        except metadata.PackageNotFoundError:
-            continue
-    return {
-        "versions": versions,
-        "processor": _processor(),
-        "n_cores": os.cpu_count(),
-        "system": platform.platform(),
-        "commit": _commit(),
-    }
+    The data are the files that the settings name in ``data_files``, if they do, by the digests of
+    :data:`studies.data.SOURCES`.
+    """
+    data = {name: SOURCES[name].sha256 for name in getattr(settings, "data_files", ())}
+    return _digest([study, dataclasses.asdict(settings), *([data] if data else [])])[:16]
 
 
 class RowFile:
@@ -102,7 +84,8 @@ class RowFile:
                 **row,
                 "cell_time_s": round(seconds, 6),
             }
-            lines.append(json.dumps({name: _plain(value) for name, value in whole.items()}))
+            plain = {name: _plain(value) for name, value in whole.items()}
+            lines.append(json.dumps({**plain, "checksum": _digest(plain)[:8]}))
         with open(self.path, "ab+") as file:
             file.write((self._mend(file) + "\n".join(lines) + "\n").encode())
             file.flush()
@@ -117,32 +100,63 @@ class RowFile:
         return "" if file.read(1) == b"\n" else "\n"
 
     def _lines(self) -> Iterable[dict[str, Any]]:
-        """Every line that can be read; the half line of a killed writer cannot and is passed over."""
+        """Every row that is as it was written; the half line of a killed writer is passed over."""
         if not self.path.exists():
             return
+        n_damaged = 0
         for line in self.path.read_bytes().splitlines():
-            try:
-                row = json.loads(line)
-            except ValueError:
-                continue
-            if isinstance(row, dict) and "key" in row:
+            row = _row_of(line)
+            if row is not None:
                 yield row
+            elif line.endswith(b"}"):
+                n_damaged += 1
+        if n_damaged:
+            _warn(f"{self.path} must hold rows as they were written, got {n_damaged} damaged ones; they do not count.")
 
     def _environment_id(self) -> str:
         """Short name of this process's environment, written into ``meta.json`` when first asked for."""
         if self._environment is None:
             now = environment()
-            self._environment = hashlib.sha256(json.dumps(now, sort_keys=True).encode()).hexdigest()[:8]
+            self._environment = _digest(now)[:8]
             known = self.environments() | {self._environment: now}
-            draft = self.folder / "meta.json.new"
-            draft.write_text(json.dumps({"environments": known}, indent=2) + "\n", encoding="utf-8")
-            draft.replace(self.folder / "meta.json")
+            with replacement(self.folder / "meta.json") as file:
+                file.write((json.dumps({"environments": known}, indent=2) + "\n").encode())
         return self._environment
 
     def environments(self) -> dict[str, dict[str, Any]]:
         """Environments that computed the rows, by the name in the column ``environment``."""
         path = self.folder / "meta.json"
-        return json.loads(path.read_text(encoding="utf-8"))["environments"] if path.exists() else {}
+        if not path.exists():
+            return {}
+        try:
+            found = json.loads(path.read_bytes())["environments"]
+            if isinstance(found, dict) and all(isinstance(each, dict) for each in found.values()):
+                return found
+        except (ValueError, LookupError, TypeError, RecursionError):
+            pass
+        _warn(f"{path} must hold environments as they were written, got something else; those till now are unknown.")
+        return {}
+
+
+def _row_of(line: bytes) -> dict[str, Any] | None:
+    """The row that was written as ``line``; None if it was another, or none."""
+    try:
+        row = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(row, dict) or not isinstance(row.get("key"), str):
+        return None
+    checksum = row.pop("checksum", None)
+    return row if checksum == _digest(row)[:8] else None
+
+
+def _digest(value: Any) -> str:
+    text = json.dumps(value, sort_keys=True, default=_plain)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _warn(message: str) -> None:
+    warnings.warn(message, DamagedRowsWarning, stacklevel=4)
 
 
 def _is_complete(rows: list[dict[str, Any]]) -> bool:
@@ -158,26 +172,3 @@ def _plain(value: Any) -> Any:
     if isinstance(value, Path):
         return str(value)
     return value
-
-
-def _processor() -> str:
-    cpuinfo = Path("/proc/cpuinfo")
-    if cpuinfo.exists():
-        for line in cpuinfo.read_text(encoding="utf-8", errors="replace").splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine()
-
-
-def _commit() -> str:
-    """Commit of the source tree, marked "-dirty" if files were changed; "unknown" outside of one."""
-    here = Path(__file__).resolve().parent
-    command = ["git", "-C", str(here), "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"]
-    try:
-        answer = subprocess.run(command, capture_output=True, text=True, timeout=10, check=False)
-        owned = subprocess.run(
-            [*command[:3], "ls-files", "--error-unmatch", __file__], capture_output=True, check=False
-        )
-    except (OSError, subprocess.TimeoutExpired):
-        return "unknown"
-    return answer.stdout.strip() if answer.returncode == 0 and owned.returncode == 0 else "unknown"

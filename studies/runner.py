@@ -2,7 +2,8 @@
 
 A study is a module of this package with these names, and no list to add it to:
 
-- ``Settings``: frozen dataclass, everything one cell needs, with a field ``seed``; ``device`` if it can run on a GPU
+- ``Settings``: frozen dataclass, everything one cell needs, with a field ``seed``; ``device`` if it can run on a GPU;
+  a ``ClassVar`` ``data_files`` if it reads any of :data:`studies.data.SOURCES`, so that other data are other cells
 - ``GRID``: dict profile -> list of entries; an entry maps fields to values, a list or range is an axis of the grid
 - ``EXPECTED_S``: dict profile -> seconds by default on two cores, written from a measurement
 - ``COLUMNS``: tuple, the columns that `run` measures, units in the names

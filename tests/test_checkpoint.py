@@ -67,6 +67,6 @@ def test_other_files_are_refused(tmp_path):
     np.savez(path, a=np.ones(2))
     with pytest.raises(ValueError, match="cannot be read as one"):
         load_checkpoint(path)
-    np.savez(path, header=np.array('{"format": "reservoir-hf checkpoint 9", "tree": 1}'))
-    with pytest.raises(ValueError, match=r"checkpoint 9.*newer"):
+    np.savez(path, header=np.frombuffer(b'{"format": "reservoir-hf file 9", "tree": 1}', np.uint8))
+    with pytest.raises(ValueError, match=r"must be a file of format .* got 'reservoir-hf file 9'"):
         load_checkpoint(path)

@@ -221,11 +221,13 @@ def test_progress_bar_ends_where_the_run_ends(capsys):
     [
         ({"method": SGD}, "method must be an optimiser such as .* got the class SGD"),
         ({"method": "adam"}, "method must be an optimiser such as .* got 'adam'"),
-        ({"max_iterations": -1}, "max_iterations must be a finite number >= 0, got -1"),
+        ({"max_iterations": -1}, "max_iterations must be an integer >= 0, got -1"),
         ({"max_seconds": 0}, "max_seconds must be a finite number > 0, got 0"),
         ({"tolerance": float("nan")}, "tolerance must be a finite number >= 0, got nan"),
         ({"resume": True}, "resume=True needs checkpoint, got None"),
-        ({"checkpoint_every": 0}, "checkpoint_every must be"),
+        ({"checkpoint_every": 0}, "checkpoint_every must be an integer >= 1, got 0"),
+        ({"checkpoint_every": 1.5}, "checkpoint_every must be an integer >= 1, got 1.5"),
+        ({"checkpoint": "no such folder/run.npz"}, "checkpoint must be in a folder that is there"),
     ],
 )
 def test_arguments_that_do_not_fit_are_named(arguments, message):

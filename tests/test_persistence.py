@@ -13,10 +13,11 @@ from numpy.testing import assert_array_equal
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 
+import cells
 import reservoir
 from contracts import ESTIMATORS, every
 from estimator_data import fitted, rows
-from optim import save_checkpoint
+from optim import load_checkpoint, save_checkpoint
 
 
 def through_pickle(model):
@@ -89,12 +90,10 @@ def test_a_file_that_needs_code_is_refused(tmp_path):
 
 def test_a_file_of_another_package_is_refused_with_who_opens_it(tmp_path):
     path = tmp_path / "other.npz"
-    for opener, tree in {
-        "cells.load": {"format": "reservoir-hf recurrent estimator 1", "estimator": "CharRNN"},
-        "optim.load_checkpoint": {"theta": np.zeros(3)},
-    }.items():
-        save_checkpoint(path, tree)
-        with pytest.raises(
-            ValueError, match=rf"path must hold an estimator of reservoir, got a .*open it with {opener}"
-        ):
-            reservoir.load(path)
+    fitted(ESTIMATORS["regressor"]).save(path)
+    for opener, name in ((cells.load, "cells.load"), (load_checkpoint, "optim.load_checkpoint")):
+        with pytest.raises(ValueError, match=rf"for {name}, got .*other.npz.*'reservoir.load'; open it with that"):
+            opener(path)
+    save_checkpoint(path, {"theta": np.zeros(3)})
+    with pytest.raises(ValueError, match=r"for reservoir.load, got .*'optim.load_checkpoint'"):
+        reservoir.load(path)

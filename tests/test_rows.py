@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import pytest
 
 from studies import runner
-from studies.rows import RowFile, environment, key_of
+from studies.environment import environment
+from studies.rows import DamagedRowsWarning, RowFile, key_of
 
 
 @dataclass(frozen=True)
