@@ -53,7 +53,7 @@ def check_fitted(model: Any) -> None:
     check_theta(network, model.theta_)
     choice("stop_reason_", getattr(model, "stop_reason_", "converged"), [reason.value for reason in StopReason])
     integer("n_iter_", getattr(model, "n_iter_", 0), least=0)
-    if hasattr(model, "alphabet_"):
+    if hasattr(model, "sample"):
         _check_language(model, network)
     else:
         _check_supervised(model, network)
@@ -77,7 +77,7 @@ def _check_supervised(model: Any, network: Network) -> None:
         raise ValueError(f"n_features_in_ must be the network's, {network.n_in}, got {n_in}; save it again.")
     for name in ("input_shift_", "input_scale_"):
         array(name, getattr(model, name), shape=(n_in,), dtype=np.float64)
-    if hasattr(model, "classes_"):
+    if hasattr(model, "predict_proba"):
         if network.loss != "softmax" or check_classes(model.classes_) != n_out:
             raise ValueError(f"classes_ must be {n_out} labels, got {brief(model.classes_)}; save it again.")
         if model.decides_sequences_ is not (network.targets == "last"):

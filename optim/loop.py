@@ -325,9 +325,18 @@ def _check_settings(
         number("max_seconds", max_seconds, above=0)
     if max_products is not None:
         integer("max_products", max_products)
-    if checkpoint is not None and not os.path.isdir(os.path.dirname(os.path.realpath(checkpoint))):
+    if checkpoint is not None:
+        _check_place(checkpoint)
+    if resume and checkpoint is None:
+        raise ValueError("resume=True needs checkpoint, got None; give the path that the run wrote to.")
+
+
+def _check_place(checkpoint: str | os.PathLike) -> None:
+    """Raise before the first step where a checkpoint could never be written."""
+    place = os.path.realpath(checkpoint)
+    if not os.path.isdir(os.path.dirname(place)):
         raise FileNotFoundError(
             f"checkpoint must be in a folder that is there, got {os.fspath(checkpoint)!r}; make the folder first."
         )
-    if resume and checkpoint is None:
-        raise ValueError("resume=True needs checkpoint, got None; give the path that the run wrote to.")
+    if os.path.exists(place) and not os.path.isfile(place):
+        raise ValueError(f"checkpoint must be a file or a new name, got {os.fspath(checkpoint)!r}; name another.")

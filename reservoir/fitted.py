@@ -25,18 +25,18 @@ def check_fitted(model: Any) -> None:
     reservoir = instance("reservoir_", model.reservoir_, Reservoir)
     integer("noise_seed_", model.noise_seed_, least=0)
     check_error("spectral_radius_error_", model.spectral_radius_error_)
-    n_features = n_features_of(model)
-    n_exog = integer("n_exog_", getattr(model, "n_exog_", 0), least=0)
+    n_features, is_forecaster = n_features_of(model), hasattr(model, "forecast")
+    n_exog = integer("n_exog_", model.n_exog_, least=0) if is_forecaster else 0
     if reservoir.n_inputs != n_features + n_exog:
         raise ValueError(f"n_features_in_ must be that of the reservoir's inputs, got {n_features}; save it again.")
-    n_outputs = _check_readout(model, reservoir) if hasattr(model, "coef_") else 0
+    n_outputs = _check_readout(model, reservoir) if is_forecaster or hasattr(model, "predict") else 0
     if reservoir.n_feedback not in (0, n_outputs):
         raise ValueError(f"feedback must be from {n_outputs} outputs, got {reservoir.n_feedback}; save it again.")
     if hasattr(model, "sums_"):
         sums = instance("sums_", model.sums_, Gram, TriangularFactor)
         if (sums.n_features, sums.n_outputs) != (model.coef_.shape[-1], n_outputs):
             raise ValueError("sums_ must be of as many features and outputs as the readout; save it again.")
-    if hasattr(model, "state_"):
+    if is_forecaster:
         n = len(array("state_", model.state_, shape=(None, reservoir.n_units), dtype=reservoir.dtype))
         array("last_", model.last_, shape=(n, n_outputs), dtype=reservoir.dtype)
         choice("_form", model._form, FORMS)
@@ -44,15 +44,18 @@ def check_fitted(model: Any) -> None:
 
 def _check_readout(model: Any, reservoir: Reservoir) -> int:
     """Number of outputs of a readout that fits ``reservoir``."""
-    n_read = reservoir.n_inputs if model.include_input else 0
     number("alpha_", model.alpha_, least=0)
-    if hasattr(model, "classes_"):
+    is_1d = False
+    if hasattr(model, "forecast"):
+        n_outputs = n_features_of(model)
+    elif hasattr(model, "predict_proba"):
         n_outputs = check_classes(model.classes_)
         instance("decides_sequences_", model.decides_sequences_, bool)
     else:
-        n_outputs = n_features_of(model) if hasattr(model, "n_exog_") else np.size(model.intercept_)
+        n_outputs, is_1d = np.size(model.intercept_), instance("_is_1d", model._is_1d, bool)
+    n_read = reservoir.n_inputs if model.include_input else 0
     shape: tuple[int, ...] = (n_outputs, reservoir.n_units + n_read)
-    if getattr(model, "_is_1d", False):
+    if is_1d:
         number("intercept_", model.intercept_)
         shape = shape[1:]
     else:

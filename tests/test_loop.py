@@ -1,17 +1,33 @@
 """The loop around the methods: budgets, callbacks, best parameters, Ctrl-C, checkpoints and resuming."""
 
+import errno
 import logging
 import os
 import signal
 import subprocess
 import sys
+import textwrap
 import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from optim import SGD, Adam, Batches, Epochs, Evaluation, Momentum, Nesterov, StopReason, from_callables, minimize
+from optim import (
+    SGD,
+    Adam,
+    Batches,
+    CheckpointWarning,
+    Epochs,
+    Evaluation,
+    Momentum,
+    Nesterov,
+    StopReason,
+    from_callables,
+    load_checkpoint,
+    minimize,
+    save_checkpoint,
+)
 
 A = np.diag([3.0, 1.0, 0.1])
 START = np.array([1.0, -1.0, 2.0])
@@ -227,7 +243,7 @@ def test_progress_bar_ends_where_the_run_ends(capsys):
         ({"resume": True}, "resume=True needs checkpoint, got None"),
         ({"checkpoint_every": 0}, "checkpoint_every must be an integer >= 1, got 0"),
         ({"checkpoint_every": 1.5}, "checkpoint_every must be an integer >= 1, got 1.5"),
-        ({"checkpoint": "no such folder/run.npz"}, "checkpoint must be in a folder that is there"),
+        ({"checkpoint": "."}, "checkpoint must be a file or a new name"),
     ],
 )
 def test_arguments_that_do_not_fit_are_named(arguments, message):
@@ -260,3 +276,130 @@ def test_a_signal_at_any_moment_leaves_a_checkpoint_that_resumes_exactly(tmp_pat
     assert stopped.n_iterations == stopped.trace.n_rows == (8 if when == "inside the update" else 7)
     signals = False
     assert_same_run(whole, run(checkpoint=path, resume=True))
+
+
+def scattered(scale=1.0, offset=0.0):
+    """Least squares on all samples, without ``digests``."""
+
+    def value_and_grad(theta):
+        errors = scale * SAMPLES @ theta - TARGETS - offset
+        return 0.5 * float(errors @ errors), scale * SAMPLES.T @ errors
+
+    return from_callables(value_and_grad, n_params=3)
+
+
+class WithDigests:
+    """An objective that tells its data."""
+
+    def __init__(self, objective, **digests):
+        self.objective, self.n_params, self.n_sequences = objective, objective.n_params, 40
+        self.value, self.value_and_grad = objective.value, objective.value_and_grad
+        self.digests = lambda: digests
+
+
+def test_a_checkpoint_of_other_settings_is_refused_by_their_name(tmp_path):
+    path = tmp_path / "run.npz"
+
+    def run(**changes):
+        settings = {"method": Adam(0.05), "batches": Epochs(40, 8), **changes}
+        return minimize(least_squares(), np.zeros(3), checkpoint=path, **settings)
+
+    run(max_iterations=3)
+    for changes, name in (
+        ({"method": Adam(0.06)}, "method.learning_rate was 0.05 and is 0.06"),
+        ({"method": Adam(0.05, clip_norm=1.0)}, "method.clip_norm was None and is 1"),
+        ({"batches": Epochs(40, 8, seed=1)}, "batches.seed was 0 and is 1"),
+        ({"batches": None}, "batches was Epochs and is None"),
+    ):
+        with pytest.raises(ValueError, match=rf"on the same data .*run.npz.*{name}"):
+            run(**changes, max_iterations=5, resume=True)
+    assert run(max_iterations=5, tolerance=1e-9, max_seconds=60.0, resume=True).n_iterations == 5
+
+
+def test_a_checkpoint_of_other_data_is_refused(tmp_path):
+    path = tmp_path / "run.npz"
+
+    def run(objective, **options):
+        return minimize(objective, np.zeros(3), SGD(1e-3), checkpoint=path, **options)
+
+    run(scattered(), max_iterations=5)
+    for other in (scattered(scale=1.1), scattered(offset=0.3)):
+        with pytest.raises(ValueError, match=r"on the same data, got .*run.npz.* had the loss .* and now have"):
+            run(other, max_iterations=9, resume=True)
+    assert run(scattered(), max_iterations=9, resume=True).n_iterations == 9
+    run(WithDigests(scattered(), inputs="1", targets="2"), max_iterations=5)
+    with pytest.raises(ValueError, match=r"objective\.targets was 2 and is 3"):
+        run(WithDigests(scattered(), inputs="1", targets="3"), max_iterations=9, resume=True)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"theta": np.zeros(4)}, "4 in float64"),
+        ({"kept": np.zeros(2)}, "run.kept must be float64 of shape"),
+        ({"iteration": 10**6}, "trace must have 1000000 rows"),
+        ({"rng": 3}, "rng must be a Generator"),
+        ({"state": {"iteration": 1}}, "slots"),
+        ({"state": {"iteration": 1, "slots": {}}}, "state.slots must have the entries"),
+        ({"state": {"iteration": 1, "slots": {"mean": np.zeros(9), "square": np.zeros(3)}}}, "state.slots"),
+        ({"seconds": "long"}, "run.seconds must be a number"),
+        ({"other": 1}, "other"),
+    ],
+)
+def test_a_checkpoint_that_no_run_has_left_is_refused(tmp_path, change, message):
+    path = tmp_path / "run.npz"
+    minimize(bowl(), START, Adam(0.1), max_iterations=1, checkpoint=path)
+    save_checkpoint(path, {**load_checkpoint(path), **change})
+    with pytest.raises(ValueError, match=message) as caught:
+        minimize(bowl(), START, Adam(0.1), max_iterations=2, checkpoint=path, resume=True)
+    assert str(path) in str(caught.value)
+
+
+def test_a_full_disk_costs_a_warning_and_not_the_result(tmp_path, monkeypatch):
+    path = tmp_path / "run.npz"
+    whole = minimize(least_squares(), np.zeros(3), Adam(0.05), batches=noisy_batches, max_iterations=9)
+    honest, calls = os.fsync, []
+
+    def full_after_a_while(number):
+        calls.append(number)
+        if len(calls) > 4:  # a file and its folder are synced for each checkpoint
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        honest(number)
+
+    monkeypatch.setattr(os, "fsync", full_after_a_while)
+    with pytest.warns(CheckpointWarning, match=r"run.npz' \(No space left .* follows step 2 is lost") as seen:
+        found = minimize(
+            least_squares(), np.zeros(3), Adam(0.05), batches=noisy_batches, max_iterations=9, checkpoint=path
+        )
+    assert len({str(warning.message) for warning in seen}) == 1 and seen[0].filename == __file__
+    assert_same_run(found, whole)
+    assert load_checkpoint(path)["iteration"] == 2
+    assert [entry.name for entry in tmp_path.iterdir()] == ["run.npz"]
+
+
+FULL = """
+    import resource, sys, warnings
+    import numpy as np
+    from optim import SGD, from_callables, minimize
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, resource.RLIM_INFINITY))
+    bowl = from_callables(lambda x: (0.5 * float(x @ x), x), n_params=10_000)
+    with warnings.catch_warnings(record=True) as seen:
+        warnings.simplefilter("always")
+        result = minimize(bowl, np.ones(10_000), SGD(0.5), max_iterations=3, checkpoint=sys.argv[1])
+    print(result.n_iterations, {type(warning.message).__name__ for warning in seen})
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform == "win32", reason="this system has no limit on the length of files")
+def test_a_system_that_takes_no_more_bytes_leaves_the_result(tmp_path):
+    environment = {**os.environ, "PYTHONPATH": str(Path(minimize.__code__.co_filename).parents[1])}
+    script = [sys.executable, "-c", textwrap.dedent(FULL), str(tmp_path / "run.npz")]
+    done = subprocess.run(script, env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout.split(maxsplit=1) == ["3", "{'CheckpointWarning'}\n"]
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_checkpoint_that_can_never_be_written_is_refused_before_the_first_step(tmp_path):
+    with pytest.raises(FileNotFoundError, match="checkpoint must be in a folder that is there"):
+        minimize(bowl(), START, SGD(0.1), checkpoint=tmp_path / "nowhere" / "run.npz")

@@ -351,6 +351,20 @@ def test_fit_goes_on_from_its_checkpoint(contract, tmp_path):
 
 
 @every(RECURRENT)
+def test_a_checkpoint_of_other_data_or_settings_is_refused_by_name(contract, tmp_path):
+    settings = {"checkpoint": tmp_path / "fit.npz", "max_epochs": 3, "random_state": None}
+    contract.make(**settings).fit(*contract.arguments(rows()))
+    contract.make(**settings).fit(*contract.arguments(rows()))
+    for changes, X, name in (
+        ({}, rows(seed=1), "objective.inputs was"),
+        ({"learning_rate": 0.3}, rows(), "method.learning_rate"),
+        ({"n_units": 9}, rows(), "with .* parameters"),
+    ):
+        with pytest.raises(ValueError, match=rf"fit\.npz.*{name}|{name}.*fit\.npz"):
+            contract.make(**settings | changes).fit(*contract.arguments(X))
+
+
+@every(RECURRENT)
 def test_ctrl_c_leaves_the_model_as_it_was(contract, monkeypatch):
     model = contract.make().fit(*contract.arguments(rows()))
     before = dict(vars(model))

@@ -1,12 +1,17 @@
 """Rows survive a kill at any moment, and only what is missing is computed again."""
 
+import errno
 import json
+import os
 import types
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import ClassVar
 
 import pytest
 
+from studies import __main__ as command_line
 from studies import runner
+from studies.data import SOURCES
 from studies.environment import environment
 from studies.rows import DamagedRowsWarning, RowFile, key_of
 
@@ -81,6 +86,59 @@ def test_a_cell_whose_rows_are_not_all_there_is_not_shown(calls, tmp_path):
     assert file.keys() == set()
 
 
+@pytest.mark.filterwarnings("ignore::studies.rows.DamagedRowsWarning")
+def test_a_damaged_row_is_computed_again(calls, tmp_path):
+    """Change every byte but the last in turn: a row never comes back as another one."""
+    file = RowFile(tmp_path)
+    runner.run_study("toy", some_cells(1, 17), file)
+    whole, rows = file.path.read_bytes(), RowFile(tmp_path).read()
+    for i in range(len(whole) - 1):
+        file.path.write_bytes(whole[:i] + bytes([whole[i] ^ 4]) + whole[i + 1 :])
+        assert all(row in rows for row in RowFile(tmp_path).read())
+    file.path.write_bytes(whole.replace(b'"value": 1,', b'"value": 9,'))
+    calls.clear()
+    outcome = runner.run_study("toy", some_cells(1, 17), RowFile(tmp_path))
+    assert [settings.size for settings in calls] == [1] and outcome.n_kept == 1
+    assert sorted(row["value"] for row in RowFile(tmp_path).read()) == [1, 17, 18]
+
+
+def test_a_damaged_row_is_told(calls, tmp_path):
+    file = RowFile(tmp_path)
+    runner.run_study("toy", some_cells(1, 2), file)
+    for damage in ((b'"value": 1,', b'"value": 9,'), (b'"value": 1,', b'"value": x,'), (b"checksum", b"checksun")):
+        content = file.path.read_bytes()
+        file.path.write_bytes(content.replace(*damage, 1))
+        with pytest.warns(DamagedRowsWarning, match=r"rows\.jsonl must hold rows as they were written, got 1 damaged"):
+            assert len(file.read()) == 1
+        file.path.write_bytes(content)
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", '{"environments": 3}', '{"environments": {"a": 1}}', "[" * 10**5])
+def test_a_broken_file_of_environments_costs_a_warning(calls, tmp_path, content):
+    runner.run_study("toy", some_cells(1), RowFile(tmp_path))
+    (tmp_path / "meta.json").write_text(content)
+    with pytest.warns(DamagedRowsWarning, match=r"meta\.json must hold environments"):
+        runner.run_study("toy", some_cells(1, 2), RowFile(tmp_path))
+    assert len(RowFile(tmp_path).read()) == 2 and len(RowFile(tmp_path).environments()) == 1
+
+
+def test_a_full_disk_is_one_clear_line(calls, tmp_path, monkeypatch, capsys):
+    toy = runner.load("toy")
+    toy.GRID, toy.EXPECTED_S, toy.__doc__ = {"default": [{"size": [1, 2, 3]}]}, {"default": 1.0}, "How large?"
+    honest = RowFile.append
+
+    def append(self, study, settings, measured, seconds):
+        if settings.size == 2:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        honest(self, study, settings, measured, seconds)
+
+    monkeypatch.setattr(RowFile, "append", append)
+    assert command_line.main(["toy", "--out", str(tmp_path)]) == 1
+    lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("studies:")]
+    assert len(lines) == 1 and str(tmp_path) in lines[0] and "No space left on device" in lines[0]
+    assert [row["value"] for row in RowFile(tmp_path).read()] == [1]
+
+
 def test_ctrl_c_keeps_what_was_finished(calls, tmp_path, monkeypatch):
     toy = runner.load("toy")
 
@@ -100,6 +158,18 @@ def test_the_key_depends_on_every_field_and_on_the_study():
             key_of("b", Settings(1, 0))}  # fmt: skip
     assert len(keys) == 4
     assert key_of("a", Settings(1, 0)) == key_of("a", Settings())
+
+
+def test_the_key_depends_on_the_data(monkeypatch):
+    @dataclass(frozen=True)
+    class OfData(Settings):
+        data_files: ClassVar = ("tinyshakespeare.txt",)
+
+    before = key_of("a", OfData())
+    assert before != key_of("a", Settings())
+    source = SOURCES["tinyshakespeare.txt"]
+    monkeypatch.setitem(SOURCES, "tinyshakespeare.txt", replace(source, sha256="0" * 64))
+    assert key_of("a", OfData()) != before
 
 
 def test_the_environment_stands_beside_the_rows(calls, tmp_path):

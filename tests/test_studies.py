@@ -21,7 +21,8 @@ pytest.importorskip("matplotlib")
 pd = pytest.importorskip("pandas")
 
 OURS = [name for name in runner.names() if not name.startswith("speed_")]  # those measure time, beside rivals
-FETCHES = {"laser", "character_text", "cell_variants"}  # studies that read files which are not shipped
+# Studies that read files which are not shipped.
+FETCHES = {name for name in runner.names() if getattr(runner.load(name).Settings, "data_files", ())}
 
 
 def test_the_headline_is_a_study():
@@ -49,10 +50,13 @@ def test_the_default_profile_has_at_least_five_seeds(name):
 @pytest.mark.slow
 @pytest.mark.compiled
 @pytest.mark.parametrize("name", OURS)
-def test_the_quick_profile_runs_and_is_drawn(name, tmp_path, capsys):
+def test_the_quick_profile_runs_and_is_drawn(name, tmp_path, capsys, monkeypatch):
     if name in FETCHES and not os.environ.get("RESERVOIR_HF_DATA"):
         pytest.skip("its data are not in a local folder (RESERVOIR_HF_DATA), and tests use no network")
+    fetched, fetch = set(), data.fetch
+    monkeypatch.setattr(data, "fetch", lambda file: fetched.add(file) or fetch(file))
     assert command_line.main([name, "--profile", "quick", "--seeds", "1", "--out", str(tmp_path)]) == 0
+    assert fetched <= set(getattr(runner.load(name).Settings, "data_files", ()))
     study, rows = runner.load(name), RowFile(tmp_path).read()
     assert all(set(study.COLUMNS) <= set(row) and "error" not in row for row in rows)
     assert all(isinstance(row[c], (int, float, str)) for row in rows for c in study.COLUMNS)

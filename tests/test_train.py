@@ -316,6 +316,52 @@ def test_a_checkpoint_of_another_method_is_refused(tmp_path):
         train(objective, theta, Momentum(0.02, momentum=0.9), max_epochs=4, checkpoint=path, resume=True)
 
 
+def test_a_checkpoint_of_other_data_or_settings_is_refused_by_name(problem, tmp_path):
+    objective, theta, other, choices = problem
+    path = tmp_path / "run.npz"
+    train(objective, theta, Adam(0.02), validation=other, max_iterations=4, checkpoint=path, **choices)
+
+    def resumed(**changes):
+        same = {"objective": objective, "validation": other, "method": Adam(0.02), "max_iterations": 6, **choices}
+        return train(theta0=theta, checkpoint=path, resume=True, **{**same, **changes})
+
+    for changes, name in (
+        ({"objective": other}, r"objective\.inputs was"),
+        ({"validation": objective}, r"method\.validation\.inputs was"),
+        ({"validation": None}, r"method\.validate_every was"),
+        ({"method": Adam(0.01)}, r"method\.learning_rate was 0\.02 and is 0\.01"),
+        ({"validate_every": 3}, r"method\.validate_every was \d+ and is 3"),
+    ):
+        with pytest.raises(ValueError, match=rf"run\.npz.*{name}"):
+            resumed(**changes)
+    assert resumed(patience=50).n_iterations == 6
+
+
+def test_the_digests_tell_all_that_the_loss_depends_on():
+    network, (X, y) = Network(Elman(2, 6), n_out=2), sequences()
+    lengths, mask = np.full(24, 5), np.ones((24, 6))
+    mask[3, 2] = 0.5
+    others = [
+        SequenceObjective(network, X, y),
+        SequenceObjective(Network(Elman(2, 6, activation="relu"), n_out=2), X, y),
+        SequenceObjective(network, X + 1e-12, y),
+        SequenceObjective(network, X, y + 1e-12),
+        SequenceObjective(network, X, y, lengths=lengths),
+        SequenceObjective(network, X, y, mask=mask),
+        SequenceObjective(network, X, y, initial_state=([1], [0.5])),
+        SequenceObjective(network, X, y, clamped=([1], np.full((24, 6, 1), 0.5))),
+        SequenceObjective(network, X, y, clip_signal=1.0),
+        SequenceObjective(network, X, y, structural_mean="mean_time"),
+        TruncatedObjective(network, X, y, k1=2),
+        TruncatedObjective(network, X, y, k1=2, k2=3),
+        TruncatedObjective(network, X, y, k1=2, reduction="sum"),
+        TruncatedObjective(network, X, y, k1=2, restart_every=2),
+        TruncatedObjective(network, X, y, k1=2, initial_state=np.ones(6)),
+    ]
+    assert len({str(objective.digests()) for objective in others}) == len(others)
+    assert SequenceObjective(network, list(X), y, n_jobs=1).digests() == others[0].digests()
+
+
 # -------------------------------------------------------------------------------------------------- bad ends
 
 
