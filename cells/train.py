@@ -21,6 +21,7 @@ from optim.batches import BatchPolicy, Epochs
 from optim.digests import digests_of
 from optim.interrupts import commits, interrupts_deferred
 from optim.loop import Progress, is_true, minimize
+from optim.minimisation import check_like
 from optim.problem import Batches, Evaluation
 from optim.result import Result, Step, StopReason, Trace
 
@@ -273,6 +274,7 @@ class _Trainer:
     def init(self, theta: np.ndarray) -> TrainingState:
         if self.before is not None:
             self._inner(self.before)
+            check_like("state", self.before.method, vars(self.method.init(theta)))
             return TrainingState(self.before.kind, copy.deepcopy(self.before.method))
         return TrainingState(type(self.method).__name__, vars(self.method.init(theta)))
 

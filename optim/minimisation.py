@@ -127,12 +127,12 @@ class Minimisation:
     def _restored(cls, tree: dict[str, Any], method: Any, theta0: np.ndarray) -> Minimisation:
         """What the kernels of objectives and methods may be given, made of a tree that comes from a file."""
         columns, state = tree.pop("trace"), method.state_type(**tree.pop("state"))
-        _check_like("state", vars(state), vars(method.init(theta0)))
+        check_like("state", vars(state), vars(method.init(theta0)))
         if hasattr(state, "check"):
             state.check(theta0)
         run = cls(state=state, trace=Trace({name: column.tolist() for name, column in columns.items()}), **tree)
         like = {"theta": theta0, "kept": theta0, "kept_value": 0.0, "seconds": 0.0}
-        _check_like("run", {name: getattr(run, name) for name in like}, like)
+        check_like("run", {name: getattr(run, name) for name in like}, like)
         lengths = {column.shape for column in columns.values()} or {(0,)}
         if lengths != {(integer("iteration", run.iteration, least=0),)}:
             raise ValueError(f"trace must have {run.iteration} rows, one a step, got columns of shape {lengths}")
@@ -160,13 +160,13 @@ class Minimisation:
             )
 
 
-def _check_like(name: str, value: Any, like: Any) -> None:
+def check_like(name: str, value: Any, like: Any) -> None:
     """Raise unless ``value`` is of the kind of ``like``, all the way down; None stands for what is not known."""
     if isinstance(like, dict):
         if not isinstance(value, dict) or value.keys() != like.keys():
             raise ValueError(f"{name} must have the entries {', '.join(like)}, got {brief(value)}")
         for key, inner in like.items():
-            _check_like(f"{name}.{key}", value[key], inner)
+            check_like(f"{name}.{key}", value[key], inner)
     elif isinstance(like, np.ndarray):
         if not isinstance(value, np.ndarray) or (value.shape, value.dtype) != (like.shape, like.dtype):
             raise ValueError(f"{name} must be {like.dtype} of shape {like.shape}, got {brief(value)}")

@@ -14,7 +14,17 @@ import numpy as np
 import pytest
 
 from studies import __main__ as command_line
-from studies import baselines, figures, forecaster_defaults, mackey_glass, runner, sine_generator, timing, topologies
+from studies import (
+    baselines,
+    data,
+    figures,
+    forecaster_defaults,
+    mackey_glass,
+    runner,
+    sine_generator,
+    timing,
+    topologies,
+)
 from studies.rows import RowFile, key_of
 
 pytest.importorskip("matplotlib")
