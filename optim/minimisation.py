@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from optim.arguments import brief, integer
+from optim.arguments import LARGEST, brief, integer
 from optim.checkpoint import load_checkpoint, save_checkpoint
 from optim.digests import differences
 from optim.problem import check_evaluation
@@ -173,5 +173,7 @@ def check_like(name: str, value: Any, like: Any) -> None:
     elif isinstance(like, int | float) and not isinstance(like, bool):
         if isinstance(value, bool) or not isinstance(value, int | float) or math.isnan(value):
             raise ValueError(f"{name} must be a number, got {brief(value)}")
+        if isinstance(like, int) and not 0 <= value <= LARGEST:
+            raise ValueError(f"{name} must count something, got {brief(value)}")
     elif like is not None and type(value) is not type(like):
         raise TypeError(f"{name} must be a {type(like).__name__}, got {brief(value)}")
