@@ -32,14 +32,26 @@ def check_fitted(model: Any) -> None:
     n_outputs = _check_readout(model, reservoir) if is_forecaster or hasattr(model, "predict") else 0
     if reservoir.n_feedback not in (0, n_outputs):
         raise ValueError(f"feedback must be from {n_outputs} outputs, got {reservoir.n_feedback}; save it again.")
-    if hasattr(model, "sums_"):
-        sums = instance("sums_", model.sums_, Gram, TriangularFactor)
-        if (sums.n_features, sums.n_outputs) != (model.coef_.shape[-1], n_outputs):
-            raise ValueError("sums_ must be of as many features and outputs as the readout; save it again.")
     if is_forecaster:
+        array("range_", model.range_, shape=(2, n_outputs), dtype=np.float64)
         n = len(array("state_", model.state_, shape=(None, reservoir.n_units), dtype=reservoir.dtype))
         array("last_", model.last_, shape=(n, n_outputs), dtype=reservoir.dtype)
         choice("_form", model._form, FORMS)
+        check_names("exog_names_", model.exog_names_, n_exog)
+    elif n_outputs:
+        array("target_range_", model.target_range_, shape=(2, n_outputs), dtype=np.float64)
+        _check_sums(model, reservoir, n_outputs)
+
+
+def _check_sums(model: Any, reservoir: Reservoir, n_outputs: int) -> None:
+    """Raise unless what ``partial_fit`` goes on from fits the readout."""
+    if not hasattr(model, "sums_"):
+        return
+    sums = instance("sums_", model.sums_, Gram, TriangularFactor)
+    if (sums.n_features, sums.n_outputs) != (model.coef_.shape[-1], n_outputs):
+        raise ValueError("sums_ must be of as many features and outputs as the readout; save it again.")
+    width = reservoir.n_units + reservoir.n_feedback
+    array("state_", model.state_, shape=(None, width), dtype=reservoir.dtype)
 
 
 def _check_readout(model: Any, reservoir: Reservoir) -> int:
@@ -75,10 +87,14 @@ def check_classes(classes: Any) -> int:
 def n_features_of(model: Any) -> int:
     """Columns of X that are features; that of sequence ids is none."""
     n = integer("n_features_in_", model.n_features_in_)
-    names = getattr(model, "feature_names_in_", None)
-    if names is not None and not (np.shape(names) == (n,) and all(isinstance(name, str) for name in names)):
-        raise ValueError(f"feature_names_in_ must be {n} names, got {brief(names)}; save it again.")
+    check_names("feature_names_in_", getattr(model, "feature_names_in_", None), n)
     return n - (model.sequence_column is not None)
+
+
+def check_names(name: str, names: Any, n: int) -> None:
+    """Raise unless ``names`` are ``n`` texts, or None."""
+    if names is not None and not (np.shape(names) == (n,) and all(isinstance(each, str) for each in names)):
+        raise ValueError(f"{name} must be {n} names, got {brief(names)}; save it again.")
 
 
 def check_error(name: str, error: Any) -> None:
