@@ -258,6 +258,10 @@ class _Trainer:
 
     state_type = TrainingState
 
+    def problem(self, objective: Any) -> Any:
+        """What the method makes of the objective, where it makes something of it."""
+        return self.method.problem(objective) if hasattr(self.method, "problem") else objective
+
     def digests(self) -> dict[str, str]:
         """What a resumed training must have in common with its first part; patience counts as a budget."""
         found = digests_of(self.method)
