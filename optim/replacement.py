@@ -42,7 +42,8 @@ def replacement(path: str | os.PathLike) -> Iterator[BinaryIO]:
     >>> path = os.path.join(tempfile.mkdtemp(), "note.txt")
     >>> with replacement(path) as file:
     ...     _ = file.write(b"whole")
-    >>> open(path).read()
+    >>> with open(path) as file:
+    ...     file.read()
     'whole'
     """
     target = Path(os.path.realpath(path))

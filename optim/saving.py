@@ -129,7 +129,7 @@ def load_file(
 
 
 def _broken(name: str, opener: str, error: Exception, remedy: str) -> str:
-    why = f"there is no {error}" if isinstance(error, KeyError) else " ".join(str(error).split())
+    why = f"there is no {error}" if isinstance(error, KeyError) else " ".join(str(error).split()).rstrip(".")
     return f"path must be a file for {opener}, got {name}, which cannot be read as one ({why}); {remedy}."
 
 

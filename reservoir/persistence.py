@@ -110,9 +110,7 @@ def _check_names(kind: type, fitted: dict[str, Any]) -> None:
     for name in fitted:
         is_public = name.endswith("_") and not name.startswith("_")
         if not (is_public or name in _PRIVATE) or hasattr(kind, name):
-            raise ValueError(
-                f"a fitted attribute must be one that {kind.__name__}.fit sets, got {brief(name)}; remove it."
-            )
+            raise ValueError(f"a fitted attribute must be one that fit sets, got {brief(name)}; remove it.")
 
 
 def _spectral_radius(value: float, error: float, method: str) -> SpectralRadius:

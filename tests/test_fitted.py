@@ -169,3 +169,50 @@ def test_a_file_with_one_thing_changed_is_refused_or_harmless(name, tmp_path):
     with ProcessPoolExecutor(1, get_context("spawn"), sys.path.__iadd__, (sys.path,)) as pool:
         found, n_tried = pool.submit(faults, name, str(tmp_path)).result()
     assert found == [] and n_tried > 300
+
+
+def array_of(header, *path):
+    """Name of the array at a place among the fitted attributes."""
+    found = header["tree"]["dict"]["fitted"]["dict"]
+    for key in path:
+        found = found[key].get("fields", found[key])
+    return found["array"]
+
+
+@pytest.mark.parametrize(
+    ("name", "path", "change"),
+    [
+        (
+            "regressor-shifts",
+            ("reservoir_", "W", "shifts"),
+            lambda shifts: np.append(shifts[1:], 10**7),
+        ),
+        ("regressor-shifts", ("reservoir_", "leak"), lambda leak: leak[:-1]),
+        ("regressor", ("reservoir_", "leak"), lambda leak: np.full_like(leak, np.nan)),
+        ("regressor", ("reservoir_", "W", "indices"), lambda indices: indices + 1),
+        ("regressor", ("reservoir_", "W", "indptr"), lambda indptr: indptr[::-1].copy()),
+        ("regressor", ("coef_",), lambda coef: np.append(coef, 1.0)),
+        ("rnn-regressor", ("theta_",), lambda theta: theta[:-1]),
+        ("language-going-on", ("waiting_",), lambda waiting: waiting + 2**40),
+    ],
+)
+def test_an_array_that_a_kernel_would_trust_is_refused(name, path, change, tmp_path):
+    file = tmp_path / "changed.npz"
+    made(name).save(file)
+    header, arrays = contents(file)
+    key = array_of(header, *path)
+    write(file, header, {**arrays, key: change(arrays[key])})
+    with pytest.raises(ValueError, match=r"changed\.npz.*must (be|have)"):
+        opener(name)(file)
+
+
+@pytest.mark.parametrize("attribute", ["predict", "_read", "__class__", "_other", "fit", "get_params"])
+@pytest.mark.parametrize("name", ["regressor", "rnn-regressor"])
+def test_an_attribute_in_the_place_of_a_method_is_refused(name, attribute, tmp_path):
+    file = tmp_path / "changed.npz"
+    made(name).save(file)
+    header, arrays = contents(file)
+    header["tree"]["dict"]["fitted"]["dict"][attribute] = 1
+    write(file, header, arrays)
+    with pytest.raises(ValueError, match=rf"changed\.npz.*one that fit sets, got '{attribute}'"):
+        opener(name)(file)
