@@ -8,7 +8,8 @@ from sklearn.metrics import accuracy_score, r2_score
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted
 
-from cells.supervised import SupervisedNetwork, standard
+from cells.predict import refuse_unless_finite
+from cells.supervised import SupervisedNetwork
 from reservoir.estimator import all_or_nothing
 from reservoir.sequences import Sequences, read_sequences
 
@@ -131,13 +132,8 @@ class RNNRegressor(MultiOutputMixin, RegressorMixin, SupervisedNetwork):
         per_sequence = sequences.one_per_sequence
         targets = sequences.targets[sequences.offsets[:-1]] if per_sequence else sequences.targets
         weights = self._weights_of_targets(sequences, per_sequence)
-        scales = standard(targets, weights, on=self.standardize)
-        if self.warm_start and hasattr(self, "target_scale_") and len(self.target_scale_) == targets.shape[1]:
-            scales = self.target_shift_, self.target_scale_
-        self.target_shift_, self.target_scale_ = scales
-        answers = ((targets - scales[0]) / scales[1]).astype(targets.dtype)
         self._is_1d = sequences.targets_1d
-        self._learn(sequences, answers, weights, loss="squared", n_out=targets.shape[1], per_sequence=per_sequence)
+        self._learn(sequences, targets, weights, loss="squared", n_out=targets.shape[1], per_sequence=per_sequence)
         return self
 
     def predict(self, X, *, groups=None, lengths=None, initial_state=None, return_state=False):
@@ -157,18 +153,15 @@ class RNNRegressor(MultiOutputMixin, RegressorMixin, SupervisedNetwork):
         state : (n_sequences, n_state)
             Only if ``return_state``.
         """
-        check_is_fitted(self)
-        sequences = self._read(X, groups=groups, lengths=lengths)
-        outputs, final = self._outputs(sequences, initial_state)
-        shaped = self._shaped(sequences, outputs[:, 0] if self._is_1d else outputs)
-        return (shaped, final) if return_state else shaped
+        return self._answers(X, groups, lengths, initial_state, return_state, make=self._in_units)
 
-    def score(self, X, y, sample_weight=None, *, groups=None, lengths=None):
+    def score(self, X, y, sample_weight=None, *, groups=None, lengths=None, initial_state=None):
         """Coefficient of determination R² over all rows, or all sequences, whichever ``fit`` was given.
 
         Parameters
         ----------
         X, y, sample_weight, groups, lengths : as in ``fit``
+        initial_state : as in :meth:`predict`
 
         Returns
         -------
@@ -182,11 +175,22 @@ class RNNRegressor(MultiOutputMixin, RegressorMixin, SupervisedNetwork):
         per_sequence = self.network_.targets == "last"
         targets = sequences.targets[sequences.offsets[:-1]] if per_sequence else sequences.targets
         weights = self._weights_of_targets(sequences, per_sequence)
-        return r2_score(targets, self._outputs(sequences)[0], sample_weight=weights)
+        outputs = self._in_units(self._answer_of(sequences, "outputs", initial_state).rows)
+        return r2_score(targets, outputs, sample_weight=weights)
 
-    def _outputs(self, sequences: Sequences, initial_state=None) -> tuple[np.ndarray, np.ndarray]:
-        rows, final = self._answer_of(sequences, "outputs", initial_state)
-        return (rows * self.target_scale_ + self.target_shift_).astype(rows.dtype), final
+    def _set_scales(self, sequences: Sequences, targets: np.ndarray, weights: np.ndarray | None) -> None:
+        super()._set_scales(sequences, targets, weights)
+        self.target_shift_, self.target_scale_ = self._scales("y", targets, weights)
+
+    def _answers_of(self, targets: np.ndarray) -> np.ndarray:
+        return ((targets - self.target_shift_) / self.target_scale_).astype(targets.dtype)
+
+    def _in_units(self, rows: np.ndarray) -> np.ndarray:
+        """Outputs in the units of the targets, (n,) where those were 1-D."""
+        with np.errstate(over="ignore"):
+            outputs = (rows * self.target_scale_ + self.target_shift_).astype(rows.dtype)
+        refuse_unless_finite(outputs, "the outputs in the units of y", outputs.dtype)
+        return outputs[:, 0] if self._is_1d else outputs
 
 
 class RNNClassifier(ClassifierMixin, SupervisedNetwork):
@@ -251,61 +255,66 @@ class RNNClassifier(ClassifierMixin, SupervisedNetwork):
         )
         return self
 
-    def decision_function(self, X, *, groups=None, lengths=None):
+    def decision_function(self, X, *, groups=None, lengths=None, initial_state=None, return_state=False):
         """Outputs before the softmax, one a class (for two classes: of the second minus the first).
 
         Parameters
         ----------
         X, groups, lengths : as in ``fit``
+        initial_state, return_state : as in :meth:`predict`
 
         Returns
         -------
-        (n, n_classes), or (n,) for two classes
+        scores : (n, n_classes), or (n,) for two classes
             n sequences or rows, whichever are decided.
+        state : (n_sequences, n_state)
+            Only if ``return_state``.
         """
-        check_is_fitted(self)
-        sequences = self._read(X, groups=groups, lengths=lengths)
-        scores = self._answer_of(sequences, "outputs").rows
-        return self._shaped(sequences, scores[:, 1] - scores[:, 0] if len(self.classes_) == 2 else scores)
+        return self._answers(X, groups, lengths, initial_state, return_state, make=self._scores)
 
-    def predict_proba(self, X, *, groups=None, lengths=None):
+    def predict_proba(self, X, *, groups=None, lengths=None, initial_state=None, return_state=False):
         """Probabilities of the classes.
 
         Parameters
         ----------
         X, groups, lengths : as in ``fit``
+        initial_state, return_state : as in :meth:`predict`
 
         Returns
         -------
-        (n, n_classes)
+        p : (n, n_classes)
+        state : (n_sequences, n_state)
+            Only if ``return_state``.
         """
-        check_is_fitted(self)
-        sequences = self._read(X, groups=groups, lengths=lengths)
-        p = self._answer_of(sequences, "predictions").rows.astype(np.float64)
-        return self._shaped(sequences, p / p.sum(axis=1, keepdims=True))
+        return self._answers(X, groups, lengths, initial_state, return_state, "predictions", make=_summing_to_one)
 
-    def predict(self, X, *, groups=None, lengths=None):
+    def predict(self, X, *, groups=None, lengths=None, initial_state=None, return_state=False):
         """Label of every sequence, or of every row, whichever ``fit`` was given.
 
         Parameters
         ----------
         X, groups, lengths : as in ``fit``
+        initial_state : (n_state,) or (n_sequences, n_state), optional
+            Start from here instead of from rest: what ``return_state`` gave, see :mod:`cells.carried`.
+        return_state : bool
+            Whether to return the states after the last rows too.
 
         Returns
         -------
-        (n_sequences,) or (n_steps,) labels
+        labels : (n_sequences,) or (n_steps,)
             With ``sequence_column``, or one 2-D sequence, always one a row.
+        state : (n_sequences, n_state)
+            Only if ``return_state``.
         """
-        check_is_fitted(self)
-        sequences = self._read(X, groups=groups, lengths=lengths)
-        return self._shaped(sequences, self._labels(sequences))
+        return self._answers(X, groups, lengths, initial_state, return_state, make=self._labels)
 
-    def score(self, X, y, sample_weight=None, *, groups=None, lengths=None):
+    def score(self, X, y, sample_weight=None, *, groups=None, lengths=None, initial_state=None):
         """Share of right labels, of sequences or of rows, whichever ``fit`` was given.
 
         Parameters
         ----------
         X, y, sample_weight, groups, lengths : as in ``fit``
+        initial_state : as in :meth:`predict`
 
         Returns
         -------
@@ -323,7 +332,16 @@ class RNNClassifier(ClassifierMixin, SupervisedNetwork):
             )
         first = sequences.offsets[:-1] if self.decides_sequences_ else slice(None)
         weights = self._weights_of_targets(sequences, self.decides_sequences_)
-        return accuracy_score(sequences.labels[first], self._labels(sequences), sample_weight=weights)
+        outputs = self._answer_of(sequences, "outputs", initial_state).rows
+        return accuracy_score(sequences.labels[first], self._labels(outputs), sample_weight=weights)
 
-    def _labels(self, sequences: Sequences) -> np.ndarray:
-        return self.classes_[self._answer_of(sequences, "outputs").rows.argmax(axis=1)]
+    def _labels(self, outputs: np.ndarray) -> np.ndarray:
+        return self.classes_[outputs.argmax(axis=1)]
+
+    def _scores(self, outputs: np.ndarray) -> np.ndarray:
+        return outputs[:, 1] - outputs[:, 0] if len(self.classes_) == 2 else outputs
+
+
+def _summing_to_one(p: np.ndarray) -> np.ndarray:
+    p = p.astype(np.float64)
+    return p / p.sum(axis=1, keepdims=True)

@@ -2,27 +2,50 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
-from cells.architecture import build_method, build_network, check_count, decayed
+from cells.architecture import MOST_LAYERS, MOST_UNITS, build_method, build_network, decayed
 from cells.carried import check_rows, refuse_unless_carried
 from cells.data import SequenceData
-from cells.estimator import RecurrentEstimator
+from cells.estimator import RecurrentEstimator, interrupts_told
 from cells.initial import initial_theta
 from cells.network import Network
 from cells.objective import SequenceObjective
 from cells.predict import Answer, Wanted, run_network
+from cells.settings import check_settings, flag, optional, path, verbosity
 from cells.train import train
+from optim.arguments import fraction, integer, number, precision
 from optim.batches import RandomBatches
-from optim.problem import check_positive
 from optim.threads import n_threads
-from reservoir.estimator import check_dtype, generator
+from reservoir.estimator import generator
 from reservoir.sequences import Sequences, read_sequences
 
 _BATCH = 64  # sequences of a step where nothing else is said
+_positive = optional(partial(number, above=0))
+_CHECKS = {
+    "n_units": partial(integer, most=MOST_UNITS),
+    "n_layers": partial(integer, most=MOST_LAYERS),
+    "bidirectional": flag,
+    "batch_size": optional(integer),
+    "max_epochs": integer,
+    "clip_norm": _positive,
+    "clip_signal": _positive,
+    "standardize": flag,
+    "early_stopping": flag,
+    "validation_fraction": fraction,
+    "patience": optional(integer),
+    "tol": partial(number, least=0),
+    "checkpoint": optional(path),
+    "warm_start": flag,
+    "dtype": precision,
+    "n_jobs": lambda name, value: n_threads(value),
+    "verbose": verbosity,
+}
 _CONSTANT = 1e-12  # a column whose deviation is so small beside its mean has only rounding to show
 
 
@@ -106,9 +129,10 @@ class SupervisedNetwork(RecurrentEstimator):
     # ------------------------------------------------------------------------------------------------ data
 
     def _read_for_fit(self, X, y, sample_weight, groups, lengths, *, target: str) -> Sequences:
+        check_settings(self, _CHECKS)
         return read_sequences(
             self, X, y, sample_weight=sample_weight, groups=groups, lengths=lengths,
-            sequence_column=self.sequence_column, dtype=check_dtype(self.dtype), reset=True, target=target,
+            sequence_column=self.sequence_column, dtype=precision("dtype", self.dtype), reset=True, target=target,
         )  # fmt: skip
 
     def _read(self, X: Any, *, groups: Any = None, lengths: Any = None) -> Sequences:
@@ -119,7 +143,8 @@ class SupervisedNetwork(RecurrentEstimator):
 
     def _scaled(self, sequences: Sequences) -> list[np.ndarray]:
         """Inputs of every sequence as the network reads them."""
-        rows = ((sequences.rows - self.input_shift_) / self.input_scale_).astype(sequences.rows.dtype, copy=False)
+        with np.errstate(over="ignore"):  # what is too large is refused by name
+            rows = ((sequences.rows - self.input_shift_) / self.input_scale_).astype(sequences.rows.dtype, copy=False)
         return np.split(rows, sequences.offsets[1:-1])
 
     def _is_kept(self, network: Network, dtype: Any) -> bool:
@@ -139,42 +164,62 @@ class SupervisedNetwork(RecurrentEstimator):
     def _learn(
         self,
         sequences: Sequences,
-        answers: np.ndarray,
+        targets: np.ndarray,
         weights: np.ndarray | None,
         *,
         loss: str,
         n_out: int,
         per_sequence: bool,
     ) -> None:
-        """Train on ``answers``, one a row or one a sequence, with their weights."""
-        check_positive("max_epochs", self.max_epochs)
-        targets = "last" if per_sequence else "all"
-        choices = {"n_layers": self.n_layers, "bidirectional": bool(self.bidirectional), "loss": loss}
+        """Train on ``targets``, one a row or one a sequence, with their weights."""
         n_in, dtype = sequences.rows.shape[1], sequences.rows.dtype
-        network = build_network(self.cell, n_in, self.n_units, n_out=n_out, targets=targets, **choices)
+        network = build_network(
+            *(self.cell, n_in, self.n_units),
+            n_layers=self.n_layers,
+            bidirectional=self.bidirectional,
+            n_out=n_out,
+            loss=loss,
+            targets="last" if per_sequence else "all",
+        )
         of_theta, of_order = generator(self.random_state).spawn(2)
         is_kept = self._is_kept(network, dtype)
         if not is_kept:
             self.network_ = network
             self.theta_ = initial_theta(network, self.init, rng=of_theta, dtype=dtype)
-            self._set_scales(sequences)
-        X = self._scaled(sequences)
+            self._set_scales(sequences, targets, weights)
+        X, answers = self._scaled(sequences), self._answers_of(targets)
         y = list(answers) if per_sequence else np.split(answers, sequences.offsets[1:-1])
         w = _weights_of(sequences, weights, per_sequence)
         training, held_out = self._split(w, of_order)
         objective = self._objective(X, y, training)
         validation = None if held_out is None else self._objective(X, y, held_out)
-        self._take(self._train(objective, validation, of_order))
+        with interrupts_told(self.checkpoint):
+            self._take(self._train(objective, validation, of_order))
 
-    def _set_scales(self, sequences: Sequences) -> None:
-        """Set shift and scale of the inputs, over rows as they are weighted."""
-        self.input_shift_, self.input_scale_ = standard(sequences.rows, sequences.weights, on=self.standardize)
+    def _set_scales(self, sequences: Sequences, targets: np.ndarray, weights: np.ndarray | None) -> None:
+        """Set shifts and scales, over rows as they are weighted."""
+        self.input_shift_, self.input_scale_ = self._scales("X", sequences.rows, sequences.weights)
+
+    def _scales(self, name: str, rows: np.ndarray, weights: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
+        """Shift and scale of each column, if there are any that are finite."""
+        with np.errstate(over="ignore", invalid="ignore"):
+            shift, scale = standard(rows, weights, on=self.standardize)
+        if not np.isfinite([shift, scale]).all():
+            raise ValueError(
+                f"{name} must have means and deviations that float64 holds, got numbers up to "
+                f"{np.abs(rows).max():.3g}; give it in other units."
+            )
+        return shift, scale
+
+    def _answers_of(self, targets: np.ndarray) -> np.ndarray:
+        """Targets as the network learns them."""
+        return targets
 
     def _split(self, weights: list[np.ndarray], rng: np.random.Generator) -> tuple[list, list | None]:
         """Weights to learn with and weights to validate with: sequences held out or, of a single one, its last rows."""
         if not self.early_stopping:
             return weights, None
-        share = check_share(self.validation_fraction)
+        share = self.validation_fraction
         n = len(weights)
         if n == 1 and weights[0].size < 2:
             raise ValueError(
@@ -217,7 +262,7 @@ class SupervisedNetwork(RecurrentEstimator):
 
     def _train(self, objective: SequenceObjective, validation: Any, rng: np.random.Generator) -> Any:
         n = objective.n_sequences
-        size = min(n, _BATCH if self.batch_size is None else check_count("batch_size", self.batch_size))
+        size = min(n, _BATCH if self.batch_size is None else self.batch_size)
         seed = int(rng.integers(2**31))
         if self.solver == "hf":
             n_batches = 1
@@ -257,6 +302,26 @@ class SupervisedNetwork(RecurrentEstimator):
             self.network_, self.theta_, data, wanted=wanted, initial=initial, n_threads=n_threads(self.n_jobs)
         )
 
+    def _answers(
+        self,
+        X: Any,
+        groups: Any,
+        lengths: Any,
+        initial_state: Any,
+        return_state: bool,
+        wanted: Wanted = "outputs",
+        *,
+        make: Callable[[np.ndarray], np.ndarray],
+    ) -> Any:
+        """What ``make`` makes of the rows that are wanted, in the form of X, and the states after the last ones."""
+        check_is_fitted(self)
+        if return_state:
+            refuse_unless_carried(self.network_, "return_state")
+        sequences = self._read(X, groups=groups, lengths=lengths)
+        rows, final = self._answer_of(sequences, wanted, initial_state)
+        shaped = self._shaped(sequences, make(rows))
+        return (shaped, final) if return_state else shaped
+
     def _shaped(self, sequences: Sequences, values: np.ndarray) -> Any:
         """Values one a sequence or one a row, whichever are learnt, in the form of X."""
         is_last = self.network_.targets == "last"
@@ -271,13 +336,6 @@ def standard(rows: np.ndarray, weights: np.ndarray | None, *, on: bool = True) -
     scale = np.sqrt(np.average((rows - shift) ** 2, axis=0, weights=weights))
     is_constant = ~(scale > _CONSTANT * np.maximum(np.abs(shift), 1e-300))
     return shift, np.where(is_constant, 1.0, scale)
-
-
-def check_share(share: Any) -> float:
-    """``validation_fraction`` if it is a number in (0, 1)."""
-    if isinstance(share, bool) or not isinstance(share, int | float) or not 0 < share < 1:
-        raise ValueError(f"validation_fraction must be a number in (0, 1), got {share!r}; 0.1 is usual.")
-    return float(share)
 
 
 def _weights_of(sequences: Sequences, weights: np.ndarray | None, per_sequence: bool) -> list[np.ndarray]:

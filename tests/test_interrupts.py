@@ -77,6 +77,32 @@ def test_a_commit_inside_a_deferral_waits_for_both():
     assert done == ["deferred", "recorded"]
 
 
+@pytest.mark.parametrize("which", ["entering", "leaving"])
+@pytest.mark.parametrize("is_late", [False, True], ids=["before", "after"])
+def test_an_interrupt_while_handlers_change_spoils_no_later_context(monkeypatch, which, is_late):
+    install, calls = signal.signal, []
+
+    def interrupted(number, handler):
+        calls.append(handler)
+        is_here = len(calls) == (1 if which == "entering" else 2)
+        if is_here and not is_late:
+            ctrl_c()
+        before = install(number, handler)
+        if is_here and is_late:
+            ctrl_c()
+        return before
+
+    monkeypatch.setattr(signal, "signal", interrupted)
+    with pytest.raises(KeyboardInterrupt), interrupts_deferred():
+        pass
+    monkeypatch.undo()
+    done = []
+    with pytest.raises(KeyboardInterrupt), interrupts_deferred():
+        ctrl_c()
+        done.append("written")
+    assert done == ["written"]
+
+
 def test_an_error_inside_is_not_lost():
     with pytest.raises(ZeroDivisionError), interrupts_deferred():
         raise ZeroDivisionError
