@@ -47,7 +47,7 @@ def interrupts_told(checkpoint: str | os.PathLike | None) -> Iterator[None]:
             message += f"the next fit with checkpoint={os.fspath(checkpoint)!r} goes on from there."
         else:
             message += "with checkpoint= it can go on."
-        interrupt.args = interrupt.args or (message,)
+        interrupt.args = (message,)
         raise
 
 

@@ -62,6 +62,7 @@ PARAMETERS = """    n_units : int >= 1
     n_jobs : int, optional
         Threads; None: all cores. The result has the same bits for any number.
     random_state : int, Generator, RandomState or None
+        None draws anew in every ``fit``; with ``checkpoint`` it draws as 0 does, or the next could not go on.
     verbose : int
         Above 0: show progress, if tqdm is installed.
 """
@@ -98,6 +99,9 @@ class RNNRegressor(MultiOutputMixin, RegressorMixin, SupervisedNetwork):
     X may be a 2-D array (one sequence), a list of 2-D arrays or a 3-D array (several), or a 2-D array with ``groups=``,
     ``lengths=`` or the parameter ``sequence_column``, the one form that every scikit-learn tool passes on. Every
     sequence starts from rest unless ``initial_state`` is given.
+
+    A parameter that another one keeps from acting is refused where it is given: ``momentum`` beside "adam",
+    ``patience`` without ``early_stopping``.
 
     Examples
     --------

@@ -5,13 +5,15 @@ from __future__ import annotations
 import inspect
 import os
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
 
-from cells.architecture import SOLVERS, WITH_MOMENTUM, is_method
+from cells.architecture import FIRST_ORDER, MOST_LAYERS, MOST_UNITS, SOLVERS, WITH_MOMENTUM, is_method
 from cells.initial import resolve_scheme
-from optim.arguments import LARGEST, brief, choice, integer
+from optim.arguments import LARGEST, brief, choice, fraction, integer, number, precision
+from optim.threads import n_threads
 
 Check = Callable[[str, Any], Any]
 
@@ -81,14 +83,49 @@ def verbosity(name: str, value: Any) -> int:
     return int(value) if isinstance(value, bool | np.bool_) else integer(name, value, least=-LARGEST)
 
 
+_positive = optional(partial(number, above=0))
+_COMMON: Mapping[str, Check] = {
+    "n_units": partial(integer, most=MOST_UNITS),
+    "n_layers": partial(integer, most=MOST_LAYERS),
+    "clip_norm": _positive,
+    "clip_signal": _positive,
+    "patience": optional(integer),
+    "checkpoint": optional(path),
+    "dtype": precision,
+    "n_jobs": lambda name, value: n_threads(value),
+    "verbose": verbosity,
+}
+SUPERVISED = _COMMON | {
+    "bidirectional": flag,
+    "batch_size": optional(integer),
+    "max_epochs": integer,
+    "standardize": flag,
+    "early_stopping": flag,
+    "validation_fraction": fraction,
+    "tol": partial(number, least=0),
+    "warm_start": flag,
+}
+LANGUAGE = _COMMON | {
+    "n_steps": integer,
+    "n_back": optional(integer),
+    "n_streams": integer,
+    "restart_every": optional(integer),
+    "clip_value": _positive,
+    "reduction": partial(choice, choices=("mean", "sum")),
+    "max_epochs": partial(number, above=0),
+    "max_seconds": _positive,
+    "validation_fraction": partial(fraction, with_zero=True),
+}
+
+
 def check_settings(estimator: Any, checks: Mapping[str, Check]) -> None:
     """Raise for the first setting of ``estimator`` that is not what it must be, or that would be ignored.
 
     Parameters
     ----------
     estimator : recurrent estimator
-    checks : mapping of names to functions ``check(name, value)``
-        Those of ``solver`` and ``init`` are known.
+    checks : SUPERVISED or LANGUAGE
+        Functions ``check(name, value)`` by name; ``solver``, ``init`` and what no other setting lets act come after.
 
     Raises
     ------
@@ -104,25 +141,23 @@ def check_settings(estimator: Any, checks: Mapping[str, Check]) -> None:
 
 def _refuse_ignored(estimator: Any) -> None:
     """Raise for a setting that was given although no other setting lets it act."""
-    solver, by_rate = estimator.solver, "solver is the name of a first-order method"
-    has_rate = not is_method(solver) and solver != "hf"
+    solver = "" if is_method(estimator.solver) else estimator.solver
+    of_rate = ("solver", "is the name of a first-order method", solver in FIRST_ORDER)
     acts = {
-        "learning_rate": (has_rate, by_rate),
-        "clip_value": (has_rate, by_rate),
-        "clip_norm": (has_rate, by_rate),
-        "momentum": (not is_method(solver) and solver in WITH_MOMENTUM, "solver is 'momentum' or 'nesterov'"),
-        "hf_options": (not is_method(solver) and solver == "hf", "solver is 'hf'"),
+        "learning_rate": of_rate,
+        "clip_value": of_rate,
+        "clip_norm": of_rate,
+        "momentum": ("solver", "is 'momentum' or 'nesterov'", solver in WITH_MOMENTUM),
+        "hf_options": ("solver", "is 'hf'", solver == "hf"),
     }
     if hasattr(estimator, "early_stopping"):
-        acts |= dict.fromkeys(
-            ("validation_fraction", "patience", "tol"), (estimator.early_stopping, "early_stopping is True")
-        )
+        of_looks = ("early_stopping", "is True", estimator.early_stopping)
+        acts |= dict.fromkeys(("validation_fraction", "patience", "tol"), of_looks)
     defaults = inspect.signature(type(estimator)).parameters
-    for name, (does_act, condition) in acts.items():
+    for name, (decider, condition, does_act) in acts.items():
         value = getattr(estimator, name, None)
         if not does_act and value is not None and name in defaults and value != defaults[name].default:
             raise ValueError(
-                f"{name} acts only where {condition}, got {brief(value)} beside solver={brief(solver)}"
-                + (f" and early_stopping={estimator.early_stopping}" if "early" in condition else "")
-                + "; leave it out."
+                f"{name} acts only where {decider} {condition}, got {brief(value)} beside "
+                f"{decider}={brief(getattr(estimator, decider))}; leave it out."
             )

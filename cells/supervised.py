@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
-from cells.architecture import MOST_LAYERS, MOST_UNITS, build_method, build_network, decayed
+from cells.architecture import build_method, build_network, decayed
 from cells.carried import check_rows, refuse_unless_carried
 from cells.data import SequenceData
 from cells.estimator import RecurrentEstimator, interrupts_told
@@ -17,35 +16,15 @@ from cells.initial import initial_theta
 from cells.network import Network
 from cells.objective import SequenceObjective
 from cells.predict import Answer, Wanted, run_network
-from cells.settings import check_settings, flag, optional, path, verbosity
+from cells.settings import SUPERVISED, check_settings
 from cells.train import train
-from optim.arguments import fraction, integer, number, precision
+from optim.arguments import precision
 from optim.batches import RandomBatches
 from optim.threads import n_threads
 from reservoir.estimator import generator
 from reservoir.sequences import Sequences, read_sequences
 
 _BATCH = 64  # sequences of a step where nothing else is said
-_positive = optional(partial(number, above=0))
-_CHECKS = {
-    "n_units": partial(integer, most=MOST_UNITS),
-    "n_layers": partial(integer, most=MOST_LAYERS),
-    "bidirectional": flag,
-    "batch_size": optional(integer),
-    "max_epochs": integer,
-    "clip_norm": _positive,
-    "clip_signal": _positive,
-    "standardize": flag,
-    "early_stopping": flag,
-    "validation_fraction": fraction,
-    "patience": optional(integer),
-    "tol": partial(number, least=0),
-    "checkpoint": optional(path),
-    "warm_start": flag,
-    "dtype": precision,
-    "n_jobs": lambda name, value: n_threads(value),
-    "verbose": verbosity,
-}
 _CONSTANT = 1e-12  # a column whose deviation is so small beside its mean has only rounding to show
 
 
@@ -129,7 +108,7 @@ class SupervisedNetwork(RecurrentEstimator):
     # ------------------------------------------------------------------------------------------------ data
 
     def _read_for_fit(self, X, y, sample_weight, groups, lengths, *, target: str) -> Sequences:
-        check_settings(self, _CHECKS)
+        check_settings(self, SUPERVISED)
         return read_sequences(
             self, X, y, sample_weight=sample_weight, groups=groups, lengths=lengths,
             sequence_column=self.sequence_column, dtype=precision("dtype", self.dtype), reset=True, target=target,
@@ -181,7 +160,8 @@ class SupervisedNetwork(RecurrentEstimator):
             loss=loss,
             targets="last" if per_sequence else "all",
         )
-        of_theta, of_order = generator(self.random_state).spawn(2)
+        goes_on = self.checkpoint is not None and self.random_state is None
+        of_theta, of_order = generator(0 if goes_on else self.random_state).spawn(2)
         is_kept = self._is_kept(network, dtype)
         if not is_kept:
             self.network_ = network
