@@ -179,8 +179,15 @@ class RNNRegressor(MultiOutputMixin, RegressorMixin, SupervisedNetwork):
         per_sequence = self.network_.targets == "last"
         targets = sequences.targets[sequences.offsets[:-1]] if per_sequence else sequences.targets
         weights = self._weights_of_targets(sequences, per_sequence)
-        outputs = self._in_units(self._answer_of(sequences, "outputs", initial_state).rows)
-        return r2_score(targets, outputs, sample_weight=weights)
+        outputs = self._answer_of(sequences, "outputs", initial_state).rows.astype(np.float64)
+        with np.errstate(over="ignore", invalid="ignore"):
+            found = r2_score(self._answers_of(targets.astype(np.float64)), outputs, sample_weight=weights)
+        if len(targets) > 1 and not np.isfinite(found):
+            raise ValueError(
+                f"y must be of the size that it had in fit, got numbers up to {np.abs(targets).max():.3g} beside a "
+                f"deviation of {self.target_scale_.max():.3g}; their squares are more than float64 holds."
+            )
+        return found
 
     def _set_scales(self, sequences: Sequences, targets: np.ndarray, weights: np.ndarray | None) -> None:
         super()._set_scales(sequences, targets, weights)

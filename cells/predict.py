@@ -153,8 +153,10 @@ def run_network(
             _run_share(network, parameters, data, part, initial, wanted, found, memory)
 
     run_all(run, [(part,) for part in parts], n_threads)
-    refuse_unless_finite(found.rows, wanted, data.dtype)
-    refuse_unless_finite(found.final, "states", data.dtype)
+    for what, rows in ((wanted, found.rows), ("states", found.final)):
+        if not np.isfinite(rows).all() and not np.isfinite(theta).all():
+            raise ValueError("theta must be finite, got NaN or infinity; train from other parameters.")
+        refuse_unless_finite(rows, what, data.dtype)
     return found
 
 

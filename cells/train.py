@@ -16,11 +16,10 @@ from typing import Any
 
 import numpy as np
 
-from optim.arguments import integer, number
 from optim.batches import BatchPolicy, Epochs
 from optim.interrupts import interrupts_deferred
 from optim.loop import Progress, is_true, minimize
-from optim.problem import Batches, Evaluation
+from optim.problem import Batches, Evaluation, check_positive
 from optim.result import Result, Step, StopReason, Trace
 
 
@@ -133,17 +132,12 @@ def train(
     >>> result.n_iterations, bool(objective.value(result.theta).loss < 0.01)
     (200, True)
     """
-    whole = {"batch_size": batch_size, "validate_every": validate_every, "patience": patience}
-    for name, value in whole.items():
-        if value is not None:
-            integer(name, value)
-    if max_epochs is not None:
-        number("max_epochs", max_epochs, above=0)
-    if max_iterations is not None:
-        integer("max_iterations", max_iterations, least=0)
-    number("min_improvement", min_improvement, least=0)
-    policy, n_batches = _policy(objective, batch_size, batches, integer("seed", seed, least=0))
+    policy, n_batches = _policy(objective, batch_size, batches, seed)
     every = n_batches if validate_every is None else validate_every
+    for name, value in {"max_epochs": max_epochs, "validate_every": every, "patience": patience}.items():
+        if value is not None:
+            check_positive(name, value)
+    check_positive("min_improvement", min_improvement, or_zero=True)
     if patience is not None and validation is None:
         raise ValueError(f"patience needs validation, got None with patience={patience}; give an objective to look at.")
     trainer = _Trainer(method, validation, int(every), patience, float(min_improvement), state)

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
+from sklearn.metrics import r2_score
 
 from cells import CharRNN, RNNClassifier, RNNRegressor
 from cells.estimator import NotFiniteWarning, WrongCurvatureWarning
@@ -18,6 +19,7 @@ from cells.train import train
 from contracts import RECURRENT, every
 from estimator_data import parts, rows
 from optim import StopReason
+from reservoir.estimator import all_or_nothing
 
 pytestmark = pytest.mark.compiled  # trainings
 
@@ -117,6 +119,30 @@ def test_a_piece_of_text_that_is_not_learnt_leaves_all_as_it_was(act, kind, monk
         at_evaluation(patch, 4, act)
         model.partial_fit(TEXT)
     assert is_same(vars(model), before)
+
+
+def test_a_second_ctrl_c_does_not_keep_what_was_there_from_coming_back():
+    class Estimator:
+        theta_ = None
+
+        @all_or_nothing
+        def fit(self):
+            self.theta_ = "half"
+            failure()
+
+    def at_update(frame, event, function):
+        if event == "c_call" and function.__name__ == "update" and frame.f_code.co_name == "careful_fit":
+            ctrl_c()
+
+    model = Estimator()
+    model.theta_ = "whole"
+    sys.setprofile(at_update)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            model.fit()
+    finally:
+        sys.setprofile(None)
+    assert model.theta_ == "whole"
 
 
 # ------------------------------------------------------------------------------------------------------- going on
@@ -224,6 +250,13 @@ def test_parameters_that_the_last_step_makes_infinite_are_not_kept():
     assert np.isfinite(model.predict(X)).all()
 
 
+def test_parameters_that_are_not_finite_are_named():
+    model = RNNRegressor(4, max_epochs=1, random_state=0).fit(X, Y)
+    model.theta_[3] = np.nan
+    with pytest.raises(ValueError, match="theta must be finite"):
+        model.predict(X)
+
+
 @pytest.mark.parametrize("name", ["X", "y"])
 def test_numbers_that_have_no_deviation_in_float64_are_refused_by_name(name):
     X_, y = (1e300 * X, Y) if name == "X" else (X, 1e300 * Y)
@@ -249,6 +282,13 @@ def test_answers_that_are_not_finite_are_refused(contract, ask):
     data = (long, contract.targets(long)) if ask == "score" else (long,)
     with pytest.raises(ValueError, match=r"X must keep .* finite in float64, got (inf|nan) in row"):
         getattr(model, ask)(*data)
+
+
+def test_a_score_is_finite_or_refused():
+    model = RNNRegressor(4, max_epochs=1, random_state=0).fit(X, Y)
+    assert model.score(X, Y) == pytest.approx(r2_score(Y, model.predict(X)), rel=1e-12)
+    with pytest.raises(ValueError, match=r"y must be of the size that it had in fit, got numbers up to .*e\+300"):
+        model.score(X, 1e300 * Y)
 
 
 def test_outputs_too_large_for_their_units_are_refused():
