@@ -34,10 +34,13 @@ def interrupts_told(checkpoint: str | os.PathLike | None) -> Iterator[None]:
     Examples
     --------
     >>> from cells.estimator import interrupts_told
-    >>> with interrupts_told(None):
-    ...     raise KeyboardInterrupt
-    Traceback (most recent call last):
-    KeyboardInterrupt: training was interrupted, the estimator is as it was before; with checkpoint= it can go on.
+    >>> try:
+    ...     with interrupts_told(None):
+    ...         raise KeyboardInterrupt
+    ... except KeyboardInterrupt as interrupt:
+    ...     message = str(interrupt)
+    >>> message
+    'training was interrupted, the estimator is as it was before; with checkpoint= it can go on.'
     """
     try:
         yield

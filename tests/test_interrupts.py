@@ -3,8 +3,10 @@
 import signal
 import threading
 
+import numpy as np
 import pytest
 
+from optim.checkpoint import load_checkpoint, save_checkpoint
 from optim.interrupts import commits, interruptible_until_commit, interrupts_deferred
 
 
@@ -129,3 +131,16 @@ def test_other_threads_and_other_handlers_are_left_alone():
     finally:
         signal.signal(signal.SIGINT, signal.default_int_handler)
     assert seen == [signal.default_int_handler, "own"]
+
+
+def test_a_file_that_is_being_written_is_whole_before_an_interrupt_acts(monkeypatch, tmp_path):
+    write = np.lib.format.write_array
+
+    def interrupted(*args, **kwargs):
+        ctrl_c()
+        write(*args, **kwargs)
+
+    monkeypatch.setattr(np.lib.format, "write_array", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        save_checkpoint(tmp_path / "run.npz", {"theta": np.arange(3.0)})
+    assert load_checkpoint(tmp_path / "run.npz")["theta"].tolist() == [0.0, 1.0, 2.0]
