@@ -25,6 +25,7 @@ from cells.truncated import TruncatedObjective
 
 if TYPE_CHECKING:
     from cells.estimators import RNNClassifier, RNNRegressor
+    from cells.targets import AmbiguousTargetsWarning
     from cells.text import CharRNN
 
 __all__ = [
@@ -33,6 +34,7 @@ __all__ = [
     "MUT1",
     "MUT2",
     "MUT3",
+    "AmbiguousTargetsWarning",
     "CharRNN",
     "Elman",
     "ForgetGate",
@@ -55,6 +57,7 @@ __all__ = [
 ]
 
 _WITH_SCIKIT_LEARN = {
+    "AmbiguousTargetsWarning": "cells.targets",
     "CharRNN": "cells.text",
     "RNNClassifier": "cells.estimators",
     "RNNRegressor": "cells.estimators",

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from cells.arrays import as_array, finite_numbers
 from cells.network import Network
 from cells.run import Run, States
 
@@ -83,13 +84,13 @@ def rows_after(run: Run, n_steps: int) -> np.ndarray:
 
 def check_rows(network: Network, states: Any, n_sequences: int, dtype: Any) -> np.ndarray:
     """``states`` as (n_sequences, S), from (S,) or (n_sequences, S) finite numbers."""
-    rows, S = np.asarray(states), state_width(network)
-    if rows.dtype.kind not in "fiu" or rows.shape not in ((S,), (n_sequences, S)) or not np.isfinite(rows).all():
+    rows, S = as_array("initial_state", states), state_width(network)
+    if rows.shape not in ((S,), (n_sequences, S)):
         raise ValueError(
             f"initial_state must hold finite numbers, ({S},) or ({n_sequences}, {S}), got {rows.dtype} of shape "
             f"{rows.shape}; pass what return_state=True returned."
         )
-    return np.ascontiguousarray(np.broadcast_to(rows, (n_sequences, S)), dtype)
+    return finite_numbers("initial_state", np.broadcast_to(rows, (n_sequences, S)), dtype)
 
 
 def _places(network: Network) -> Iterator[tuple[int, int, int]]:

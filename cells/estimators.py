@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 from sklearn.base import ClassifierMixin, MultiOutputMixin, RegressorMixin
 from sklearn.metrics import accuracy_score, r2_score
@@ -9,9 +11,11 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted
 
 from cells.predict import refuse_unless_finite
+from cells.standardise import restored, standard, standardised
 from cells.supervised import SupervisedNetwork
+from cells.targets import AmbiguousTargetsWarning, could_be_of_sequences, is_one_hot
 from reservoir.estimator import all_or_nothing
-from reservoir.sequences import Sequences, read_sequences
+from reservoir.sequences import Sequences
 
 PARAMETERS = """    n_units : int >= 1
         Units of a layer.
@@ -21,6 +25,10 @@ PARAMETERS = """    n_units : int >= 1
     n_layers : int >= 1
     bidirectional : bool
         Whether every layer also reads each sequence from its end; what is predicted then depends on rows to come.
+    targets : None, "all" or "last"
+        What an entry of y belongs to: a row of X, or a sequence, whose target is read off the states after its last
+        row. None reads it from the shape of y: n_sequences numbers or labels are one a sequence, everything in the form
+        of X has one a row.
     solver : str, or a method of ``optim``
         "adam", "nesterov", "momentum", "rmsprop", "adagrad", "sgd", or "hf", Hessian-free.
     learning_rate : float or schedule of the step, optional
@@ -109,7 +117,7 @@ class RNNRegressor(MultiOutputMixin, RegressorMixin, SupervisedNetwork):
     >>> from cells import RNNRegressor
     >>> u = np.random.default_rng(0).uniform(-1, 1, (1000, 1))
     >>> y = np.roll(u[:, 0], 2) * np.roll(u[:, 0], 1)
-    >>> model = RNNRegressor(16, random_state=0).fit(u.reshape(20, 50, 1), y.reshape(20, 50))
+    >>> model = RNNRegressor(16, targets="all", random_state=0).fit(u.reshape(20, 50, 1), y.reshape(20, 50))
     >>> model.score(u[:500], y[:500]) > 0.8
     True
     """
@@ -123,6 +131,7 @@ class RNNRegressor(MultiOutputMixin, RegressorMixin, SupervisedNetwork):
         X : (n_steps, n_features), or any form of several sequences
         y : (n_steps,) or (n_steps, n_outputs), or in the form of X; or one target a sequence
         sample_weight : (n_steps,) or (n_sequences,), optional
+            Where it is 0, y may be NaN.
         groups : (n_steps,), optional
             A new sequence starts where the value changes.
         lengths : (n_sequences,) int, optional
@@ -131,8 +140,21 @@ class RNNRegressor(MultiOutputMixin, RegressorMixin, SupervisedNetwork):
         Returns
         -------
         self
+
+        Warns
+        -----
+        AmbiguousTargetsWarning
+            Where sequences of T rows have T numbers each, which may be one a row or all of them one target.
         """
         sequences = self._read_for_fit(X, y, sample_weight, groups, lengths, target="rows")
+        if self.targets is None and could_be_of_sequences(sequences, y):
+            T = int(sequences.lengths[0])
+            warnings.warn(
+                f"y has {T} numbers for each sequence of {T} rows and is taken to hold one a row; say targets='all' if "
+                "so, or targets='last' if all of them are one sequence's target.",
+                AmbiguousTargetsWarning,
+                stacklevel=3,
+            )
         per_sequence = sequences.one_per_sequence
         targets = sequences.targets[sequences.offsets[:-1]] if per_sequence else sequences.targets
         weights = self._weights_of_targets(sequences, per_sequence)
@@ -172,10 +194,7 @@ class RNNRegressor(MultiOutputMixin, RegressorMixin, SupervisedNetwork):
         float
         """
         check_is_fitted(self)
-        sequences = read_sequences(
-            self, X, y, sample_weight=sample_weight, groups=groups, lengths=lengths,
-            sequence_column=self.sequence_column, dtype=self.theta_.dtype, reset=False, target="rows",
-        )  # fmt: skip
+        sequences = self._read_for_score(X, y, sample_weight, groups, lengths, target="rows")
         per_sequence = self.network_.targets == "last"
         targets = sequences.targets[sequences.offsets[:-1]] if per_sequence else sequences.targets
         weights = self._weights_of_targets(sequences, per_sequence)
@@ -191,15 +210,15 @@ class RNNRegressor(MultiOutputMixin, RegressorMixin, SupervisedNetwork):
 
     def _set_scales(self, sequences: Sequences, targets: np.ndarray, weights: np.ndarray | None) -> None:
         super()._set_scales(sequences, targets, weights)
-        self.target_shift_, self.target_scale_ = self._scales("y", targets, weights)
+        self.target_shift_, self.target_scale_ = standard(targets, weights, on=self.standardize)
 
     def _answers_of(self, targets: np.ndarray) -> np.ndarray:
-        return ((targets - self.target_shift_) / self.target_scale_).astype(targets.dtype)
+        return standardised(targets, self.target_shift_, self.target_scale_)
 
     def _in_units(self, rows: np.ndarray) -> np.ndarray:
         """Outputs in the units of the targets, (n,) where those were 1-D."""
         with np.errstate(over="ignore"):
-            outputs = (rows * self.target_scale_ + self.target_shift_).astype(rows.dtype)
+            outputs = restored(rows, self.target_shift_, self.target_scale_)
         refuse_unless_finite(outputs, "the outputs in the units of y", outputs.dtype)
         return outputs[:, 0] if self._is_1d else outputs
 
@@ -243,7 +262,7 @@ class RNNClassifier(ClassifierMixin, SupervisedNetwork):
         ----------
         X : (n_steps, n_features), or any form of several sequences
         y : (n_sequences,) or (n_steps,) labels
-            With ``sequence_column`` and one label a sequence, repeat it on every row.
+            With ``sequence_column`` and one label a sequence, repeat it on every row. One-hot rows are refused.
         sample_weight : (n_steps,) or (n_sequences,), optional
         groups, lengths : as in :meth:`RNNRegressor.fit`
 
@@ -252,9 +271,14 @@ class RNNClassifier(ClassifierMixin, SupervisedNetwork):
         self
         """
         sequences = self._read_for_fit(X, y, sample_weight, groups, lengths, target="labels")
+        if self.targets is None and could_be_of_sequences(sequences, y) and is_one_hot(y):
+            raise ValueError(
+                "y must hold labels, got rows with a single 1 and as many entries as a sequence has rows; give "
+                "y.argmax(axis=1) for one label a sequence, or say targets='all' for one a row."
+            )
         check_classification_targets(sequences.labels)
         self.classes_, numbers = np.unique(sequences.labels, return_inverse=True)
-        by_column = sequences.form == "column" and sequences.labels_are_constant
+        by_column = self.targets is None and sequences.form == "column" and sequences.labels_are_constant
         self.decides_sequences_ = bool(sequences.one_per_sequence or by_column)
         answers = numbers[sequences.offsets[:-1]] if self.decides_sequences_ else numbers
         weights = self._weights_of_targets(sequences, self.decides_sequences_)
@@ -332,15 +356,7 @@ class RNNClassifier(ClassifierMixin, SupervisedNetwork):
         float
         """
         check_is_fitted(self)
-        sequences = read_sequences(
-            self, X, y, sample_weight=sample_weight, groups=groups, lengths=lengths,
-            sequence_column=self.sequence_column, dtype=self.theta_.dtype, reset=False, target="labels",
-        )  # fmt: skip
-        if self.decides_sequences_ and not sequences.labels_are_constant:
-            raise ValueError(
-                "y must hold one label a sequence, as in fit, got several in one sequence; score rows of a model "
-                "that was fitted with one label a row."
-            )
+        sequences = self._read_for_score(X, y, sample_weight, groups, lengths, target="labels")
         first = sequences.offsets[:-1] if self.decides_sequences_ else slice(None)
         weights = self._weights_of_targets(sequences, self.decides_sequences_)
         outputs = self._answer_of(sequences, "outputs", initial_state).rows

@@ -14,12 +14,13 @@ from cells.data import SequenceData
 from cells.matrices import ROWS_FOR_PANELS
 from cells.memory import Memory, MemoryPool
 from cells.network import Network
-from cells.parameters import Parameters
-from cells.share import Options, Share
+from cells.parameters import Parameters, check_theta
+from cells.share import Options, Share, signal_bound, total_weight
 from cells.sharing import cut_into_shares
 from cells.squares import add_squared_gradients
 from cells.structural import DISTANCES
-from optim.problem import Evaluation, check_positive
+from optim.arguments import brief, choice, number
+from optim.problem import Evaluation
 from optim.threads import n_threads, run_all
 
 _BATCHES_KEPT = 4
@@ -40,7 +41,9 @@ class SequenceObjective:
     lengths : (n,) integers, optional
         Steps of each sequence where X is padded; what is beyond them is not read.
     mask : (T_i,) arrays or (n, T) array, or (n,) with ``targets="last"``, optional
-        Weights >= 0 of the output rows; booleans for targets that count or do not. 1 by default.
+        Weights >= 0 of the output rows; booleans for targets that count or do not. 1 by default. With one more axis
+        (O,), unless ``loss="softmax"``, weights of single outputs; a row then weighs their mean. Targets of weight 0
+        may be anything, NaN too.
     initial_state : (units, values), optional
         Units (k,) of the first cell whose initial state is given, and their values (n, k) or (k,). The other
         units start from the learnt state, or 0.
@@ -59,6 +62,11 @@ class SequenceObjective:
         Working precision; that of X if it is one of them, else float64.
     n_jobs : int, optional
         Threads, see :func:`optim.threads.n_threads`. Results have the same bits for any number.
+
+    Attributes
+    ----------
+    counted : (k,) integers
+        The sequences of which something counts.
 
     Raises
     ------
@@ -99,16 +107,13 @@ class SequenceObjective:
         dtype: Any = None,
         n_jobs: int | None = None,
     ) -> None:
-        if isinstance(clip_signal, str) or not clip_signal > 0:
-            raise ValueError(f"clip_signal must be a number > 0, got {clip_signal!r}; infinity clips nothing.")
+        limit = signal_bound(clip_signal)
         if not isinstance(recompute, bool | np.bool_):
-            raise ValueError(
-                f"recompute must be True or False, got {recompute!r}; True saves memory for long sequences."
+            raise TypeError(
+                f"recompute must be True or False, got {brief(recompute)}; True saves memory for long sequences."
             )
-        if structural_distance not in DISTANCES:
-            raise ValueError(f"structural_distance must be one of {', '.join(DISTANCES)}, got {structural_distance!r}.")
-        if structural_mean not in ("sum_time", "mean_time"):
-            raise ValueError(f"structural_mean must be 'sum_time' or 'mean_time', got {structural_mean!r}.")
+        choice("structural_distance", structural_distance, DISTANCES)
+        choice("structural_mean", structural_mean, ("sum_time", "mean_time"))
         if network.bidirectional and (recompute or clamped is not None):
             raise NotImplementedError(
                 "recompute and clamped need a network in one direction, got bidirectional=True; "
@@ -125,11 +130,9 @@ class SequenceObjective:
         )
         self.dtype = self.data.dtype
         self.n_params = network.n_params
-        self.n_sequences = self.data.n_sequences
+        self.n_sequences, self.counted = self.data.n_sequences, self.data.counted
         self.n_threads = n_threads(n_jobs)
-        self._options = Options(
-            self.dtype, float(clip_signal), structural_distance, structural_mean == "mean_time", bool(recompute)
-        )
+        self._options = Options(self.dtype, limit, structural_distance, structural_mean == "mean_time", bool(recompute))
         self._memories = MemoryPool()  # for passes whose states are soon forgotten
         self._kept_memories = MemoryPool()  # for linearisations
         self._parameters: dict[bool, Parameters] = {}
@@ -193,12 +196,7 @@ class SequenceObjective:
         return results, total
 
     def _check_theta(self, theta: np.ndarray, name: str = "theta") -> None:
-        if not isinstance(theta, np.ndarray) or theta.shape != (self.n_params,) or theta.dtype != self.dtype:
-            came = f"{theta.dtype} of shape {theta.shape}" if isinstance(theta, np.ndarray) else type(theta).__name__
-            raise ValueError(
-                f"{name} must be a {np.dtype(self.dtype).name} array of shape ({self.n_params},), got {came}; "
-                "the objective's dtype= decides the precision."
-            )
+        check_theta(self.network, theta, self.dtype, name=name)
 
     def _batch(self, batch: np.ndarray | None) -> _Batch:
         """The shares of a batch; those of the last few are kept, because line searches ask for them again."""
@@ -226,7 +224,7 @@ class _Batch:
     def __init__(self, shares: list[Share]) -> None:
         self.shares = shares
         self.n_least = min(share.data.rows.n_sequences for share in shares)
-        self.weight = sum(float(np.sum(share.data.weights, dtype=np.float64)) for share in shares)
+        self.weight = sum(total_weight(share.data.weights) for share in shares)
 
     def again(self) -> _Batch:
         """The same data, with nothing of any pass."""
@@ -270,11 +268,11 @@ class SequenceLinearization:
         """
         objective = self._objective
         objective._check_theta(v, "v")
-        check_positive("structural", structural, or_zero=True)
+        structural = number("structural", structural, least=0, remedy="it weighs structural damping, 0 for none")
 
         def run(product: np.ndarray, share: Share, memory: Memory) -> None:
             with objective._memories.borrow() as scratch:
-                share.gauss_newton(self._parameters, self._direction, memory, scratch, float(structural), product)
+                share.gauss_newton(self._parameters, self._direction, memory, scratch, structural, product)
 
         pairs = list(zip(self._batch.shares, self._memories, strict=True))
         with objective._lock:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from cells.calls import Calls, plainly
@@ -15,6 +17,17 @@ from reservoir.transpose import fill_transpose, transposed
 from reservoir.vectors import aligned
 
 _WORTH_THREADS = 50_000  # parameters: copying fewer into panels takes less time than waking a thread
+
+
+def check_theta(network: Network, theta: Any, dtype: Any = None, *, name: str = "theta") -> None:
+    """Raise unless ``theta`` is an array (P,) of this dtype, or of float32 or float64 where none is given."""
+    kinds = (np.float64, np.float32) if dtype is None else (dtype,)
+    if isinstance(theta, np.ndarray) and theta.shape == (network.n_params,) and theta.dtype in kinds:
+        return
+    wanted = " or ".join(np.dtype(kind).name for kind in kinds)
+    came = f"{theta.dtype} of shape {theta.shape}" if isinstance(theta, np.ndarray) else type(theta).__name__
+    remedy = "n_params of the network is its size" if dtype is None else "the objective's dtype= decides the precision"
+    raise ValueError(f"{name} must be a {wanted} array of shape ({network.n_params},), got {came}; {remedy}.")
 
 
 class Parameters:

@@ -12,7 +12,7 @@ from cells.layer import Input
 from cells.losses import predictions
 from cells.memory import Memory, MemoryPool
 from cells.network import Network
-from cells.parameters import Parameters
+from cells.parameters import Parameters, check_theta
 from cells.rows import Rows
 from cells.run import Run
 from cells.share import Data
@@ -238,7 +238,7 @@ def _input_of(share: Data, here: slice) -> Input:
 def _run_on(
     network: Network, theta: np.ndarray, X: Any, lengths: Any, initial_state: Any, n_jobs: int | None, wanted: Wanted
 ) -> tuple[SequenceData, Answer]:
-    network.views(theta)
+    check_theta(network, theta)
     data = SequenceData(network, X, lengths=lengths, dtype=theta.dtype)
     initial = None
     if initial_state is not None:

@@ -12,6 +12,7 @@ import numpy as np
 
 from cells.architecture import FIRST_ORDER, MOST_LAYERS, MOST_UNITS, SOLVERS, WITH_MOMENTUM, is_method
 from cells.initial import resolve_scheme
+from cells.targets import TARGETS
 from optim.arguments import LARGEST, brief, choice, fraction, integer, number, precision
 from optim.threads import n_threads
 
@@ -96,6 +97,7 @@ _COMMON: Mapping[str, Check] = {
     "verbose": verbosity,
 }
 SUPERVISED = _COMMON | {
+    "targets": optional(partial(choice, choices=TARGETS, or_else="None")),
     "bidirectional": flag,
     "batch_size": optional(integer),
     "max_epochs": integer,

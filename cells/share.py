@@ -27,6 +27,7 @@ from cells.passes import Clamp
 from cells.rows import Rows
 from cells.run import Run, States
 from cells.structural import damp
+from optim.arguments import number
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,7 @@ class Data:
     x: Input
     targets: np.ndarray  # (n, O)
     labels: np.ndarray  # (n,) int64
-    weights: np.ndarray  # (n,)
+    weights: np.ndarray  # (n,), or (n, O) where single outputs have theirs
     given: tuple[np.ndarray, np.ndarray]  # units (k,) of the first cell whose initial state is given, values (B, k)
     clamp: Clamp
     indices: np.ndarray  # (B,) the sequences of the objective
@@ -55,6 +56,31 @@ class Options:
     distance: str = "matching"
     is_mean_over_time: bool = False
     recomputes: bool = False
+
+
+def signal_bound(clip_signal: Any) -> float:
+    """The bound on the back-propagated signal that a user gave, a number > 0 or infinity."""
+    if isinstance(clip_signal, float | np.floating) and np.isposinf(clip_signal):
+        return np.inf
+    return number("clip_signal", clip_signal, above=0, remedy="infinity clips nothing")
+
+
+def total_weight(weights: np.ndarray) -> float:
+    """Sum of the weights of rows; one whose outputs have weights of their own weighs their mean."""
+    return float(np.sum(weights, dtype=np.float64)) / (weights.shape[1] if weights.ndim == 2 else 1)
+
+
+def outputs_alone(rows: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """``rows`` (n, O) as they are or, where single outputs have weights, each output as a row: a view (n O, 1).
+
+    The losses take it for what it is, because no output of theirs sees another, except in a softmax.
+    """
+    return rows.reshape(-1, 1) if weights.ndim == 2 else rows
+
+
+def answers_of(data: Data, part: slice) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Targets, labels and weights of these output rows, as the losses read them."""
+    return outputs_alone(data.targets[part], data.weights), data.labels[part], data.weights[part].reshape(-1)
 
 
 class Share:
@@ -133,7 +159,7 @@ class Share:
             run = self._again(parameters, memory, k)
             u, tapes = run.rforward(parameters, direction, entries[k], keeps_planes=structural != 0.0)
             _, _, weights = self._answers(k)
-            apply_curvature(LOSSES[self.network.loss], self.predictions, weights, u)
+            apply_curvature(LOSSES[self.network.loss], self._counted(self.predictions), weights, self._counted(u))
             added = None
             if structural != 0.0:  # exact: zero switches it off
                 planes = damp(run, tapes, structural, self.options.distance, self._row_factors(k))
@@ -154,7 +180,7 @@ class Share:
         run.borrow_from(scratch)
         targets, labels, weights = self._answers(0)
         d = memory.lend("doutputs", self.predictions.shape, self.options.dtype)
-        cotangents(self.predictions, targets, labels, weights, d)
+        cotangents(self._counted(self.predictions), targets, labels, weights, self._counted(d))
         self.doutputs = d
         return run, run.backward(parameters, d, gradient, limit=self.options.limit, keeps_tape=True, keeps_planes=True)
 
@@ -176,7 +202,8 @@ class Share:
         for k in range(len(self.stretches) - 1, -1, -1):
             run = self._held if k == len(self.stretches) - 1 else self._run(parameters, memory, k)[0]
             targets, labels, weights = self._answers(k)
-            do(cotangents, self.predictions, targets, labels, weights, self.predictions)
+            p = self._counted(self.predictions)
+            do(cotangents, p, targets, labels, weights, p)
             later = run.backward(
                 parameters, self.predictions, gradient, final=_final(run, later), limit=self.options.limit
             )
@@ -197,7 +224,8 @@ class Share:
         self.predictions = memory.lend("predictions", outputs.shape, self.options.dtype)
         targets, labels, weights = self._answers(k)
         loss, do = LOSSES[self.network.loss], calls or plainly
-        return run, do(evaluate, loss, outputs, targets, labels, weights, self.predictions)
+        p = self._counted(self.predictions)
+        return run, do(evaluate, loss, self._counted(outputs), targets, labels, weights, p)
 
     # ------------------------------------------------------------------------------------------------ parts of the data
 
@@ -214,16 +242,18 @@ class Share:
         return Rows(lengths), part, Clamp(clamp.units, clamp.values[a:b]), n_continuing
 
     def _answers(self, k: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Targets, labels and weights of the outputs of stretch k."""
-        data, rows = self.data, self.data.rows
+        """Targets, labels and weights of the outputs of stretch k, as the losses read them."""
+        rows, (begin, end) = self.data.rows, self.stretches[k]
         if len(self.stretches) == 1:
-            return data.targets, data.labels, data.weights
-        begin, end = self.stretches[k]
-        if self.network.targets == "all":
+            part = slice(None)
+        elif self.network.targets == "all":
             part = slice(rows.first[begin], rows.first[end])
         else:
             part = slice(int(rows.running[end]) if end < rows.running.size else 0, int(rows.running[begin]))
-        return data.targets[part], data.labels[part], data.weights[part]
+        return answers_of(self.data, part)
+
+    def _counted(self, rows: np.ndarray) -> np.ndarray:
+        return outputs_alone(rows, self.data.weights)
 
     def _row_factors(self, k: int) -> np.ndarray | None:
         """1 over the length of each row's sequence, if structural damping is a mean over time."""

@@ -6,14 +6,18 @@ from typing import Any
 
 import numpy as np
 
+from cells.arrays import as_array, class_numbers, finite_numbers
 from cells.carried import check_rows, initial_rows, joined, parted, refuse_unless_carried
 from cells.layer import Input
 from cells.losses import predictions
 from cells.memory import Memory
 from cells.network import Network
-from cells.parameters import Parameters
+from cells.parameters import Parameters, check_theta
 from cells.rows import Rows
 from cells.run import Run, States
+from optim.arguments import integer
+
+_MOST_SEQUENCES = 2**31 - 1  # more than memory holds states of
 
 
 class Stepper:
@@ -43,11 +47,12 @@ class Stepper:
 
     def __init__(self, network: Network, theta: np.ndarray, *, n_sequences: int = 1, state: Any = None) -> None:
         refuse_unless_carried(network, "a step at a time")
-        self.network, self.n_sequences, self.dtype = network, n_sequences, theta.dtype.type
-        self._parameters = Parameters(network, n_sequences).set(theta.copy())
-        self._run = Run(network, Rows(np.ones(n_sequences, np.int64)), self.dtype, Memory())
+        check_theta(network, theta)
+        B = integer("n_sequences", n_sequences, most=_MOST_SEQUENCES, remedy="give the number that step side by side")
+        self.network, self.n_sequences, self.dtype = network, B, theta.dtype.type
+        self._parameters = Parameters(network, B).set(theta.copy())
+        self._run = Run(network, Rows(np.ones(B, np.int64)), self.dtype, Memory())
         self._no_rows = np.empty((0, network.n_in), self.dtype)
-        B = n_sequences
         self._after: States = [
             (layer.tape.h[B:], layer.tape.c[B:] if layer.tape.c.size else 0.0) for layer in self._run.layers
         ]
@@ -69,16 +74,25 @@ class Stepper:
 
         Parameters
         ----------
-        x : (B, I) numbers, or integers (B,) that stand for one-hot rows; for one sequence also (I,), or an int
+        x : (B, I) numbers, or integers (B,) in [0, I) that stand for one-hot rows
+            One sequence needs no axis of its own, nor does one input column: what it holds are numbers, integers too.
         """
         outputs = self._run.forward(self._parameters, self._input(x), self._states)
         self._states = self._after
         return predictions(self.network.loss, outputs)
 
     def _input(self, x: Any) -> Input:
-        if isinstance(x, int | np.integer) and self.n_sequences == 1:
-            return Input(self._no_rows, 0, np.array([x]))
-        x = np.asarray(x)
-        if x.dtype.kind in "iu" and x.ndim == 1 and self.network.n_in != 1:
-            return Input(self._no_rows, 0, x.astype(np.int64))
-        return Input(np.ascontiguousarray(x.reshape(self.n_sequences, self.network.n_in), self.dtype))
+        B, I = self.n_sequences, self.network.n_in
+        x = as_array("x", x)
+        if B == 1 and x.ndim < 2 and (x.ndim == 0 or x.size != 1):
+            x = x[None]
+        if x.ndim == 1 and I == 1:
+            x = x[:, None]
+        if x.shape == (B,) and x.dtype.kind in "iu":
+            return Input(self._no_rows, 0, class_numbers("x", x, I, "n_in of the first layer"))
+        if x.shape == (B, I):
+            return Input(finite_numbers("x", x, self.dtype))
+        raise ValueError(
+            f"x must hold numbers ({B}, {I}), n_in of the first layer wide, or integers ({B},) that stand for one-hot "
+            f"rows, got {x.dtype} of shape {x.shape}; give a row for each of {B} sequences."
+        )

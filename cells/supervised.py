@@ -17,6 +17,8 @@ from cells.network import Network
 from cells.objective import SequenceObjective
 from cells.predict import Answer, Wanted, run_network
 from cells.settings import SUPERVISED, check_settings
+from cells.standardise import standard, standardised
+from cells.targets import TARGETS
 from cells.train import train
 from optim.arguments import precision
 from optim.batches import RandomBatches
@@ -25,7 +27,6 @@ from reservoir.estimator import generator
 from reservoir.sequences import Sequences, read_sequences
 
 _BATCH = 64  # sequences of a step where nothing else is said
-_CONSTANT = 1e-12  # a column whose deviation is so small beside its mean has only rounding to show
 
 
 class SupervisedNetwork(RecurrentEstimator):
@@ -38,6 +39,7 @@ class SupervisedNetwork(RecurrentEstimator):
         cell="lstm",
         n_layers=1,
         bidirectional=False,
+        targets=None,
         solver="adam",
         learning_rate=None,
         decay="cosine",
@@ -65,6 +67,7 @@ class SupervisedNetwork(RecurrentEstimator):
         self.cell = cell
         self.n_layers = n_layers
         self.bidirectional = bidirectional
+        self.targets = targets
         self.solver = solver
         self.learning_rate = learning_rate
         self.decay = decay
@@ -112,6 +115,14 @@ class SupervisedNetwork(RecurrentEstimator):
         return read_sequences(
             self, X, y, sample_weight=sample_weight, groups=groups, lengths=lengths,
             sequence_column=self.sequence_column, dtype=precision("dtype", self.dtype), reset=True, target=target,
+            y_of=TARGETS.get(self.targets), y_has_gaps=True,
+        )  # fmt: skip
+
+    def _read_for_score(self, X, y, sample_weight, groups, lengths, *, target: str) -> Sequences:
+        return read_sequences(
+            self, X, y, sample_weight=sample_weight, groups=groups, lengths=lengths,
+            sequence_column=self.sequence_column, dtype=self.theta_.dtype, reset=False, target=target,
+            y_of="sequences" if self.network_.targets == "last" else None, y_has_gaps=True,
         )  # fmt: skip
 
     def _read(self, X: Any, *, groups: Any = None, lengths: Any = None) -> Sequences:
@@ -123,7 +134,7 @@ class SupervisedNetwork(RecurrentEstimator):
     def _scaled(self, sequences: Sequences) -> list[np.ndarray]:
         """Inputs of every sequence as the network reads them."""
         with np.errstate(over="ignore"):  # what is too large is refused by name
-            rows = ((sequences.rows - self.input_shift_) / self.input_scale_).astype(sequences.rows.dtype, copy=False)
+            rows = standardised(sequences.rows, self.input_shift_, self.input_scale_)
         return np.split(rows, sequences.offsets[1:-1])
 
     def _is_kept(self, network: Network, dtype: Any) -> bool:
@@ -178,18 +189,7 @@ class SupervisedNetwork(RecurrentEstimator):
 
     def _set_scales(self, sequences: Sequences, targets: np.ndarray, weights: np.ndarray | None) -> None:
         """Set shifts and scales, over rows as they are weighted."""
-        self.input_shift_, self.input_scale_ = self._scales("X", sequences.rows, sequences.weights)
-
-    def _scales(self, name: str, rows: np.ndarray, weights: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
-        """Shift and scale of each column, if there are any that are finite."""
-        with np.errstate(over="ignore", invalid="ignore"):
-            shift, scale = standard(rows, weights, on=self.standardize)
-        if not np.isfinite([shift, scale]).all():
-            raise ValueError(
-                f"{name} must have means and deviations that float64 holds, got numbers up to "
-                f"{np.abs(rows).max():.3g}; give it in other units."
-            )
-        return shift, scale
+        self.input_shift_, self.input_scale_ = standard(sequences.rows, sequences.weights, on=self.standardize)
 
     def _answers_of(self, targets: np.ndarray) -> np.ndarray:
         """Targets as the network learns them."""
@@ -306,16 +306,6 @@ class SupervisedNetwork(RecurrentEstimator):
         """Values one a sequence or one a row, whichever are learnt, in the form of X."""
         is_last = self.network_.targets == "last"
         return sequences.per_sequence(values) if is_last else sequences.like_input(values)
-
-
-def standard(rows: np.ndarray, weights: np.ndarray | None, *, on: bool = True) -> tuple[np.ndarray, np.ndarray]:
-    """Weighted mean and deviation of each column, the latter 1 where a column is constant; 0 and 1 if not ``on``."""
-    if not on:
-        return np.zeros(rows.shape[1]), np.ones(rows.shape[1])
-    shift = np.average(rows, axis=0, weights=weights).astype(np.float64)
-    scale = np.sqrt(np.average((rows - shift) ** 2, axis=0, weights=weights))
-    is_constant = ~(scale > _CONSTANT * np.maximum(np.abs(shift), 1e-300))
-    return shift, np.where(is_constant, 1.0, scale)
 
 
 def _weights_of(sequences: Sequences, weights: np.ndarray | None, per_sequence: bool) -> list[np.ndarray]:

@@ -16,10 +16,11 @@ from typing import Any
 
 import numpy as np
 
+from optim.arguments import integer, number
 from optim.batches import BatchPolicy, Epochs
-from optim.interrupts import interrupts_deferred
+from optim.interrupts import commits, interrupts_deferred
 from optim.loop import Progress, is_true, minimize
-from optim.problem import Batches, Evaluation, check_positive
+from optim.problem import Batches, Evaluation
 from optim.result import Result, Step, StopReason, Trace
 
 
@@ -84,9 +85,11 @@ def train(
         Not written to.
     method : optim.Adam(...) and alike
     batch_size : int >= 1, optional
-        Sequences of a step, in a new order every epoch; by default all. Windows always take all sequences.
+        Sequences of a step, in a new order every epoch; by default all. Windows always take all sequences. Sequences in
+        which nothing counts, because they are masked as a whole, are left out.
     batches : callable, optional
-        A policy of :mod:`optim.batches` in the place of ``batch_size``; a step then counts as an epoch.
+        A policy of :mod:`optim.batches` in the place of ``batch_size``; a step then counts as an epoch. One whose
+        gradient's batch, or window, has nothing that counts is passed over: its row of the trace has no loss.
     seed : int >= 0
         Of the order of sequences.
     max_epochs : float > 0, optional
@@ -132,15 +135,17 @@ def train(
     >>> result.n_iterations, bool(objective.value(result.theta).loss < 0.01)
     (200, True)
     """
+    seed = integer("seed", seed, least=0, remedy="the same number gives the same order")
     policy, n_batches = _policy(objective, batch_size, batches, seed)
-    every = n_batches if validate_every is None else validate_every
-    for name, value in {"max_epochs": max_epochs, "validate_every": every, "patience": patience}.items():
-        if value is not None:
-            check_positive(name, value)
-    check_positive("min_improvement", min_improvement, or_zero=True)
+    if max_epochs is not None:
+        max_epochs = number("max_epochs", max_epochs, above=0, remedy="it counts passes over the data")
+    every = n_batches if validate_every is None else integer("validate_every", validate_every, remedy="it counts steps")
+    if patience is not None:
+        patience = integer("patience", patience, remedy="it counts looks at the validation set")
+    min_improvement = number("min_improvement", min_improvement, least=0, remedy="0 counts any improvement")
     if patience is not None and validation is None:
         raise ValueError(f"patience needs validation, got None with patience={patience}; give an objective to look at.")
-    trainer = _Trainer(method, validation, int(every), patience, float(min_improvement), state)
+    trainer = _Trainer(method, validation, every, patience, min_improvement, state)
     budget = _n_steps(max_epochs, max_iterations, n_batches)
 
     def after_step(progress: Progress) -> bool:
@@ -243,6 +248,8 @@ class _Trainer:
         inner = self._inner(state)
         if hasattr(objective, "window"):
             found = objective.window(theta, int(batches.gradient[0]), state.carried)
+            if found.evaluation.weight == 0.0:  # exact: nothing counts
+                return self._pass_over(theta, state, found.carried)
             with interrupts_deferred():
                 step = self.method.step(
                     _Found(objective, found.evaluation), theta, inner, batches=None, tolerance=tolerance
@@ -251,10 +258,23 @@ class _Trainer:
                     state.carried = found.carried
                     state.iteration += 1
             return theta, state, step
+        if batches is not None:
+            batches = _without_masked(batches, objective)
+            if batches.gradient is not None and batches.gradient.size == 0:
+                return self._pass_over(theta, state)
         step = self.method.step(objective, theta, inner, batches=batches, tolerance=tolerance)[2]
         if step.reason is None:
             state.iteration += 1
         return theta, state, step
+
+    def _pass_over(
+        self, theta: np.ndarray, state: TrainingState, carried: np.ndarray | None = None
+    ) -> tuple[np.ndarray, TrainingState, Step]:
+        """A step that has nothing to learn from."""
+        with commits():
+            state.carried = carried
+            state.iteration += 1
+        return theta, state, Step({"loss": float("nan")})
 
     def _inner(self, state: TrainingState) -> Any:
         """The method's own state: an object whose attributes are the entries of ``state.method``."""
@@ -344,8 +364,35 @@ def _policy(
     n = getattr(objective, "n_sequences", None)
     if n is None:
         raise TypeError("batch_size needs an objective that has n_sequences, got one without; leave it out.")
-    policy = Epochs(n, min(batch_size, n), seed=seed)
-    return policy, policy.n_batches
+    counted = _counted(objective)
+    n = n if counted is None else counted.size
+    epochs = Epochs(n, min(integer("batch_size", batch_size, remedy="it counts sequences"), n), seed=seed)
+    if counted is None:
+        return epochs, epochs.n_batches
+    return lambda rng, iteration: counted[epochs(rng, iteration)], epochs.n_batches
+
+
+def _counted(objective: Any) -> np.ndarray | None:
+    """The sequences of which something counts, where the objective knows that there are others."""
+    counted = getattr(objective, "counted", None)
+    return None if counted is None or counted.size == objective.n_sequences else counted
+
+
+def _without_masked(batches: Batches, objective: Any) -> Batches:
+    """``batches`` without the sequences of which nothing counts; a role that is left with none plays the gradient's."""
+    counted = _counted(objective)
+    if counted is None:
+        return batches
+    masked = np.setdiff1d(np.arange(objective.n_sequences), counted)
+    roles = (batches.gradient, batches.curvature, batches.acceptance, batches.debias)
+    left = {id(drawn): drawn[~np.isin(drawn, masked)] for drawn in roles if drawn is not None}  # one array may play two
+    gradient, curvature, acceptance, debias = (None if drawn is None else left[id(drawn)] for drawn in roles)
+    return Batches(
+        gradient,
+        gradient if curvature is not None and curvature.size == 0 else curvature,
+        gradient if acceptance is not None and acceptance.size == 0 else acceptance,
+        None if debias is not None and debias.size == 0 else debias,
+    )
 
 
 def _n_steps(max_epochs: float | None, max_iterations: int | None, n_batches: int) -> int:

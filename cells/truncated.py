@@ -24,15 +24,17 @@ from cells.layer import Input
 from cells.losses import LOSSES, cotangents, evaluate
 from cells.memory import Memory
 from cells.network import Network
-from cells.parameters import Parameters
+from cells.parameters import Parameters, check_theta
 from cells.rows import Rows
 from cells.run import Run, States
-from cells.share import Data
+from cells.share import Data, answers_of, outputs_alone, signal_bound, total_weight
 from cells.sharing import cut_into_shares
+from optim.arguments import brief, choice, integer
 from optim.problem import Evaluation
 from optim.threads import n_threads, run_all
 
 _RUNS_KEPT = 4
+_MOST_WINDOWS = 2**31 - 1  # of which as many times the number of sequences still is an int64
 
 
 class Window(NamedTuple):
@@ -57,13 +59,14 @@ class TruncatedObjective:
     network : Network
         In one direction, with targets at all steps.
     X, y, lengths, mask, dtype, n_jobs : as in :class:`cells.SequenceObjective`
-        Sequences run side by side, all from their beginnings. Every window must hold a row that counts.
+        Sequences run side by side, all from their beginnings. A window in which no row counts has weight 0, and
+        training passes it over.
     k1 : int >= 1
         Steps of a window.
     k2 : int >= k1, optional
         Steps that its losses are propagated back; k1 by default.
     reduction : "mean" or "sum"
-        Whether the weight of a window is the number of its rows, or 1, which makes its loss and gradient sums.
+        Whether the weight of a window is that of its rows, or 1, which makes its loss and gradient sums.
     clip_signal : float > 0
         Bound on the back-propagated signal, by unit and step.
     restart_every : int >= 1, optional
@@ -105,9 +108,14 @@ class TruncatedObjective:
         dtype: Any = None,
         n_jobs: int | None = None,
     ) -> None:
-        k2 = k1 if k2 is None else k2
-        _check(network, k1, k2, reduction, clip_signal, restart_every)
-        self.network, self.k1, self.k2 = network, int(k1), int(k2)
+        _check_network(network)
+        propagated = "losses of k1 steps are propagated back k2 >= k1"
+        self.network, self.k1 = network, integer("k1", k1, remedy=propagated)
+        self.k2 = self.k1 if k2 is None else integer("k2", k2, least=self.k1, remedy=propagated)
+        choice("reduction", reduction, ("mean", "sum"))
+        limit = signal_bound(clip_signal)
+        if restart_every is not None:
+            restart_every = integer("restart_every", restart_every, most=_MOST_WINDOWS, remedy="it counts windows")
         self.data = SequenceData(network, X, y, lengths=lengths, mask=mask, dtype=dtype)
         self.dtype, self.n_params, self.n_sequences = self.data.dtype, network.n_params, self.data.n_sequences
         self.n_windows = -(-int(self.data.lengths.max()) // self.k1)
@@ -117,16 +125,11 @@ class TruncatedObjective:
         if initial_state is not None:
             self._initial = check_rows(network, initial_state, self.n_sequences, self.dtype)
         parts = cut_into_shares(network, self.dtype, self.data.by_length, self.n_sequences * self.k2)
-        self._shares = [_Share(network, self.data.share(part), self.dtype, float(clip_signal)) for part in parts]
+        self._shares = [_Share(network, self.data.share(part), self.dtype, limit) for part in parts]
         self._parameters = Parameters(network, min(part.size for part in parts))
         self._slots = np.empty((len(parts), self.n_params), self.dtype)
         sums = [sum(share.weight(self._span(w)) for share in self._shares) for w in range(self.n_windows)]
-        if not min(sums) > 0.0:
-            raise ValueError(
-                f"mask must count a row in every window of k1={k1} steps, got none in window {int(np.argmin(sums))}; "
-                "use longer windows, or leave those steps out."
-            )
-        self._weights = sums if reduction == "mean" else [1.0] * self.n_windows
+        self._weights = sums if reduction == "mean" else [float(found > 0.0) for found in sums]
 
     def window(self, theta: np.ndarray, number: int, carried: np.ndarray | None, *, wants_grad: bool = True) -> Window:
         """Loss and gradient of one window.
@@ -145,7 +148,8 @@ class TruncatedObjective:
         -------
         Window
         """
-        self._check_theta(theta)
+        check_theta(self.network, theta, self.dtype)
+        number = integer("number", number, least=0, most=self.n_windows - 1, remedy="n_windows make a pass")
         span = self._span(number)
         carried, is_learnt = self._starts(theta, number, span, carried)
         parameters = self._parameters.set(theta)
@@ -192,6 +196,11 @@ class TruncatedObjective:
         learnt = initial_rows(self.network, theta, n)
         if span.begin == 0:
             return (learnt, np.ones(n, bool)) if self._initial is None else (self._initial, np.zeros(n, bool))
+        if not isinstance(carried, np.ndarray) or carried.shape != learnt.shape or carried.dtype != self.dtype:
+            raise ValueError(
+                f"carried must be a {np.dtype(self.dtype).name} array of shape {learnt.shape}, got {brief(carried)}; "
+                "hand over what the window before has returned."
+            )
         if R is None:
             return carried, np.zeros(n, bool)
         restarts = (number + np.arange(n) * R // n) % R == 0
@@ -203,14 +212,6 @@ class TruncatedObjective:
         begin, next_begin = max(0, end - self.k2), max(0, next_end - self.k2)
         n_until_next = next_begin - begin if end < T else end - begin
         return Span(begin, number * self.k1, end, n_until_next)
-
-    def _check_theta(self, theta: np.ndarray) -> None:
-        if not isinstance(theta, np.ndarray) or theta.shape != (self.n_params,) or theta.dtype != self.dtype:
-            came = f"{theta.dtype} of shape {theta.shape}" if isinstance(theta, np.ndarray) else type(theta).__name__
-            raise ValueError(
-                f"theta must be a {np.dtype(self.dtype).name} array of shape ({self.n_params},), got {came}; "
-                "the objective's dtype= decides the precision."
-            )
 
 
 class Span(NamedTuple):
@@ -235,7 +236,7 @@ class _Share:
         first = self.data.rows.first
         last = first.size - 1
         here = slice(first[min(span.scored, last)], first[min(span.end, last)])
-        return float(np.sum(self.data.weights[here], dtype=np.float64))
+        return total_weight(self.data.weights[here])
 
     def run(
         self,
@@ -258,17 +259,18 @@ class _Share:
         run = self._run_of(np.minimum(rows.lengths[:n], end) - span.begin)
         x = Input(data.x.array[here]) if data.x.index is None else Input(data.x.array, 0, data.x.index[here])
         outputs = run.forward(parameters, x, parted(self.network, carried[data.indices[:n]]))
-        weights = data.weights[here]
+        targets, labels, weights = answers_of(data, here)
         if span.scored > span.begin:
+            n_unscored = int(rows.first[span.scored]) - here.start
             weights = weights.copy()
-            weights[: int(rows.first[span.scored]) - here.start] = 0.0
-        targets = data.targets[here] if data.targets.size else data.targets
-        labels = data.labels[here] if data.labels.size else data.labels
+            weights[: n_unscored * (weights.size // len(outputs))] = 0.0
         p = self.memory.lend("predictions", outputs.shape, self.dtype)
-        loss_sum = evaluate(LOSSES[self.network.loss], outputs, targets, labels, weights, p)
+        counted = outputs_alone(p, data.weights)
+        loss = LOSSES[self.network.loss]
+        loss_sum = evaluate(loss, outputs_alone(outputs, data.weights), targets, labels, weights, counted)
         after[data.indices[:n]] = rows_after(run, span.n_until_next)
         if gradient is not None:
-            cotangents(p, targets, labels, weights, p)
+            cotangents(counted, targets, labels, weights, counted)
             initial = run.backward(parameters, p, gradient, limit=self.limit)
             if self.network.learn_initial_state:
                 self._add_initial_gradient(initial, is_learnt[data.indices[:n]], gradient)
@@ -290,18 +292,7 @@ class _Share:
                 views[f"{part.name}.initial_c"] += dc[is_learnt].sum(axis=0)
 
 
-def _check(network: Network, k1: Any, k2: Any, reduction: Any, clip_signal: Any, restart_every: Any) -> None:
-    if restart_every is not None and (not isinstance(restart_every, int | np.integer) or restart_every < 1):
-        raise ValueError(f"restart_every must be None or an integer >= 1, got {restart_every!r}; it counts windows.")
-    for name, value, least in (("k1", k1, 1), ("k2", k2, k1)):
-        if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
-            raise ValueError(
-                f"{name} must be an integer >= {least}, got {value!r}; losses of k1 steps are propagated back k2 >= k1."
-            )
-    if reduction not in ("mean", "sum"):
-        raise ValueError(f"reduction must be 'mean' or 'sum', got {reduction!r}; choose one of them.")
-    if not clip_signal > 0:
-        raise ValueError(f"clip_signal must be a number > 0, got {clip_signal!r}; infinity clips nothing.")
+def _check_network(network: Network) -> None:
     refuse_unless_carried(network, "truncated back-propagation")
     if network.targets != "all":
         raise NotImplementedError(

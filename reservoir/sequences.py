@@ -149,6 +149,8 @@ def read_sequences(
     dtype=None,
     reset: bool,
     target: Literal["rows", "labels", "none"],
+    y_of: Literal["rows", "sequences"] | None = None,
+    y_has_gaps: bool = False,
 ) -> Sequences:
     """Validate X, y and weights in any accepted form and bring them into the one internal form.
 
@@ -186,6 +188,10 @@ def read_sequences(
         True in fit and in the first ``partial_fit``.
     target : {"rows", "labels", "none"}
         Numbers (regressor), labels (classifier), or y is not looked at.
+    y_of : {"rows", "sequences"}, optional
+        What an entry of y belongs to; by default its shape tells. Those of sequences may be repeated on all their rows.
+    y_has_gaps : bool
+        Whether entries of y of weight 0 may be anything, NaN too, because nothing reads them: they become others.
 
     Returns
     -------
@@ -232,8 +238,10 @@ def read_sequences(
     else:
         offsets = np.concatenate(([0], np.cumsum(n_steps if table.sizes is None else table.sizes)))
     sequences = Sequences(rows, offsets.astype(np.int64, copy=False), form)
-    beside = {} if target == "none" else read_y(sequences, y, target)
-    return replace(sequences, **beside, weights=read_weights(sequences, sample_weight))
+    sequences = replace(sequences, weights=read_weights(sequences, sample_weight))
+    if target == "none":
+        return sequences
+    return replace(sequences, **read_y(sequences, y, target, y_of=y_of, has_gaps=y_has_gaps))
 
 
 def _note_features(estimator, header, reset: bool) -> None:

@@ -17,22 +17,33 @@ if TYPE_CHECKING:
 _MANY = ("list", "stack")
 
 
-def read_y(sequences: Sequences, y, target: str) -> dict:
-    """Fields of `Sequences` that come from y; ``target`` is "rows" or "labels"."""
+def read_y(sequences: Sequences, y, target: str, *, y_of: str | None = None, has_gaps: bool = False) -> dict:
+    """Fields of `Sequences` that come from y; ``target``, ``y_of`` and ``has_gaps`` as in `read_sequences`.
+
+    In gaps numbers become 0, and labels that are not finite another row's.
+    """
     if target == "rows":
-        targets, one_per_sequence = read_numbers(sequences, y, "y", sequences.rows.dtype)
+        targets, one_per_sequence = _gather(sequences, y, "y", y_of)
+        has_weight = _has_weight(sequences, one_per_sequence) if has_gaps else None
+        if has_weight is not None and targets.dtype.kind == "f":
+            targets = np.where(has_weight.reshape(-1, *[1] * (targets.ndim - 1)), targets, targets.dtype.type(0))
+        targets = _checked_numbers(targets, "y", sequences.rows.dtype)
+        targets = sequences.on_rows(targets) if one_per_sequence else targets
         is_1d = targets.ndim == 1
         targets = targets.reshape(sequences.n_steps, -1)
         return {"targets": targets, "targets_1d": is_1d, "one_per_sequence": one_per_sequence}
-    labels, one_per_sequence = _gather(sequences, y, "y")
+    labels, one_per_sequence = _gather(sequences, y, "y", y_of, may_be_vectors=False)
     if labels.dtype.kind == "c" or labels.dtype == np.float16:
         refuse_unusable(labels, "y")
     if labels.ndim != 1 and labels.shape != (len(labels), 1):
         raise ValueError(
             f"y must hold one label a row or one a sequence, got an array of shape {labels.shape}; "
-            "give 1-D labels, one column only."
+            "give 1-D labels, one column only (of one-hot rows y.argmax(axis=-1))."
         )
     labels = column_or_1d(labels, warn=True)
+    has_weight = _has_weight(sequences, one_per_sequence) if has_gaps else None
+    if has_weight is not None and labels.dtype.kind == "f":
+        labels = np.where(has_weight | np.isfinite(labels), labels, labels[has_weight][0])
     assert_all_finite(labels, input_name="y")
     check_classification_targets(labels)
     return {
@@ -70,21 +81,66 @@ def check_weights(weights: np.ndarray) -> np.ndarray:
 def read_numbers(sequences: Sequences, values, name: str, dtype) -> tuple[np.ndarray, bool]:
     """Finite numbers, one entry a row, 1-D or 2-D as given; and whether they came one a sequence."""
     array, one_per_sequence = _gather(sequences, values, name)
+    array = _checked_numbers(array, name, dtype)
+    return (sequences.on_rows(array) if one_per_sequence else array), one_per_sequence
+
+
+def _checked_numbers(array: np.ndarray, name: str, dtype) -> np.ndarray:
+    """Finite numbers, 1-D or 2-D as given."""
     refuse_unusable(array, name)
     if array.ndim > 2:
         raise ValueError(
             f"{name} must have the rows of X and at most one axis of columns, got shape {array.shape}; "
             "flatten further axes into columns."
         )
-    array = checked(array, [np.dtype(dtype)], name, is_table=False)
-    return (sequences.on_rows(array) if one_per_sequence else array), one_per_sequence
+    return checked(array, [np.dtype(dtype)], name, is_table=False)
 
 
-def _gather(sequences: Sequences, values, name: str) -> tuple[np.ndarray, bool]:
+def _has_weight(sequences: Sequences, one_per_sequence: bool) -> np.ndarray | None:
+    """Which entries count: (n_steps,) or (n_sequences,) bool; None if all do."""
+    if sequences.weights is None or (sequences.weights > 0).all():
+        return None
+    has_weight = sequences.weights > 0
+    return np.logical_or.reduceat(has_weight, sequences.offsets[:-1]) if one_per_sequence else has_weight
+
+
+def _gather(
+    sequences: Sequences, values, name: str, y_of: str | None = None, *, may_be_vectors: bool = True
+) -> tuple[np.ndarray, bool]:
     """Entries of ``values`` as one array, n_steps or n_sequences of them; whether they are one a sequence.
 
     The rule for what could be read both ways stands in `read_sequences`, under y.
     """
+    if y_of == "sequences" and may_be_vectors and np.iterable(values) and len(values) == sequences.n_sequences:
+        return as_array(values, name), True
+    array, one_per_sequence = _by_shape(sequences, values, name)
+    if y_of == "sequences" and not one_per_sequence:
+        return _first_of_each(sequences, array, name), True
+    if y_of == "rows" and one_per_sequence:
+        raise ValueError(
+            f"{name} must have one entry a row of X ({sequences.n_steps}), got one a sequence ({len(array)}); repeat "
+            "each on the rows of its sequence, or ask for targets of sequences."
+        )
+    return array, one_per_sequence
+
+
+def _first_of_each(sequences: Sequences, array: np.ndarray, name: str) -> np.ndarray:
+    """The entry of each sequence, which ``array`` has on every row of it."""
+    first = array[sequences.offsets[:-1]]
+    if not _is_same(array, sequences.on_rows(first)):
+        raise ValueError(
+            f"{name} must have one entry a sequence ({sequences.n_sequences}), or the same on all rows of a sequence, "
+            f"got different ones in a sequence, {len(array)} in all; give each sequence one target."
+        )
+    return first
+
+
+def _is_same(one: np.ndarray, other: np.ndarray) -> bool:
+    """Whether all entries are equal, NaN to NaN."""
+    return bool(((one == other) | ((one != one) & (other != other))).all())
+
+
+def _by_shape(sequences: Sequences, values, name: str) -> tuple[np.ndarray, bool]:
     n_steps, n_sequences, form = sequences.n_steps, sequences.n_sequences, sequences.form
     joined = _join_like(values, name, sequences.lengths) if form in _MANY else None
     if joined is not None:

@@ -132,12 +132,10 @@ class Recurrent:
         return predict(self._network, self._theta, self._heard(test)).argmax(axis=1)
 
     def _scale(self, X: np.ndarray, y: np.ndarray) -> None:
-        def spread(values: np.ndarray) -> np.ndarray:
-            found = values.std(axis=0)
-            return np.where(found > 0, found, 1.0)
+        from cells.standardise import standard
 
-        self._mean, self._spread = X.mean(axis=0), spread(X)
-        self._target_mean, self._target_spread = y.mean(axis=0), spread(y)
+        self._mean, self._spread = standard(X, None)
+        self._target_mean, self._target_spread = standard(y, None)
 
     def _heard(self, X: np.ndarray) -> np.ndarray:
         return np.ascontiguousarray((X - self._mean) / self._spread, np.float32)

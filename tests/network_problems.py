@@ -39,7 +39,10 @@ class Problem:
 def problem(
     network: Network, lengths=LENGTHS, *, seed=0, dtype=np.float64, index=False, masked=False, given=0, clamped=0
 ) -> Problem:
-    """Random data that fit a network. ``given`` and ``clamped`` are numbers of units."""
+    """Random data that fit a network. ``given`` and ``clamped`` are numbers of units.
+
+    ``masked`` by "outputs" leaves targets out: some are NaN, of weight 0.
+    """
     rng = np.random.default_rng(seed)
     I, O, n = network.n_in, network.n_out, len(lengths)
     X = [rng.integers(0, I, T) if index else rng.standard_normal((T, I)).astype(dtype) for T in lengths]
@@ -52,7 +55,11 @@ def problem(
 
     y = targets(n) if network.targets == "last" else [targets(T) for T in lengths]
     options: dict[str, Any] = {"dtype": dtype}
-    if masked:
+    if masked == "outputs":
+        weights = [np.where(rng.random(np.shape(part)) < 0.4, 0.0, rng.random(np.shape(part)) + 0.5) for part in y]
+        y = [np.where(w == 0, np.nan, part).astype(dtype) for part, w in zip(y, weights, strict=True)]
+        y, options["mask"] = (np.array(y), np.array(weights)) if network.targets == "last" else (y, weights)
+    elif masked:
         options["mask"] = rng.random(n) + 0.5 if network.targets == "last" else [rng.random(T) + 0.5 for T in lengths]
     units = rng.permutation(network.layers[0].n_units)
     if given:
@@ -88,5 +95,6 @@ def plain_sequence(made: Problem, i: int, h0: np.ndarray, clamp: np.ndarray) -> 
     x = np.eye(network.n_in)[made.X[i]] if made.X[i].ndim == 1 else made.X[i]
     y = np.atleast_1d(made.y[i]) if network.loss == "softmax" else np.atleast_2d(made.y[i])
     y = np.eye(network.n_out)[y] if network.loss == "softmax" else y
-    weights = np.atleast_1d(made.options["mask"][i]) if "mask" in made.options else np.ones(len(y))
+    weights = made.options.get("mask", [np.ones(len(y))] * (i + 1))
+    weights = weights[i : i + 1] if network.targets == "last" and "mask" in made.options else weights[i]
     return plain.Sequence(x, y, weights, h0, clamp)

@@ -161,7 +161,7 @@ def test_one_answer_a_sequence_in_every_form(contract):
         by_column = contract.make(sequence_column=0).fit(with_ids(X), np.repeat(y, LENGTHS))
         assert by_column.decides_sequences_
         assert_array_equal(by_column.theta_, model.theta_)
-        with pytest.raises(ValueError, match="one label a sequence"):
+        with pytest.raises(ValueError, match="one entry a sequence"):
             model.score(parts(X), [np.where(part[:, 0] > 0, "up", "down") for part in parts(X)])
 
 
@@ -176,7 +176,7 @@ def test_cross_validation_sees_the_sequences(contract):
     folds = list(GroupKFold(3).split(X, groups=X[:, 0]))
     found = cross_val_predict(contract.make(sequence_column=0), X, y, cv=folds)
     for train, test in folds:
-        model = contract.make().fit(parts(X[train, 1:], (20,) * 4), parts(y[train], (20,) * 4))
+        model = contract.make(targets="all").fit(parts(X[train, 1:], (20,) * 4), parts(y[train], (20,) * 4))
         assert_array_equal(found[test], np.concatenate(model.predict(parts(X[test, 1:], (20,) * 2))))
     search = GridSearchCV(contract.make(sequence_column=0), {"n_units": [2, 4]}, cv=folds).fit(X, y)
     assert search.best_params_["n_units"] in (2, 4)
@@ -287,7 +287,7 @@ def test_single_precision_stays_and_is_near_double(contract):
 def test_threads_do_not_change_a_bit(contract):
     X = rows(400)
     y = contract.targets(X)
-    one, two = (contract.make(n_jobs=n_jobs).fit(parts(X, (5,) * 80), parts(y, (5,) * 80)) for n_jobs in (1, 2))
+    one, two = (contract.make(n_jobs=n_jobs).fit(X, y, lengths=(5,) * 80) for n_jobs in (1, 2))
     assert_array_equal(one.theta_, two.theta_)
 
 
@@ -297,7 +297,7 @@ def test_threads_do_not_change_a_bit(contract):
 def test_a_delayed_product_is_learnt():
     u = np.random.default_rng(0).uniform(-1, 1, (2000, 1))
     y = np.roll(u[:, 0], 2) * np.roll(u[:, 0], 1)
-    model = RNNRegressor(16, random_state=0).fit(u[:1500].reshape(30, 50, 1), y[:1500].reshape(30, 50))
+    model = RNNRegressor(16, random_state=0).fit(u[:1500], y[:1500], lengths=[50] * 30)
     assert model.score(u[1500:], y[1500:]) > 0.8
 
 
@@ -312,7 +312,7 @@ def test_every_solver_lowers_the_loss(solver):
 
 def test_settings_of_the_hessian_free_optimiser_arrive():
     X = rows(60).reshape(6, 10, 3)
-    y = np.roll(X[:, :, 0], 1, axis=1)
+    y = np.roll(X[:, :, :1], 1, axis=1)
     options = {"damping": 7.0, "cg": 2}
     model = RNNRegressor(4, cell="elman", solver="hf", hf_options=options, batch_size=3, max_epochs=1, random_state=0)
     model.fit(X, y)

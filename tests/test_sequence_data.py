@@ -104,6 +104,23 @@ def test_rows_that_do_not_count_may_hold_anything():
         assert SequenceData(network(loss), X, y, mask=mask).weights.sum() == 2.0
 
 
+def test_single_outputs_that_do_not_count_may_hold_anything():
+    mask = [numbers(T, O, seed=2) > 0.5 for T in LENGTHS]
+    y = [np.where(m, part, np.nan) for m, part in zip(mask, Y, strict=True)]
+    for loss in ("squared", "logistic"):
+        assert SequenceData(network(loss), X, y, mask=mask).weights.shape == (sum(LENGTHS), O)
+    y[1][2], mask[1][2] = np.nan, True
+    with pytest.raises(ValueError, match="y must be finite where mask counts it"):
+        SequenceData(network(), X, y, mask=mask)
+
+
+def test_sequences_of_which_nothing_counts_are_known():
+    mask = [np.zeros((T, O)) for T in LENGTHS]
+    mask[1][3, 0] = mask[3][0, 1] = 1.0
+    assert SequenceData(network(), X, Y, mask=mask).counted.tolist() == [1, 3]
+    assert SequenceData(network(targets="last"), X, numbers(N, O), mask=[1, 0, 0.5, 0]).counted.tolist() == [0, 2]
+
+
 def test_one_output_needs_no_axis_of_its_own():
     flat = SequenceData(network(n_out=1), X, [y[:, 0] for y in Y])
     assert_array_equal(flat.targets, SequenceData(network(n_out=1), X, [y[:, :1] for y in Y]).targets)
@@ -166,12 +183,20 @@ REFUSED = {
         ValueError,
         "X must hold class numbers from 0 to 2, n_in .*got 0 to 3",
     ),
+    "class beyond integers": (
+        {"X": [np.array([0, 2**64 - 1], np.uint64)]},
+        ValueError,
+        "from 0 to 2, .*got 0 to 18446744073709551615",
+    ),
     "class below 0": ({"X": [np.array([-1])]}, ValueError, "X must hold class numbers from 0 to 2, .*got -1 to -1"),
-    "dtype": ({"dtype": np.float16}, ValueError, "dtype must be float32 or float64, got .*float16"),
+    "dtype": ({"dtype": np.float16}, ValueError, "dtype must be None, numpy.float64 or numpy.float32, got .*"),
     # lengths
     "too long": ({"lengths": [2, 5, 1, 3]}, ValueError, "lengths must lie between 1 and .*4 in sequence 1 of X, got 5"),
     "length 0": ({"lengths": [2, 4, 0, 3]}, ValueError, "lengths must .* 1 in sequence 2 of X, got 0; leave out"),
     "few lengths": ({"lengths": [2, 4]}, ValueError, r"lengths must be 4 integers, .*got int64 of shape \(2,\)"),
+    "lengths that wrap": ({"lengths": [2**62, 2**62, 2**62, 2**62]}, ValueError, "in sequence 0 of X, got 46116860184"),
+    "lengths below 0": ({"lengths": [2, 4, 1, -(2**63)]}, ValueError, "in sequence 3 of X, got -9223372036854775808"),
+    "lengths beyond integers": ({"lengths": [2, 4, 1, 10**30]}, TypeError, "lengths must hold real numbers"),
     "broken lengths": ({"lengths": [2.0, 4.0, 1.0, 3.0]}, ValueError, "lengths must be 4 integers, .*got float64"),
     # targets
     "few targets": ({"y": Y[:2]}, ValueError, "y must have as many sequences as X, 4, got 2"),
@@ -218,14 +243,19 @@ REFUSED = {
     "few weights": ({"mask": [np.ones(T) for T in LENGTHS[:2]]}, ValueError, "mask must have as many sequences as X"),
     "short weights": ({"mask": [np.ones(2)] * N}, ValueError, "mask must have as many steps as X"),
     "weights a number": (
-        {"mask": [np.ones((T, O)) for T in LENGTHS]},
+        {"mask": [np.ones((T, O + 1)) for T in LENGTHS]},
         ValueError,
-        r"each of 10 output rows, got .*\(10, 2\)",
+        r"each of 10 output rows, or for each of their 2 outputs, got .*\(10, 3\)",
+    ),
+    "weights of classes": (
+        {"loss": "softmax", "mask": [np.ones((T, O)) for T in LENGTHS]},
+        ValueError,
+        r"one weight a row for loss='softmax', got shape \(10, 2\)",
     ),
     "weight a step": (
         {"targets": "last", "y": numbers(N, O), "mask": np.ones(10)},
         ValueError,
-        "each of 4 output rows, .*a sequence",
+        "each of 4 output rows, .*rows are sequences",
     ),
     "no weight": (
         {"mask": [np.zeros(T) for T in LENGTHS]},

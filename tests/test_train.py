@@ -87,6 +87,71 @@ def test_training_lowers_the_loss_and_does_not_write_to_its_start(problem):
     assert objective.value(found.theta).loss < 0.95 * objective.value(theta).loss
 
 
+# ------------------------------------------------------------------------------------------ what does not count
+
+
+def with_masked(*masked):
+    """Sequences of which those numbers are masked as a whole, their targets unknown."""
+    X, y = sequences()
+    mask = np.ones(y.shape[:2])
+    mask[list(masked)], y[list(masked)] = 0.0, np.nan
+    network = Network(Elman(2, 6), n_out=2)
+    return SequenceObjective(network, X, y, mask=mask), initial_theta(network, rng=np.random.default_rng(0))
+
+
+@pytest.mark.parametrize("batch_size", [1, 5])
+def test_sequences_that_are_masked_as_a_whole_are_left_out_of_mini_batches(batch_size):
+    X, y = (np.delete(part, [3, 7], axis=0) for part in sequences())
+    objective, theta = with_masked(3, 7)
+    without = SequenceObjective(objective.network, X, y)
+    found, expected = (
+        train(each, theta, Adam(0.01), batch_size=batch_size, max_epochs=2) for each in (objective, without)
+    )
+    assert found.n_iterations == expected.n_iterations == 2 * -(-22 // batch_size)
+    assert_array_equal(found.theta, expected.theta)
+
+
+def test_a_step_whose_batch_is_masked_as_a_whole_is_passed_over():
+    objective, theta = with_masked(3)
+    steps = [
+        train(objective, theta, Adam(0.01), batches=Epochs(24, 1, shuffle=False), max_iterations=n) for n in (3, 4)
+    ]
+    assert_array_equal(steps[0].theta, steps[1].theta)
+    assert np.isnan(steps[1].trace["loss"]).tolist() == [False, False, False, True]
+    on = train(objective, theta, Adam(0.01), batches=Epochs(24, 1, shuffle=False), max_iterations=48)
+    assert (on.n_iterations, on.reason) == (48, StopReason.MAX_ITERATIONS)
+    assert np.isnan(on.trace["loss"]).sum() == 2
+
+
+def test_hessian_free_measures_curvature_on_what_counts():
+    objective, theta = with_masked(*range(0, 24, 2))
+    batches = RandomBatches(24, gradient=6, curvature=1, acceptance=2)
+    found = train(objective, theta, HessianFree(), batches=batches, max_iterations=6, rng=np.random.default_rng(0))
+    assert found.n_iterations == 6
+    assert objective.value(found.theta).loss < objective.value(theta).loss
+
+
+def test_a_sequence_that_is_not_there_is_refused_beside_masked_ones_too():
+    objective, theta = with_masked(3)
+    with pytest.raises(ValueError, match="batch must hold numbers from 0 to 23, got 4 to 24"):
+        train(objective, theta, Adam(0.01), batches=lambda rng, iteration: np.array([3, 4, 24]), max_iterations=1)
+
+
+def test_a_window_in_which_nothing_counts_is_passed_over():
+    network = Network(LSTM(3, 5), n_out=3, loss="softmax")
+    numbers = np.random.default_rng(0).integers(0, 3, (2, 21))
+    mask = np.ones((2, 20))
+    mask[:, 8:12] = 0.0
+    objective = TruncatedObjective(network, numbers[:, :-1], numbers[:, 1:], k1=4, mask=mask, dtype=np.float64)
+    theta = initial_theta(network, rng=np.random.default_rng(0))
+    short, long = (train(objective, theta, Adam(0.01), max_iterations=n) for n in (2, 3))
+    assert_array_equal(short.theta, long.theta)
+    assert_array_equal(long.state.carried, objective.window(long.theta, 2, short.state.carried).carried)
+    on = train(objective, theta, Adam(0.01), max_epochs=3)
+    assert np.flatnonzero(np.isnan(on.trace["loss"])).tolist() == [2, 7, 12]
+    assert objective.value(on.theta).loss < objective.value(theta).loss
+
+
 # ------------------------------------------------------------------------------------------------ validation
 
 
@@ -282,6 +347,11 @@ BAD = {
     "max_epochs": {"max_epochs": -1},
     "validate_every": {"validate_every": 0},
     "min_improvement": {"min_improvement": -1.0},
+    "validate_every must be an integer": {"validate_every": 1.5},
+    "patience must be an integer": {"patience": 1.5, "validation": 0},
+    "batch_size must be an integer": {"batch_size": 2.5},
+    "seed must be an integer >= 0": {"seed": -1, "batch_size": 5},
+    "batch_size must be an integer >= 1, got True": {"batch_size": True},
     "batches or batch_size": {"batch_size": 3, "batches": Epochs(24, 3)},
 }
 

@@ -100,6 +100,47 @@ def test_masked_rows_do_not_count():
     assert_allclose(found.loss, whole.loss, **SUMS)
 
 
+def test_a_window_of_which_nothing_counts_has_no_weight_and_hands_its_state_on():
+    network, theta, X, y = problem()
+    mask = np.ones(X.shape)
+    mask[:, 4:8] = 0.0
+    for reduction in ("mean", "sum"):
+        objective = TruncatedObjective(network, X, y, mask=mask, k1=4, reduction=reduction, dtype=np.float64)
+        plain = TruncatedObjective(network, X, y, k1=4, dtype=np.float64)
+        first = objective.window(theta, 0, None).carried.copy()
+        found, expected = (each.window(theta, 1, first) for each in (objective, plain))
+        assert (found.evaluation.weight, found.evaluation.loss_sum) == (0.0, 0.0)
+        assert not found.evaluation.grad.any()
+        assert_array_equal(found.carried, expected.carried)
+
+
+def test_single_outputs_may_be_masked():
+    rng = np.random.default_rng(0)
+    network = Network(GRU(2, 3), n_out=2)
+    theta, X, y = initial_theta(network, rng=rng), rng.standard_normal((3, 12, 2)), rng.standard_normal((3, 12, 2))
+    mask = rng.random(y.shape) < 0.6
+    y[~mask] = np.nan
+    whole = SequenceObjective(network, X, y, mask=mask).value(theta)
+    for k1, k2 in ((12, 12), (4, 6)):
+        found = TruncatedObjective(network, X, y, mask=mask, k1=k1, k2=k2).value(theta)
+        assert_allclose([found.loss_sum, found.weight], [whole.loss_sum, whole.weight], **SUMS)
+
+
+@pytest.mark.parametrize("number", [-1, 3, 10**9, 2**70, 0.5, True])
+def test_windows_that_are_not_there_are_refused(number):
+    network, theta, X, y = problem()
+    objective = TruncatedObjective(network, X, y, k1=4, dtype=np.float64)
+    with pytest.raises((ValueError, TypeError), match=r"number must be an integer in \[0, 2\], got"):
+        objective.window(theta, number, objective.window(theta, 0, None).carried)
+
+
+@pytest.mark.parametrize("carried", [None, np.zeros((3, 9)), np.zeros((2, 10)), np.zeros((3, 10), np.float32)])
+def test_carried_states_that_do_not_fit_are_refused(carried):
+    network, theta, X, y = problem()
+    with pytest.raises(ValueError, match=r"carried must be a float64 array of shape \(3, 10\), got"):
+        TruncatedObjective(network, X, y, k1=4, dtype=np.float64).window(theta, 1, carried)
+
+
 def test_with_sums_the_weight_of_a_window_is_one():
     network, theta, X, y = problem()
     mean, total = (
@@ -181,19 +222,20 @@ def test_the_back_propagated_signal_is_clipped():
 
 BAD = {
     "k1": {"k1": 0},
+    "k1 must be an integer": {"k1": True},
     "k2": {"k1": 4, "k2": 3},
     "reduction": {"k1": 4, "reduction": "none"},
     "clip_signal": {"k1": 4, "clip_signal": 0.0},
     "restart_every": {"k1": 4, "restart_every": 0},
     "initial_state": {"k1": 4, "initial_state": np.zeros(3)},
-    "mask": {"k1": 4, "mask": np.repeat([[1.0] * 4 + [0.0] * 4 + [1.0] * 4], 3, axis=0)},
+    "mask": {"k1": 4, "mask": np.zeros((3, 12))},
 }
 
 
 @pytest.mark.parametrize("name", BAD)
 def test_settings_that_cannot_be_meant_are_refused(name):
     network, _, X, y = problem()
-    with pytest.raises(ValueError, match=name):
+    with pytest.raises((ValueError, TypeError), match=name):
         TruncatedObjective(network, X, y, **BAD[name])
 
 

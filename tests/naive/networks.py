@@ -152,7 +152,7 @@ class Net:
 
 @dataclass(frozen=True)
 class Sequence:
-    """One sequence: inputs (T, I), targets (T, O) or (1, O), weights of the target rows; states given and clamped."""
+    """One sequence: inputs (T, I), targets (T, O) or (1, O), weights of these or of rows; states given and clamped."""
 
     x: np.ndarray
     y: np.ndarray
@@ -197,16 +197,15 @@ def forward(net, theta, sequence):
 
 
 def loss_of(net, outputs, sequence):
-    """Sum of weight times loss over the output rows; rows of weight 0 are not looked at."""
+    """Sum of weight times loss over the output rows; targets of weight 0 are not looked at."""
     total = 0.0
     for o, y, w in zip(outputs, sequence.y, sequence.weights, strict=True):
-        if w == 0:
-            continue
+        y = np.where(w == 0, 0.0, y)
         if net.loss == "squared":
-            total += w * np.sum((o - y) ** 2) / 2
+            total += np.sum(w * (o - y) ** 2) / 2
         elif net.loss == "logistic":
             size = np.where(np.real(o) > 0, o, -o)
-            total += w * np.sum(np.where(np.real(o) > 0, o, 0.0) + np.log(1.0 + np.exp(-size)) - o * y)
+            total += np.sum(w * (np.where(np.real(o) > 0, o, 0.0) + np.log(1.0 + np.exp(-size)) - o * y))
         else:
             highest = np.max(np.real(o))
             total += w * (np.sum(y) * (highest + np.log(np.sum(np.exp(o - highest)))) - np.sum(y * o))
@@ -250,9 +249,9 @@ def loss_curvature(kind, o, w):
     """(O, O) second derivatives of w times the loss of one row."""
     p = predictions(kind, o)
     if kind == "squared":
-        return w * np.eye(o.size)
+        return np.diag(w * np.ones(o.size))
     if kind == "logistic":
-        return w * np.diag(p * (1 - p))
+        return np.diag(w * p * (1 - p))
     return w * (np.diag(p) - np.outer(p, p))
 
 
