@@ -11,15 +11,15 @@ from sklearn.utils.validation import check_is_fitted
 from cells.alphabet import Alphabet, streams
 from cells.architecture import LEARNING_RATES, build_method, build_network, check_count, decayed
 from cells.char_recipe import MIN_CHAR_RNN
-from cells.estimator import RecurrentEstimator
+from cells.estimator import RecurrentEstimator, interrupts_told
 from cells.initial import initial_theta
 from cells.interpolation import Interpolation, interpolate
 from cells.scoring import log_probabilities
+from cells.settings import LANGUAGE, check_settings
 from cells.stepper import Stepper
 from cells.train import TrainingResult, train
 from cells.truncated import TruncatedObjective
 from cells.writing import Completion, complete, draw
-from optim.problem import check_positive
 from optim.threads import n_threads
 from reservoir.estimator import all_or_nothing, check_dtype, generator
 
@@ -197,25 +197,26 @@ class CharRNN(RecurrentEstimator):
         -------
         self
         """
-        check_positive("max_epochs", self.max_epochs)
+        check_settings(self, LANGUAGE)
         text, validation = self._held_out(text, validation)
         self._begin(text if self.alphabet is None else self.alphabet)
         numbers = self._encoded(text)
         objective = self._objective(numbers)
         looked_at = None if validation is None else self._objective(self._encoded(validation), is_looked_at=True)
         n_windows = objective.n_windows * self.max_epochs
-        result = train(
-            *(objective, self.theta_, self._method(n_windows)),
-            max_epochs=self.max_epochs,
-            max_seconds=self.max_seconds,
-            validation=looked_at,
-            patience=self.patience,
-            callback=callback,
-            checkpoint=self.checkpoint,
-            resume=self.checkpoint is not None,
-            verbose=self.verbose,
-        )
-        return self._keep(result, objective, numbers)
+        with interrupts_told(self.checkpoint):
+            result = train(
+                *(objective, self.theta_, self._method(n_windows)),
+                max_epochs=self.max_epochs,
+                max_seconds=self.max_seconds,
+                validation=looked_at,
+                patience=self.patience,
+                callback=callback,
+                checkpoint=self.checkpoint,
+                resume=self.checkpoint is not None,
+                verbose=self.verbose,
+            )
+            return self._keep(result, objective, numbers)
 
     @all_or_nothing
     def partial_fit(self, text: str) -> CharRNN:

@@ -14,6 +14,8 @@ from typing import Any
 
 import numpy as np
 
+from optim.interrupts import interrupts_deferred
+
 FORMAT = "reservoir-hf checkpoint 1"
 
 
@@ -44,14 +46,15 @@ def save_checkpoint(path: str | os.PathLike, tree: Any) -> None:
     arrays: dict[str, np.ndarray] = {}
     header = json.dumps({"format": FORMAT, "tree": _encode(tree, arrays)})
     beside = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        with open(beside, "wb") as file:
-            np.savez(file, header=np.array(header), **arrays)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(beside, path)
-    finally:
-        beside.unlink(missing_ok=True)
+    with interrupts_deferred():  # in the middle of an archive Ctrl-C would leave as the ValueError of closing it
+        try:
+            with open(beside, "wb") as file:
+                np.savez(file, header=np.array(header), **arrays)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(beside, path)
+        finally:
+            beside.unlink(missing_ok=True)
 
 
 def load_checkpoint(path: str | os.PathLike) -> Any:

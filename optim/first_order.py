@@ -161,7 +161,7 @@ class FirstOrder:
             return theta, state, Step(row, StopReason.NOT_FINITE)
         if length <= tolerance:
             return theta, state, Step(row, StopReason.CONVERGED)
-        with commits():
+        with commits(), np.errstate(over="ignore", invalid="ignore"):  # what is not finite is found by the next loss
             self.update(found.grad, theta, state, scale=1.0 / found.weight)
         return theta, state, Step(row)
 

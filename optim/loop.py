@@ -176,6 +176,8 @@ def minimize(
         taker.forget_what_was_drawn()
     finally:
         show(None, {})
+    if reason != StopReason.INTERRUPTED and not np.isfinite(run.theta).all():
+        reason = StopReason.NOT_FINITE  # by the last step, at whose end nothing else looks
     if writes:
         run.write(checkpoint, method)
     minimised = method.problem(objective) if hasattr(method, "problem") else objective

@@ -12,6 +12,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from optim.arguments import brief, choice, number
 from optim.device import check_device
+from optim.interrupts import interrupts_deferred
 from optim.threads import n_threads
 from reservoir.alarms import StateOverflowError
 from reservoir.persistence import save
@@ -31,9 +32,10 @@ def all_or_nothing(fit: Callable[..., Any]) -> Callable[..., Any]:
         try:
             return fit(self, *args, **kwargs)
         except BaseException:
-            vars(self).update(before)
-            for name in vars(self).keys() - before.keys():
-                delattr(self, name)
+            with interrupts_deferred():
+                vars(self).update(before)
+                for name in vars(self).keys() - before.keys():
+                    delattr(self, name)
             raise
 
     return careful_fit
