@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from optim.arguments import brief
 from optim.batches import BatchPolicy, draw
 from optim.interrupts import commits, interruptible_until_commit, interrupts_handled
 from optim.minimisation import Minimisation
@@ -142,8 +143,8 @@ def minimize(
     >>> result.reason.value, bool(result.value < 1e-17)
     ('converged', True)
     """
-    check_problem(objective, theta0, needs_linearize=getattr(method, "needs_linearize", False))
     _check_method(method)
+    check_problem(objective, theta0, needs_linearize=getattr(method, "needs_linearize", False), name="theta0")
     _check_settings(max_iterations, max_seconds, max_products, tolerance, checkpoint, checkpoint_every, resume)
     if resume and os.path.exists(checkpoint):
         run = Minimisation.read(checkpoint, method, theta0)
@@ -263,7 +264,7 @@ def _display(verbose: int, total: int) -> Callable[[int | None, dict[str, Any]],
 def _check_method(method: Any) -> None:
     missing = [name for name in ("init", "step", "state_type") if not hasattr(method, name)]
     if missing or isinstance(method, type):
-        came = f"the class {method.__name__}" if isinstance(method, type) else repr(method)
+        came = f"the class {method.__name__}" if isinstance(method, type) else brief(method)
         raise TypeError(
             f"method must be an optimiser such as optim.Adam(1e-3), got {came}; make one with its settings."
         )
