@@ -101,7 +101,7 @@ def minimize(
     batches : callable, optional
         ``batches(rng, iteration)`` returns :class:`optim.Batches` or an integer array, see :mod:`optim.batches`.
         None takes all sequences at every step; only then losses of different steps can be compared, and the best
-        parameters are returned, otherwise the last.
+        parameters are returned, or those that have converged, otherwise the last.
     max_iterations : int >= 0
         In all, those before a resumed checkpoint included; so are ``max_seconds`` and ``max_products``.
     max_seconds : float > 0, optional
@@ -181,6 +181,8 @@ def minimize(
         run.write(checkpoint, method)
     minimised = method.problem(objective) if hasattr(method, "problem") else objective
     theta, value = run.outcome(minimised, reason, comparable=batches is None)
+    if batches is None and not np.isfinite(value):
+        reason = StopReason.NOT_FINITE
     text = " ".join(part for part in (message, reason.advice) if part)
     return Result(theta, value, run.iteration, reason, text, run.trace, run.state, run.seconds)
 

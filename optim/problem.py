@@ -299,7 +299,9 @@ def check_problem(objective: Any, theta: Any, *, needs_linearize: bool = False, 
         )
     if not isinstance(theta, np.ndarray) or theta.dtype not in (np.float32, np.float64):
         came = f"dtype {theta.dtype}" if isinstance(theta, np.ndarray) else brief(theta)
-        raise TypeError(f"{name} must be a NumPy array of float32 or float64, got {came}; use {name}.astype(float).")
+        raise TypeError(
+            f"{name} must be a NumPy array of float32 or float64, got {came}; use numpy.asarray({name}, float)."
+        )
     if theta.shape != (objective.n_params,):
         raise ValueError(
             f"{name} must have shape ({objective.n_params},), the objective's n_params, got {theta.shape}; "
