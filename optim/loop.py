@@ -181,7 +181,7 @@ def minimize(
         run.write(checkpoint, method)
     minimised = method.problem(objective) if hasattr(method, "problem") else objective
     theta, value = run.outcome(minimised, reason, comparable=batches is None)
-    if batches is None and not np.isfinite(value):
+    if batches is None and reason != StopReason.INTERRUPTED and not np.isfinite(value):
         reason = StopReason.NOT_FINITE
     text = " ".join(part for part in (message, reason.advice) if part)
     return Result(theta, value, run.iteration, reason, text, run.trace, run.state, run.seconds)

@@ -1,6 +1,7 @@
 """What goes wrong on the way of the Hessian-free method is survived or named, and never harms the parameters."""
 
 import dataclasses
+import itertools
 import math
 
 import numpy as np
@@ -8,7 +9,7 @@ import pytest
 
 from contracts import every
 from objectives import bowl, small_net
-from optim import Batches, HessianFree, StopReason, from_callables, minimize
+from optim import SGD, Adam, Batches, HessianFree, RandomBatches, StopReason, from_callables, minimize
 
 
 class Broken:
@@ -127,6 +128,30 @@ def test_a_start_that_is_not_finite_stops_before_anything_is_written(where):
     result = minimize(Broken(objective, hook), theta, HessianFree())
     assert result.reason == StopReason.NOT_FINITE
     np.testing.assert_array_equal(result.theta, theta)
+
+
+@pytest.mark.parametrize("method", [HessianFree(patience=2, cg=5), SGD(0.1), Adam(0.05)], ids=["hf", "sgd", "adam"])
+@pytest.mark.parametrize("policy", [None, RandomBatches(12, gradient=8, curvature=4, acceptance="gradient")])
+@pytest.mark.parametrize("name", ["value", "loss", "gradient", "product"])
+def test_whatever_is_not_finite_and_whenever_parameters_are_and_the_reason_tells(name, policy, method):
+    objective, theta = small_net(n_sequences=12, n_steps=2, n_hidden=2)
+    values = (math.nan, -math.inf) if name in ("value", "loss") else (math.nan, 1e308)
+    called = {"loss": "value_and_grad", "gradient": "value_and_grad"}.get(name, name)
+    for value, when, once in itertools.product(values, (1, 4), (True, False)):
+
+        def hook(came, count, answer, value=value, when=when, once=once):
+            if came != called or not (count == when if once else count >= when):
+                return answer
+            if name == "product":
+                return np.concatenate([[value], answer[1:]])
+            if name == "gradient":
+                return dataclasses.replace(answer, grad=np.concatenate([[value], answer.grad[1:]]))
+            return poison(answer, value)
+
+        result = minimize(Broken(objective, hook), theta, method, batches=policy, max_iterations=3)
+        assert np.isfinite(result.theta).all()
+        assert np.isfinite(result.value) or result.reason == StopReason.NOT_FINITE
+        assert objective.value(result.theta).loss <= 1.5 * objective.value(theta).loss
 
 
 # ---------------------------------------------------------------------------------- objectives that are wrong
