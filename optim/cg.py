@@ -1,7 +1,7 @@
 """Preconditioned conjugate gradients on any symmetric positive definite product.
 
-Solves A x = b, that is, minimises the quadratic φ(x) = ½ xᵀA x - bᵀx. With r = b - A x and the step α d it costs
-nothing, and no step of rounding makes it rise::
+Solves A x = b, that is, minimises the quadratic φ(x) = ½ xᵀA x - bᵀx. With r = b - A x it costs nothing, and as a sum
+over the steps α d it only falls::
 
     φ(x) = -½ xᵀ(r + b)          φ(x + α d) = φ(x) - ½ α rᵀd
 
@@ -81,8 +81,8 @@ class CGSettings:
         Iterates number ⌈spacing^j⌉ are kept, and the last.
     replace_every : int >= 0
         After so many iterations, and where the recursion for r says that it is small enough, r is compared with its
-        definition, at the cost of a product. It takes the recursion's place at most once for every time that a start
-        far away has been left behind; from zero, never: there nothing is gained by it. 0 for no look at all.
+        definition, at the cost of a product. After a start from ``x0`` that takes the recursion's place where the two
+        part; from zero nothing would be gained by it. 0 for no look at all.
 
     References
     ----------
@@ -318,7 +318,7 @@ class _Iteration:
         return reason
 
     def reason_to_stop(self, rz: float) -> CGStop | None:
-        if rz <= 0.0:  # by rounding: an r that is wrong on purpose has been refused
+        if rz <= 0.0:  # by rounding: a preconditioner that is not positive has been refused
             return CGStop.FLOOR
         if not self.settings.shows_progress(self.quadratics):
             return CGStop.PROGRESS

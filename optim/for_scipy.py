@@ -356,4 +356,6 @@ def _number(value: Any) -> float:
         raise ValueError(
             f"fun must return one number, got shape {value.shape}; with a gradient beside it set jac=True."
         )
+    if value.dtype.kind not in "biuf":
+        raise ValueError(f"fun must return one real number, got {brief(value.item())}; return a float.")
     return float(value.reshape(()))

@@ -90,7 +90,13 @@ def fit_float32(numbers: list[float]) -> bool:
 
 
 def _judged(
-    u: np.ndarray, v: np.ndarray, Gu: np.ndarray, Gv: np.ndarray, Gv_again: np.ndarray, rtol: float, negative: bool
+    u: np.ndarray,
+    v: np.ndarray,
+    Gu: np.ndarray,
+    Gv: np.ndarray,
+    Gv_again: np.ndarray,
+    rtol: float,
+    may_be_negative: bool,
 ) -> tuple[StopReason | None, str]:
     if np.max(np.abs(Gv_again - Gv)) > rtol * np.max(np.abs(Gv)):
         return StopReason.NOT_DETERMINISTIC, "Two linearisations at one point gave different products."
@@ -98,6 +104,6 @@ def _judged(
     size = norm(v) * norm(Gv)
     if abs(uGv - vGu) > rtol * max(size, norm(u) * norm(Gu)):
         return StopReason.NOT_SYMMETRIC, f"For random u and v, uᵀGv = {uGv:.9g} and vᵀGu = {vGu:.9g}."
-    if vGv < -rtol * size and not negative:
+    if vGv < -rtol * size and not may_be_negative:
         return StopReason.NEGATIVE_CURVATURE, f"For a random v, vᵀGv = {vGv:.6g}."
     return None, ""

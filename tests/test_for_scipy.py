@@ -164,6 +164,12 @@ def test_a_function_of_many_values_is_named():
         minimize(lambda x: x, START, jac=rosen_der, hessp=rosen_hess_prod, method=hessian_free)
 
 
+@pytest.mark.parametrize("value", [None, "low", 1j])
+def test_what_is_no_real_number_is_named(value):
+    with pytest.raises(ValueError, match="fun must return one real number, got"):
+        minimize(lambda x: value, START, jac=rosen_der, hessp=rosen_hess_prod, method=hessian_free)
+
+
 @pytest.mark.parametrize("x0", [[1.0, np.nan], [1j, 0j], ["a", "b"], np.ones((2, 2))])
 def test_a_start_that_is_no_vector_of_numbers_is_named(x0):
     with pytest.raises(ValueError, match="x0 must be a vector of finite real numbers, got"):
