@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import numbers
 import reprlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -151,6 +151,33 @@ def choice(name: str, value: Any, choices: Iterable[str], *, or_else: str = "", 
     if value not in choices:
         raise ValueError(message)
     return str(value)
+
+
+def options(name: str, given: Any, allowed: Iterable[str]) -> dict[str, Any]:
+    """``given`` as keyword arguments, if every one of its names is among ``allowed``; None is no argument at all.
+
+    Raises
+    ------
+    TypeError, ValueError
+        For what is no dict with names as keys, and for names that are not among them.
+
+    Examples
+    --------
+    >>> from optim.arguments import options
+    >>> options("hf_options", {"dampening": 1.0}, ("damping", "cg"))
+    Traceback (most recent call last):
+    ValueError: hf_options must be among damping, cg, got 'dampening'; correct the name.
+    """
+    allowed = tuple(allowed)
+    if given is None:
+        return {}
+    if not isinstance(given, Mapping) or not all(isinstance(key, str) for key in given):
+        raise TypeError(f"{name} must be a dict of {', '.join(allowed)}, got {brief(given)}; give names and values.")
+    unknown = [key for key in given if key not in allowed]
+    if unknown:
+        listed = ", ".join(map(repr, unknown))
+        raise ValueError(f"{name} must be among {', '.join(allowed)}, got {listed}; correct the name.")
+    return dict(given)
 
 
 def precision(name: str, value: Any) -> type[np.floating] | None:

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from optim.arguments import brief
 from optim.batches import BatchPolicy, draw
 from optim.interrupts import commits, interruptible_until_commit, interrupts_handled
 from optim.minimisation import Minimisation
@@ -100,7 +101,7 @@ def minimize(
     batches : callable, optional
         ``batches(rng, iteration)`` returns :class:`optim.Batches` or an integer array, see :mod:`optim.batches`.
         None takes all sequences at every step; only then losses of different steps can be compared, and the best
-        parameters are returned, otherwise the last.
+        parameters are returned, or those that have converged, otherwise the last.
     max_iterations : int >= 0
         In all, those before a resumed checkpoint included; so are ``max_seconds`` and ``max_products``.
     max_seconds : float > 0, optional
@@ -142,8 +143,8 @@ def minimize(
     >>> result.reason.value, bool(result.value < 1e-17)
     ('converged', True)
     """
-    check_problem(objective, theta0, needs_linearize=getattr(method, "needs_linearize", False))
     _check_method(method)
+    check_problem(objective, theta0, needs_linearize=getattr(method, "needs_linearize", False), name="theta0")
     _check_settings(max_iterations, max_seconds, max_products, tolerance, checkpoint, checkpoint_every, resume)
     if resume and os.path.exists(checkpoint):
         run = Minimisation.read(checkpoint, method, theta0)
@@ -182,6 +183,8 @@ def minimize(
         run.write(checkpoint, method)
     minimised = method.problem(objective) if hasattr(method, "problem") else objective
     theta, value = run.outcome(minimised, reason, comparable=batches is None)
+    if batches is None and reason != StopReason.INTERRUPTED and not np.isfinite(value):
+        reason = StopReason.NOT_FINITE
     text = " ".join(part for part in (message, reason.advice) if part)
     return Result(theta, value, run.iteration, reason, text, run.trace, run.state, run.seconds)
 
@@ -265,7 +268,7 @@ def _display(verbose: int, total: int) -> Callable[[int | None, dict[str, Any]],
 def _check_method(method: Any) -> None:
     missing = [name for name in ("init", "step", "state_type") if not hasattr(method, name)]
     if missing or isinstance(method, type):
-        came = f"the class {method.__name__}" if isinstance(method, type) else repr(method)
+        came = f"the class {method.__name__}" if isinstance(method, type) else brief(method)
         raise TypeError(
             f"method must be an optimiser such as optim.Adam(1e-3), got {came}; make one with its settings."
         )

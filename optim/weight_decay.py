@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from optim.arguments import number
 from optim.long_vectors import add_scaled, dot
-from optim.problem import Evaluation, Linearization, Objective, check_positive
+from optim.problem import Evaluation, Linearization, Objective
 
 
 class WeightDecay:
@@ -35,7 +36,7 @@ class WeightDecay:
     """
 
     def __init__(self, objective: Objective, coefficient: float, mask: np.ndarray | None = None) -> None:
-        check_positive("weight_decay", coefficient, or_zero=True)
+        number("weight_decay", coefficient, least=0)
         if mask is not None:
             mask = np.asarray(mask)
             if mask.dtype != bool or mask.shape != (objective.n_params,):

@@ -6,7 +6,7 @@ import fractions
 import numpy as np
 import pytest
 
-from optim.arguments import brief, choice, fraction, integer, number, precision
+from optim.arguments import brief, choice, fraction, integer, number, options, precision
 
 
 @pytest.mark.parametrize("value", [3, np.int8(3), np.uint64(3)])
@@ -113,3 +113,17 @@ def test_messages_are_short_whatever_came():
     pandas = pytest.importorskip("pandas")
     assert brief(pandas.Series(range(144))) == "a Series of shape (144,)"
     assert brief(np.float32(0.5)) == "numpy.float32(0.5)"
+
+
+def test_options_are_passed_on_as_they_are():
+    given = {"damping": 1.0}
+    assert options("hf_options", given, ("damping", "cg")) == given
+    assert options("hf_options", None, ("damping", "cg")) == {}
+
+
+def test_options_that_are_not_known_are_named_with_the_choices():
+    with pytest.raises(ValueError, match=r"^hf_options must be among damping, cg, got 'dampening', 'CG'; correct"):
+        options("hf_options", {"dampening": 1.0, "CG": 5}, ("damping", "cg"))
+    for wrong in ([1], "damping", {1: 2}):
+        with pytest.raises(TypeError, match=r"^hf_options must be a dict of damping, cg, got"):
+            options("hf_options", wrong, ("damping", "cg"))
