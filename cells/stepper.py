@@ -71,9 +71,18 @@ class Stepper:
         ----------
         x : (B, I) numbers, or integers (B,) that stand for one-hot rows; for one sequence also (I,), or an int
         """
+        return predictions(self.network.loss, self.outputs(x))
+
+    def outputs(self, x: Any) -> np.ndarray:
+        """What :meth:`step` makes its predictions of, (B, O): of a softmax the exponents, known where p has no digits.
+
+        Parameters
+        ----------
+        x : as in :meth:`step`
+        """
         outputs = self._run.forward(self._parameters, self._input(x), self._states)
         self._states = self._after
-        return predictions(self.network.loss, outputs)
+        return outputs
 
     def _input(self, x: Any) -> Input:
         if isinstance(x, int | np.integer) and self.n_sequences == 1:
