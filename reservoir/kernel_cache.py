@@ -46,7 +46,10 @@ class KernelCache:
     def __init__(self, function: Callable) -> None:
         code = function.__code__
         self._source = os.path.abspath(code.co_filename)
-        self._name = f"{Path(self._source).stem}.{function.__qualname__}-{code.co_firstlineno}"
+        name = f"{Path(self._source).stem}.{function.__qualname__}-{code.co_firstlineno}"
+        self._of_function = f"{name}.{sys.implementation.cache_tag}."
+        # Read when the function is made: the file may be edited while the program runs.
+        self._of_version = f"{self._of_function}{_stamp(self._source)}."
 
     @property
     def cache_path(self) -> str:
@@ -83,7 +86,7 @@ class KernelCache:
     def flush(self) -> None:
         """Forget what is on disk."""
         for folder in self._folders():
-            _remove(folder.glob(f"{self._stem()}*"))
+            _remove(folder.glob(f"{self._of_function}*"))
 
     def _folders(self) -> list[Path]:
         beside = os.path.dirname(self._source)
@@ -92,16 +95,13 @@ class KernelCache:
             return [Path(config.CACHE_DIR, apart)]
         return [Path(beside, "__pycache__"), Path(AppDirs("numba", appauthor=False).user_cache_dir, apart)]
 
-    def _stem(self) -> str:
-        return f"{self._name}.{sys.implementation.cache_tag}."
-
     def _file(self, key: tuple) -> str:
-        return f"{self._stem()}{_stamp(self._source)}.{_digest(repr(key).encode()).hex()}.nbc"
+        return f"{self._of_version}{_digest(repr(key).encode()).hex()}.nbc"
 
     def _forget_old(self, folder: Path) -> None:
         """Remove what other versions of the source have left."""
-        current = f"{self._stem()}{_stamp(self._source)}."
-        _remove(path for path in folder.glob(f"{self._stem()}*.nbc") if not path.name.startswith(current))
+        kept = folder.glob(f"{self._of_function}*.nbc")
+        _remove(path for path in kept if not path.name.startswith(self._of_version))
 
 
 def _key(signature: Any, codegen: Any) -> tuple:
@@ -111,7 +111,11 @@ def _key(signature: Any, codegen: Any) -> tuple:
 
 @functools.cache
 def _stamp(source: str) -> str:
-    return _digest(Path(source).read_bytes()).hex()[:16]
+    """What tells versions of a source apart; one that is no file is known to this process only."""
+    try:
+        return _digest(Path(source).read_bytes()).hex()[:16]
+    except OSError:
+        return uuid.uuid4().hex[:16]
 
 
 def _digest(content: bytes) -> bytes:
