@@ -1,4 +1,4 @@
-"""Threads: how many there are, how work that releases the GIL is spread over them, and BLAS kept to one."""
+"""Threads: how many, how work that releases the GIL is spread over them and ends at exit, and BLAS kept to one."""
 
 from __future__ import annotations
 

@@ -99,9 +99,9 @@ class KernelCache:
         return f"{self._of_version}{_digest(repr(key).encode()).hex()}.nbc"
 
     def _forget_old(self, folder: Path) -> None:
-        """Remove what other versions of the source have left."""
-        kept = folder.glob(f"{self._of_function}*.nbc")
-        _remove(path for path in kept if not path.name.startswith(self._of_version))
+        """Remove what other versions of the source have left, files of killed writers among it."""
+        found = folder.glob(f"{self._of_function}*")
+        _remove(path for path in found if not path.name.startswith(self._of_version))
 
 
 def _key(signature: Any, codegen: Any) -> tuple:
