@@ -98,7 +98,7 @@ FUNCTIONS = (
         "all",
     ),
     *("broadcast_to", "take", "repeat", "tril", "triu", "outer", "einsum", "cumsum", "argmax", "argmin", "clip"),
-    *("copyto", "square", "sign", "multiply", "add", "subtract", "divide", "tensordot", "moveaxis", "atleast_2d"),
+    *("copyto", "square", "sign", "multiply", "add", "subtract", "divide", "tensordot", "moveaxis", "count_nonzero"),
 )
 TYPES = ("float32", "float64", "int32", "int64", "uint32", "uint64", "bool_")
 LINALG = ("cholesky", "solve", "eigh", "svd", "norm", "qr", "inv")
