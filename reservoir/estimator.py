@@ -96,7 +96,10 @@ class ReservoirEstimator(BaseEstimator):
     def _task(self, sequences: Sequences, rows: np.ndarray, **more: Any) -> Task:
         include_input = getattr(self, "include_input", False)
         n_read = self.reservoir_.n_inputs if include_input else 0
-        return Task(rows, sequences.offsets, n_read=n_read, n_threads=n_threads(self.n_jobs), **more)
+        check_device(self.device)
+        return Task(
+            rows, sequences.offsets, n_read=n_read, n_threads=n_threads(self.n_jobs), device=self.device, **more
+        )
 
     def _starts(self, initial_state: Any, sequences: Sequences) -> np.ndarray | None:
         """(n_sequences, N), or (n_sequences, N + O) with feedback, from what the user gave; None: rest."""

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 
+from optim.device import to_host
 from optim.threads import single_blas_thread
 from reservoir.decomposition import Decomposition, decompose
 from reservoir.gram import Gram
@@ -105,11 +107,19 @@ def take_sums(
                 gram.take_parts()
             return
         for fold, tile in tiles:
-            sums[fold].add(tile, task.n_threads)
+            sums[fold].add(tile if kind is Gram else on_host(tile), task.n_threads)
+        if kind is Gram:
+            for gram in sums:
+                gram.to_host()
 
     with single_blas_thread():
         each_pass(reservoir, task, fill, breaks, final)
     return sums
+
+
+def on_host(tile: Any) -> np.ndarray:
+    """A tile as NumPy array, last axis contiguous."""
+    return np.ascontiguousarray(to_host(tile))
 
 
 def check_memory(n_bytes: int, what: str) -> None:
@@ -185,7 +195,7 @@ def _loo(reservoir: Reservoir, task: Task, decomposition: Decomposition, alphas:
     errors: list = []
 
     def fill(tiles: Iterable[tuple[int, np.ndarray]]) -> None:
-        errors[:] = [loo_errors((tile for _, tile in tiles), decomposition, alphas)]
+        errors[:] = [loo_errors((on_host(tile) for _, tile in tiles), decomposition, alphas)]
 
     each_pass(reservoir, task, fill)
     return errors[0]
@@ -196,7 +206,7 @@ def _all_columns(reservoir: Reservoir, task: Task, final: np.ndarray | None) -> 
     kept: list = []
 
     def fill(tiles: Iterable[tuple[int, np.ndarray]]) -> None:
-        kept[:] = [tile[:, tile[n_features(reservoir, task)] > 0] for _, tile in tiles]
+        kept[:] = [tile[:, tile[n_features(reservoir, task)] > 0] for tile in (on_host(tile) for _, tile in tiles)]
 
     each_pass(reservoir, task, fill, final=final)
     return np.concatenate(kept, axis=1)
