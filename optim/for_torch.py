@@ -23,7 +23,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterable
 from dataclasses import fields, replace
-from typing import Any, NoReturn
+from typing import Any
 
 import numpy as np
 
@@ -48,15 +48,26 @@ class StuckWarning(UserWarning):
 
 
 class ParameterGroup(dict):
-    """A group of parameters, which says why it has no learning rate where one is asked for."""
+    """A group of parameters, which says why it has no learning rate where one is asked for or set."""
 
-    def __missing__(self, key: str) -> NoReturn:
-        if key != "lr":
-            raise KeyError(key)
-        raise TypeError(
-            "an optimizer under a learning-rate schedule must have 'lr' in its groups, got HessianFree with none: "
-            "a line search finds how far a step goes, and damping adapts itself; leave the schedule out."
-        )
+    def __missing__(self, key: str) -> Any:
+        self.refuse(key)
+        raise KeyError(key)
+
+    def __setitem__(self, key: str, value: Any) -> None:
+        self.refuse(key)
+        super().__setitem__(key, value)
+
+    @staticmethod
+    def refuse(key: str) -> None:
+        """Raise for a learning rate, and for settings that all groups share."""
+        if key == "lr":
+            raise TypeError(
+                "a group must be one with weight_decay and no more, got 'lr': HessianFree has no learning rate, a line "
+                "search finds how far a step goes and damping adapts itself; leave learning-rate schedules out."
+            )
+        if key in SETTINGS and key != "weight_decay":
+            raise TypeError(f"a group must be one with weight_decay and no more, got {key!r}; set it for all groups.")
 
 
 def __getattr__(name: str) -> Any:
@@ -155,6 +166,8 @@ class _Steps:
             for each in params:
                 found.setdefault(id(each[1] if isinstance(each, tuple) else each), each)
             params = list(found.values())
+        for key in param_group:
+            ParameterGroup.refuse(key)
         super().add_param_group(ParameterGroup({**param_group, "params": params}))
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:

@@ -77,8 +77,13 @@ class ForwardPass:
 
     @property
     def images(self) -> list[Tensor]:
-        """Outputs and, where there are any, hidden states."""
-        return [self.outputs] if self.hidden is None else [self.outputs, self.hidden]
+        """Outputs and, where there are any that depend on the parameters, hidden states."""
+        return [self.outputs, self.hidden] if self.knows_hidden else [self.outputs]
+
+    @property
+    def knows_hidden(self) -> bool:
+        """Whether there are hidden states that depend on the parameters: those of frozen layers do not."""
+        return self.hidden is not None and self.hidden.requires_grad
 
 
 class TorchProducts:
@@ -116,10 +121,11 @@ class TorchProducts:
         import torch
 
         passed = self.passed
-        if structural > 0.0 and passed.hidden is None:
+        if structural > 0.0 and not passed.knows_hidden:
+            lacks = "no hidden states are given" if passed.hidden is None else "hidden states are frozen or detached"
             raise NotImplementedError(
-                f"structural must be 0 where no hidden states are given, got {structural!r}; give hidden to "
-                "TorchObjective, return them last from closure(role), or set structural=0 in HessianFree."
+                f"structural must be 0 where {lacks}, got {structural!r}; give hidden to TorchObjective, return them "
+                "last from closure(role), or set structural=0 in HessianFree."
             )
         changes = self.forward(self.space.split(v))
         images, cotangents = [passed.outputs], [self.loss_curvature(changes[0])]
@@ -188,20 +194,20 @@ def slope_by_outputs(passed: ForwardPass) -> Tensor:
 
 
 def check_graph(passed: ForwardPass) -> None:
-    """Raise unless outputs and hidden states, where there are any, are real functions of the parameters."""
+    """Raise unless outputs are a function of the parameters, and they and hidden states are real numbers."""
     import torch
 
-    for name, image in zip(("outputs", "hidden"), passed.images, strict=False):
-        if image.dtype not in (torch.float32, torch.float64):
+    for name, image in {"outputs": passed.outputs, "hidden": passed.hidden}.items():
+        if image is not None and image.dtype not in (torch.float32, torch.float64):
             raise TypeError(
                 f"{name} must be float32 or float64, got {image.dtype}; convert them by .float() or .double(), and run "
                 "the model in that precision."
             )
-        if not image.requires_grad:
-            raise ValueError(
-                f"{name} must be computed from the parameters, got a tensor without a graph; return it as the module "
-                "made it, neither detached nor computed inside torch.no_grad()."
-            )
+    if not passed.outputs.requires_grad:
+        raise ValueError(
+            "outputs must be computed from the parameters, got a tensor without a graph; return it as the module made "
+            "it, neither detached nor computed inside torch.no_grad()."
+        )
 
 
 def check_transposed(
@@ -220,7 +226,8 @@ def check_transposed(
     rng = np.random.default_rng(0)
     v = rng.standard_normal(space.size).astype(space.dtype)
     w = [torch.from_numpy(rng.standard_normal(tuple(image.shape))).to(image) for image in passed.images]
-    Rz = np.concatenate([change.detach().reshape(-1).cpu().numpy() for change in forward(space.split(v))])
+    changes = forward(space.split(v))[: len(w)]
+    Rz = np.concatenate([change.detach().reshape(-1).cpu().numpy() for change in changes])
     pulled = torch.autograd.grad(passed.images, passed.parameters, w, retain_graph=True, allow_unused=True)
     dtheta = space.join(pulled)
     forwards = dot(np.concatenate([each.reshape(-1).cpu().numpy() for each in w]), Rz)
