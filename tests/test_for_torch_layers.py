@@ -181,7 +181,7 @@ def test_a_route_that_does_not_fit_the_backward_pass_is_told_once(caplog):
 
 
 def test_padding_learns_as_well_as_no_padding():
-    data, y = torch.randint(1, 6, (20, 3)), torch.randint(0, 2, (20,))
+    data, y = torch.randint(0, 6, (20, 3)), torch.randint(0, 2, (20,))
     found = {}
     for padding in (None, 0):
         torch.manual_seed(3)

@@ -294,6 +294,22 @@ def parameter(dtype=torch.float32, **settings):
     return nn.Parameter(torch.ones(2, dtype=dtype, **settings))
 
 
+def test_sparse_gradients_of_an_embedding_move_it_as_dense_ones_do():
+    losses = []
+    for is_sparse in (False, True):
+        torch.manual_seed(0)
+        net = nn.Sequential(nn.Embedding(7, 4, sparse=is_sparse), nn.Flatten(), nn.Linear(12, 1))
+        ids = torch.randint(0, 7, (9, 3))
+        optimizer = for_torch.HessianFree(net.parameters())
+
+        def closure(role, net=net, ids=ids):
+            outputs = net(ids)
+            return half_square(outputs, 1.0), len(ids), outputs
+
+        losses.append([optimizer.step(closure) for _ in range(4)])
+    np.testing.assert_allclose(*losses, rtol=1e-4)
+
+
 def schedules():
     lr = torch.optim.lr_scheduler
     return {
