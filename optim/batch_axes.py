@@ -38,7 +38,7 @@ def axis_of_sequences(name: str, shape: tuple[int, ...], batch_axis: int, n_sequ
             return axis % len(shape)
     raise ValueError(
         f"{name} must have {n_sequences} entries, one a sequence, along axis {batch_axis} or its first, got shape "
-        f"{tuple(shape)}; transpose it, or set batch_axis."
+        f"{tuple(shape)}; transpose it, set batch_axis, or let the model or the loss hold what is not one a sequence."
     )
 
 

@@ -16,6 +16,17 @@ class FlatCurvatureWarning(UserWarning):
     G = Jᵀ H J has the curvature H of the loss by the outputs, which is zero of every loss that is linear in them:
     negative log-likelihood of outputs that are log-probabilities already, absolute error, hinge. The same function of
     the parameters has the curvature that it should have where the loss takes logits and has the log-softmax inside.
+
+    Examples
+    --------
+    >>> import warnings
+    >>> import numpy as np
+    >>> from optim import FlatCurvatureWarning, HessianFree, from_callables, minimize
+    >>> error = from_callables(lambda x: (abs(x).sum(), np.sign(x)), lambda x, v: 0.0 * v, n_params=2)
+    >>> with warnings.catch_warnings(record=True, action="always") as told:
+    ...     _ = minimize(error, np.ones(2), HessianFree(), max_iterations=1)
+    >>> told[0].category is FlatCurvatureWarning
+    True
     """
 
 

@@ -147,6 +147,8 @@ class TorchProducts:
         try:
             (found,) = torch.autograd.grad(self.slope, outputs, change, retain_graph=True, allow_unused=True)
         except RuntimeError as error:
+            if not any(words in str(error) for words in ("not implemented", "once_differentiable")):
+                raise
             raise NotImplementedError(
                 f"loss must be one that torch differentiates twice by the outputs, got one of which it says: "
                 f"{first_line(error)}; write the loss of operations that have second derivatives."
