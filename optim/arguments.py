@@ -38,7 +38,7 @@ def brief(value: Any) -> str:
         return f"numpy.{type(value).__name__}({brief(value.item())})"
     shape = getattr(value, "shape", None)
     if isinstance(shape, tuple) and shape:
-        return f"a {type(value).__name__} of shape {shape}"
+        return f"a {type(value).__name__} of shape {tuple(shape)}"
     text = " ".join(_Brief().repr(value).split())
     return text if len(text) <= 120 else f"{text[:100]} ... (a {type(value).__name__})"
 

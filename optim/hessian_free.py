@@ -31,6 +31,7 @@ from optim.batches import grown
 from optim.cg import CGResult, CGSettings, CGStop, Iterate, conjugate_gradient
 from optim.curvature import DampedCurvature, diagonal_preconditioner, own_preconditioner
 from optim.damping import LevenbergMarquardt, reduction_ratio
+from optim.flat_curvature import warn_if_flat
 from optim.interrupts import commits
 from optim.long_vectors import dot, norm
 from optim.preflight import preflight
@@ -120,7 +121,8 @@ class HessianFree:
     check : bool
         Look at the objective before the first step: deterministic, symmetric and, unless ``negative_curvature`` is
         "truncate", non-negative, to what its numbers resolve. Two losses, two linearisations and three products on the
-        curvature batch, and two more where these leave a doubt.
+        curvature batch, and two more where these leave a doubt. With ``negative_curvature="stop"`` another one:
+        :class:`optim.FlatCurvatureWarning` is given where the loss has no curvature in the outputs.
 
     Notes
     -----
@@ -261,6 +263,9 @@ class _StepInProgress:
             if seen.reason is not None:
                 return Step(self.row, seen.reason, seen.message)
         self.linear = self.problem.linearize(self.theta, self.batches.curvature)
+        if self.state.iteration == 0 and self.method.check and self.method.negative_curvature == "stop":
+            warn_if_flat(getattr(self.linear, "undecayed", self.linear), self.theta)
+            self.products += 1
         debias = self.batches.debias
         self.second = None if debias is None else self.problem.linearize(self.theta, debias)
         solved = self.solve()
