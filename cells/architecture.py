@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import numbers
 from collections.abc import Callable, Mapping
 from dataclasses import fields
 from functools import partial
@@ -169,10 +168,3 @@ def decayed(solver: Any, learning_rate: Any, decay: str | None, n_steps: float) 
     if decay is None or rate is None or callable(rate):
         return rate
     return Cosine(rate, n_steps, _LAST_RATE * rate)
-
-
-def check_count(name: str, value: Any, *, least: int = 1) -> int:
-    """``value`` as an int, if it is an integer >= ``least``."""
-    if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value < least:
-        raise ValueError(f"{name} must be an integer >= {least}, got {value!r}; give a whole number.")
-    return int(value)
