@@ -160,10 +160,13 @@ def refuse_not_finite(array: np.ndarray, name: str) -> None:
     if not bad.any():
         return
     place = tuple(int(axis[0]) for axis in np.nonzero(bad))
-    came = "NaN" if np.isnan(array[place]) else f"infinity, or a number too large for {array.dtype},"
+    is_nan = bool(np.isnan(array[place]))
+    # The words in brackets are those that scikit-learn's own checks look for.
+    known_as = "NaN" if is_nan else f"infinity or a value too large for dtype('{array.dtype}')"
     raise ValueError(
-        f"{name} must hold finite numbers, got {came} on row {place[0]}{''.join(f', column {j}' for j in place[1:])} "
-        f"({np.count_nonzero(bad)} such in all); fill these in, or leave out their rows."
+        f"{name} must hold finite numbers, got {'NaN' if is_nan else 'infinity'} on row {place[0]}"
+        f"{''.join(f', column {j}' for j in place[1:])} (Input {name} contains {known_as}, {np.count_nonzero(bad)} in "
+        "all); fill these in, or leave out their rows."
     )
 
 
