@@ -25,8 +25,8 @@ import numpy as np
 from cells.cell import Cell, Map
 from cells.network import Network
 from optim.arguments import brief, choice, integer, number, precision
+from reservoir.memory import check_memory
 from reservoir.spectrum import scale_to_radius
-from reservoir.training import check_memory
 
 Role = Literal["input", "recurrent", "readout"]
 

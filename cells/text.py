@@ -20,9 +20,9 @@ from cells.stepper import Stepper
 from cells.train import TrainingResult, train
 from cells.truncated import TruncatedObjective
 from cells.writing import MOST_WRITTEN, Completion, check_temperature, complete, draw
-from optim.arguments import integer
+from optim.arguments import integer, precision
 from optim.threads import n_threads
-from reservoir.estimator import all_or_nothing, check_dtype, generator
+from reservoir.estimator import all_or_nothing, generator
 
 _MOST_BEAMS = 2**16  # each keeps a state, and a probability of every character
 
@@ -261,7 +261,7 @@ class CharRNN(RecurrentEstimator):
 
     def _begin(self, text: str) -> None:
         """Parameters as they are before training, for the characters of ``text`` unless an alphabet is given."""
-        check_dtype(self.dtype)
+        precision("dtype", self.dtype)
         alphabet = Alphabet("".join(sorted(set(text))) if self.alphabet is None else self.alphabet, self.unknown)
         self.alphabet_ = alphabet.characters
         V = alphabet.size

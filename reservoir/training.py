@@ -7,11 +7,13 @@ from typing import Any
 
 import numpy as np
 
+from optim.arguments import choice
 from optim.device import to_host
 from optim.threads import single_blas_thread
 from reservoir.decomposition import Decomposition, decompose
 from reservoir.gram import Gram
 from reservoir.lane_runs import LaneTiles
+from reservoir.memory import check_memory
 from reservoir.penalty import blocked_errors, choose_alpha, gcv_errors, loo_errors
 from reservoir.readout import (
     Readout,
@@ -30,7 +32,6 @@ from reservoir.weights import Reservoir
 SOLVERS = ("auto", "gram", "qr")
 SELECTIONS = ("gcv", "loo", "blocked")
 N_FOLDS = 5
-_ALWAYS_THERE = 16_000_000  # bytes
 
 
 def train(
@@ -62,8 +63,8 @@ def train(
         Filled with the state after the last row of each sequence.
     """
     alpha = check_alpha(alpha)
-    check_choice("solver", solver, SOLVERS)
-    check_choice("alpha_selection", alpha_selection, SELECTIONS)
+    choice("solver", solver, SOLVERS)
+    choice("alpha_selection", alpha_selection, SELECTIONS)
     with single_blas_thread():
         if isinstance(alpha, float):
             if solver != "qr" and len(task.rows) < n_features(reservoir, task):
@@ -120,32 +121,6 @@ def take_sums(
 def on_host(tile: Any) -> np.ndarray:
     """A tile as NumPy array, last axis contiguous."""
     return np.ascontiguousarray(to_host(tile))
-
-
-def check_memory(n_bytes: int, what: str) -> None:
-    """Raise MemoryError if ``what`` needs more than is available, where the system says how much that is.
-
-    Asked before memory is taken: Linux grants more than it has and ends the process later. A few megabytes are taken to
-    be there.
-    """
-    if n_bytes < _ALWAYS_THERE:
-        return
-    try:
-        with open("/proc/meminfo") as file:
-            available = next(1024 * int(line.split()[1]) for line in file if line.startswith("MemAvailable"))
-    except (OSError, StopIteration):
-        return
-    if n_bytes > available:
-        raise MemoryError(
-            f"expected room for {what}, which need {n_bytes / 2**30:.1f} GiB, got {available / 2**30:.1f} GiB "
-            "available; use fewer units."
-        )
-
-
-def check_choice(name: str, value: object, choices: tuple[str, ...]) -> None:
-    """Raise unless ``value`` is one of ``choices``."""
-    if not isinstance(value, str) or value not in choices:
-        raise ValueError(f"{name} must be one of {', '.join(map(repr, choices))}, got {value!r}; choose one of them.")
 
 
 def _for_one_penalty(

@@ -7,7 +7,7 @@ from cells import LSTM, CharRNN, RNNRegressor
 from cells.initial import Sparse
 from contracts import RECURRENT, every
 from estimator_data import rows
-from optim import SGD, Adam, Cosine
+from optim import SGD, Adam, Cosine, RisingMomentum
 
 pytestmark = pytest.mark.compiled  # trainings
 
