@@ -91,10 +91,16 @@ def _standin() -> Any:
 # ---------------------------------------------------------------------------------------------------- what is there
 
 
+def _cupy() -> Any:
+    """CuPy's module."""
+    from optim.device import namespace, to_device
+
+    return namespace(to_device(np.zeros(1)))
+
+
 def _device(settings: Settings) -> list[dict]:
     """Card, versions, and the rates of copies and of products."""
-    import cupy
-
+    cupy = _cupy()
     properties = cupy.cuda.runtime.getDeviceProperties(0)
     n = 4096
     rows = [
@@ -241,9 +247,7 @@ def _estimators(settings: Settings) -> list[dict]:
 
 def _seconds(call: Any, n_repeats: int) -> float:
     """Median seconds of a call by the events of the device, after three calls that do not count."""
-    import cupy
-
-    times = []
+    cupy, times = _cupy(), []
     for i in range(n_repeats + 3):
         begin, end = cupy.cuda.Event(), cupy.cuda.Event()
         begin.record()
@@ -259,8 +263,7 @@ def _times(settings: Settings) -> list[dict]:
     """Microseconds a step of both loops, and of a loop of one sparse product and one tanh a step in CuPy."""
     import itertools
 
-    import cupy
-    import cupyx.scipy.sparse
+    from cupyx.scipy.sparse import csr_matrix
 
     from optim.device import to_device
     from reservoir.device_drive import drive_closed, drive_open, lay_out
@@ -271,12 +274,14 @@ def _times(settings: Settings) -> list[dict]:
     rows, x = lay_out(reservoir), to_device(start, np.float32)
     inputs = itertools.cycle([to_device(np.roll(driven, shift, axis=1), np.float32) for shift in range(3)])
     closed = {name: to_device(array, np.float32) for name, array in _closed(N, 3, settings, 1, T).items()}
-    W = cupyx.scipy.sparse.csr_matrix(reservoir.W.astype(np.float32))
+    W = csr_matrix(reservoir.W.astype(np.float32))
+
+    tanh = _cupy().tanh
 
     def eager():
         state, p = x[0], next(inputs)[0]
         for t in range(200):
-            state = state + np.float32(0.4) * (cupy.tanh(W @ state + p[t]) - state)
+            state = state + np.float32(0.4) * (tanh(W @ state + p[t]) - state)
 
     micro = {
         "open loop": 1e6 / T * _seconds(lambda: drive_open(rows, next(inputs), x), settings.n_repeats),
