@@ -4,8 +4,40 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
+
+from optim.arguments import brief
+
+
+def check_text(name: str, text: Any, *, least: int = 0) -> str:
+    """``text``, if it is a str of at least ``least`` characters.
+
+    Raises
+    ------
+    TypeError, ValueError
+        Naming ``name``.
+
+    Examples
+    --------
+    >>> from cells.alphabet import check_text
+    >>> check_text("prime", b"ab")
+    Traceback (most recent call last):
+    TypeError: prime must be a str, got b'ab'; decode bytes, join lists.
+    """
+    if not isinstance(text, str):
+        raise TypeError(f"{name} must be a str, got {brief(text)}; decode bytes, join lists.")
+    if len(text) < least:
+        raise ValueError(
+            f"{name} must hold at least {least} character{'s' * (least > 1)}, got {brief(text)}; give a longer text."
+        )
+    return text
+
+
+def code_points(text: str) -> np.ndarray:
+    """(T,) uint32 code points; halves of surrogate pairs that stand alone are characters too."""
+    return np.frombuffer(text.encode("utf-32-le", errors="surrogatepass"), np.uint32)
 
 
 @dataclass(frozen=True)
@@ -30,14 +62,16 @@ class Alphabet:
     unknown: str = "error"
 
     def __post_init__(self) -> None:
-        if not isinstance(self.characters, str) or len(set(self.characters)) != len(self.characters):
+        check_text("alphabet", self.characters, least=1)
+        if len(set(self.characters)) != len(self.characters):
             raise ValueError(
-                f"alphabet must be a str of different characters, got {self.characters!r}; name each once."
+                f"alphabet must be a str of different characters, got {brief(self.characters)}; name each once."
             )
+        check_text("unknown", self.unknown)
         if self.unknown != "error" and (len(self.unknown) != 1 or self.unknown not in self.characters):
             raise ValueError(
-                f"unknown must be 'error' or one character of the alphabet, got {self.unknown!r}; name one that was "
-                "in the text, such as a space."
+                f"unknown must be 'error' or one character of the alphabet, got {brief(self.unknown)}; name one that "
+                "was in the text, such as a space."
             )
 
     @property
@@ -45,25 +79,21 @@ class Alphabet:
         """Number of characters."""
         return len(self.characters)
 
-    def encode(self, text: str) -> np.ndarray:
-        """(T,) int64 numbers of the characters of ``text``.
+    def encode(self, text: str, name: str = "text") -> np.ndarray:
+        """(T,) int64 numbers of the characters of ``text``, which is the argument ``name`` in messages.
 
         Raises
         ------
         TypeError, ValueError
             If it is no str, is empty, or holds unknown characters that are not to be replaced.
         """
-        if not isinstance(text, str):
-            raise TypeError(f"text must be a str, got {type(text).__name__}; decode bytes, join lists.")
-        if not text:
-            raise ValueError("text must hold at least one character, got ''; give a text.")
-        codes = np.frombuffer(text.encode("utf-32-le", errors="surrogatepass"), np.uint32)
+        codes = code_points(check_text(name, text, least=1))
         place = np.minimum(np.searchsorted(self._codes, codes), self.size - 1)
         is_known = self._codes[place] == codes
         if not is_known.all() and self.unknown == "error":
             strange = sorted(set(map(chr, codes[~is_known])))
             raise ValueError(
-                f"text must hold only the {self.size} characters of the alphabet, got also {strange[:10]}; replace "
+                f"{name} must hold only the {self.size} characters of the alphabet, got also {strange[:10]}; replace "
                 "them, name the whole alphabet by alphabet=, or set unknown= to a character that stands for them."
             )
         numbers = self._numbers[place]
@@ -84,6 +114,24 @@ class Alphabet:
     def _numbers(self) -> np.ndarray:
         """The number of each."""
         return np.argsort([ord(character) for character in self.characters]).astype(np.int64)
+
+
+def cut_off(text: str, validation_fraction: float) -> tuple[str, str]:
+    """A text without its end, and that end.
+
+    Examples
+    --------
+    >>> from cells.alphabet import cut_off
+    >>> cut_off("the cat sat.", 0.25)
+    ('the cat s', 'at.')
+    """
+    n = int((1.0 - validation_fraction) * len(text))
+    if min(n, len(text) - n) < 2:
+        raise ValueError(
+            "validation_fraction must leave two characters of the text on either side, got "
+            f"{validation_fraction:g} for a text of {len(text)}; give a longer text, or validation=."
+        )
+    return text[:n], text[n:]
 
 
 def streams(numbers: np.ndarray, n_streams: int, n_steps: int) -> tuple[np.ndarray, np.ndarray]:

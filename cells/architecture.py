@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import numbers
 from collections.abc import Callable, Mapping
+from dataclasses import fields
 from functools import partial
 from typing import Any
 
@@ -17,9 +17,9 @@ from cells.multiplicative import MultiplicativeRNN
 from cells.mut import MUT1, MUT2, MUT3
 from cells.network import Network
 from optim.adaptive import Adagrad, Adam, RMSProp
+from optim.arguments import brief, choice, fraction, integer, number
 from optim.first_order import SGD, Momentum, Nesterov
 from optim.hessian_free import HessianFree
-from optim.problem import check_positive
 from optim.schedule import Cosine, Schedule
 
 CELLS: Mapping[str, Callable[[int, int], Cell]] = {
@@ -43,7 +43,10 @@ FIRST_ORDER: Mapping[str, Callable[..., Any]] = {
     "rmsprop": RMSProp,
     "adam": Adam,
 }
+MOST_UNITS, MOST_LAYERS = 2**20, 1000
 LEARNING_RATES = {"sgd": 0.1, "momentum": 0.01, "nesterov": 0.01, "adagrad": 0.1, "rmsprop": 0.003, "adam": 0.01}
+SOLVERS = (*FIRST_ORDER, "hf")
+WITH_MOMENTUM = ("momentum", "nesterov")
 _LAST_RATE = 0.01  # share of the learning rate that a decay ends at
 
 
@@ -73,17 +76,23 @@ def build_network(
     >>> build_network("gru", 3, 10, n_layers=2, bidirectional=True, n_out=1).n_features
     20
     """
-    make = CELLS.get(cell) if isinstance(cell, str) else cell
-    if not callable(make):
-        raise ValueError(
-            f"cell must be one of {', '.join(CELLS)}, or a function of (n_in, n_units) that makes one, got {cell!r}; "
-            "choose one of them."
-        )
-    check_count("n_units", n_units)
-    check_count("n_layers", n_layers)
+    if isinstance(cell, str) or not callable(cell):
+        cell = CELLS[choice("cell", cell, CELLS, or_else="a function of (n_in, n_units) that makes one")]
+    n_units = integer("n_units", n_units, most=MOST_UNITS)
     width = n_units * (2 if bidirectional else 1)
-    layers = [make(n_in if layer == 0 else width, n_units) for layer in range(n_layers)]
-    return Network(layers, bidirectional=bidirectional, **choices)
+    widths = [n_in] + [width] * (integer("n_layers", n_layers, most=MOST_LAYERS) - 1)
+    return Network([_made(cell, width, n_units) for width in widths], bidirectional=bidirectional, **choices)
+
+
+def _made(make: Callable[[int, int], Cell], n_in: int, n_units: int) -> Cell:
+    """The cell that a user's function makes, if it is one of these sizes."""
+    cell = make(n_in, n_units)
+    if not isinstance(cell, Cell) or (cell.n_in, cell.n_units) != (n_in, n_units):
+        raise TypeError(
+            f"cell must be a function of (n_in, n_units) that makes a cell of these sizes, {n_in} and {n_units}, got "
+            f"one that makes {brief(cell)}; for example functools.partial(LSTM, has_peepholes=True)."
+        )
+    return cell
 
 
 def build_method(
@@ -115,34 +124,47 @@ def build_method(
     >>> build_method("adam", clip_norm=1.0).learning_rate
     0.01
     """
-    if not isinstance(solver, str) and hasattr(solver, "init") and hasattr(solver, "step"):
+    if is_method(solver):
         return solver
+    choice("solver", solver, SOLVERS, or_else="a method such as optim.Adam(1e-3)")
     if solver == "hf":
-        return HessianFree(**(hf_options or {}))
-    if not isinstance(solver, str) or solver not in FIRST_ORDER:
-        raise ValueError(
-            f"solver must be one of {', '.join(FIRST_ORDER)}, hf, or a method such as optim.Adam(1e-3), got "
-            f"{solver!r}; choose one of them."
-        )
+        return _hessian_free({} if hf_options is None else hf_options)
+    bounds = {"clip_value": clip_value, "clip_norm": clip_norm}
+    for name, bound in bounds.items():
+        if bound is not None:
+            number(name, bound, above=0, remedy="None does not clip")
+    if not callable(momentum):
+        fraction("momentum", momentum, with_zero=True)
     rate = LEARNING_RATES[solver] if learning_rate is None else learning_rate
-    more = {"momentum": momentum} if solver in ("momentum", "nesterov") else {}
-    return FIRST_ORDER[solver](rate, clip_value=clip_value, clip_norm=clip_norm, **more)
+    more = {"momentum": momentum} if solver in WITH_MOMENTUM else {}
+    return FIRST_ORDER[solver](rate, **bounds, **more)
+
+
+def is_method(solver: Any) -> bool:
+    """Whether ``solver`` is a method of ``optim``, with settings of its own, rather than a name."""
+    return not isinstance(solver, type) and all(hasattr(solver, name) for name in ("init", "step", "state_type"))
+
+
+def _hessian_free(options: Any) -> HessianFree:
+    names = [entry.name for entry in fields(HessianFree) if entry.init]
+    if not isinstance(options, Mapping):
+        raise TypeError(f"hf_options must be a dict of settings, got {brief(options)}; for example {{'damping': 1.0}}.")
+    for name in options:
+        choice("every name in hf_options", name, names, remedy="see optim.HessianFree")
+    try:
+        return HessianFree(**options)
+    except (TypeError, ValueError) as error:
+        kind = TypeError if isinstance(error, TypeError) else ValueError
+        raise kind(f"hf_options must be what optim.HessianFree takes, got {brief(dict(options))}: {error}") from error
 
 
 def decayed(solver: Any, learning_rate: Any, decay: str | None, n_steps: float) -> Any:
     """The learning rate that is meant: by default that of the solver; a number decays as asked for over ``n_steps``."""
-    if decay not in (None, "cosine"):
-        raise ValueError(f"decay must be None or 'cosine', got {decay!r}; choose one of them.")
+    if decay is not None:
+        choice("decay", decay, ("cosine",), or_else="None")
     if learning_rate is not None and not callable(learning_rate):
-        check_positive("learning_rate", learning_rate)
+        number("learning_rate", learning_rate, above=0, remedy="None takes what suits the solver")
     rate = LEARNING_RATES.get(solver) if learning_rate is None and isinstance(solver, str) else learning_rate
     if decay is None or rate is None or callable(rate):
         return rate
     return Cosine(rate, n_steps, _LAST_RATE * rate)
-
-
-def check_count(name: str, value: Any, *, least: int = 1) -> int:
-    """``value`` as an int, if it is an integer >= ``least``."""
-    if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value < least:
-        raise ValueError(f"{name} must be an integer >= {least}, got {value!r}; give a whole number.")
-    return int(value)

@@ -13,6 +13,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from optim.arguments import integer
+
 # Losses and gradients are sums over a window; clipping is by value; Adagrad's epsilon stands inside the root.
 MIN_CHAR_RNN = {
     "n_units": 100,
@@ -53,6 +55,7 @@ def smooth_losses(losses: np.ndarray, n_characters: int, n_steps: int = 25) -> n
     >>> smooth_losses(np.array([10.0]), 65).round(3)
     array([104.265])
     """
+    n_characters, n_steps = integer("n_characters", n_characters), integer("n_steps", n_steps)
     smooth, mean = np.empty(len(losses)), -np.log(1.0 / n_characters) * n_steps
     for i, loss in enumerate(losses):
         mean = mean * 0.999 + loss * 0.001

@@ -10,6 +10,7 @@ from sklearn.metrics import accuracy_score, r2_score
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted
 
+from cells.predict import refuse_unless_finite
 from cells.standardise import restored, standard, standardised
 from cells.supervised import SupervisedNetwork
 from cells.targets import AmbiguousTargetsWarning, could_be_of_sequences, is_one_hot
@@ -69,7 +70,7 @@ PARAMETERS = """    n_units : int >= 1
     n_jobs : int, optional
         Threads; None: all cores. The result has the same bits for any number.
     random_state : int, Generator, RandomState or None
-        None: other numbers every time; with ``checkpoint`` those of 0, so that a fit can go on where one has stopped.
+        None draws anew in every ``fit``; with ``checkpoint`` it draws as 0 does, or the next could not go on.
     verbose : int
         Above 0: show progress, if tqdm is installed.
 """
@@ -106,6 +107,9 @@ class RNNRegressor(MultiOutputMixin, RegressorMixin, SupervisedNetwork):
     X may be a 2-D array (one sequence), a list of 2-D arrays or a 3-D array (several), or a 2-D array with ``groups=``,
     ``lengths=`` or the parameter ``sequence_column``, the one form that every scikit-learn tool passes on. Every
     sequence starts from rest unless ``initial_state`` is given.
+
+    A parameter that another one keeps from acting is refused where it is given: ``momentum`` beside "adam",
+    ``patience`` without ``early_stopping``.
 
     Examples
     --------
@@ -154,13 +158,8 @@ class RNNRegressor(MultiOutputMixin, RegressorMixin, SupervisedNetwork):
         per_sequence = sequences.one_per_sequence
         targets = sequences.targets[sequences.offsets[:-1]] if per_sequence else sequences.targets
         weights = self._weights_of_targets(sequences, per_sequence)
-        scales = standard(targets, weights, on=self.standardize)
-        if self.warm_start and hasattr(self, "target_scale_") and len(self.target_scale_) == targets.shape[1]:
-            scales = self.target_shift_, self.target_scale_
-        self.target_shift_, self.target_scale_ = scales
-        answers = standardised(targets, *scales)
         self._is_1d = sequences.targets_1d
-        self._learn(sequences, answers, weights, loss="squared", n_out=targets.shape[1], per_sequence=per_sequence)
+        self._learn(sequences, targets, weights, loss="squared", n_out=targets.shape[1], per_sequence=per_sequence)
         return self
 
     def predict(self, X, *, groups=None, lengths=None, initial_state=None, return_state=False):
@@ -180,18 +179,15 @@ class RNNRegressor(MultiOutputMixin, RegressorMixin, SupervisedNetwork):
         state : (n_sequences, n_state)
             Only if ``return_state``.
         """
-        check_is_fitted(self)
-        sequences = self._read(X, groups=groups, lengths=lengths)
-        outputs, final = self._outputs(sequences, initial_state)
-        shaped = self._shaped(sequences, outputs[:, 0] if self._is_1d else outputs)
-        return (shaped, final) if return_state else shaped
+        return self._answers(X, groups, lengths, initial_state, return_state, make=self._in_units)
 
-    def score(self, X, y, sample_weight=None, *, groups=None, lengths=None):
+    def score(self, X, y, sample_weight=None, *, groups=None, lengths=None, initial_state=None):
         """Coefficient of determination R² over all rows, or all sequences, whichever ``fit`` was given.
 
         Parameters
         ----------
         X, y, sample_weight, groups, lengths : as in ``fit``
+        initial_state : as in :meth:`predict`
 
         Returns
         -------
@@ -202,12 +198,29 @@ class RNNRegressor(MultiOutputMixin, RegressorMixin, SupervisedNetwork):
         per_sequence = self.network_.targets == "last"
         targets = sequences.targets[sequences.offsets[:-1]] if per_sequence else sequences.targets
         weights = self._weights_of_targets(sequences, per_sequence)
-        outputs = self._outputs(sequences)[0].astype(np.float64)
-        return r2_score(targets.astype(np.float64), outputs, sample_weight=weights)
+        outputs = self._answer_of(sequences, "outputs", initial_state).rows.astype(np.float64)
+        with np.errstate(over="ignore", invalid="ignore"):
+            found = r2_score(self._answers_of(targets.astype(np.float64)), outputs, sample_weight=weights)
+        if len(targets) > 1 and not np.isfinite(found):
+            raise ValueError(
+                f"y must be of the size that it had in fit, got numbers up to {np.abs(targets).max():.3g} beside a "
+                f"deviation of {self.target_scale_.max():.3g}; their squares are more than float64 holds."
+            )
+        return found
 
-    def _outputs(self, sequences: Sequences, initial_state=None) -> tuple[np.ndarray, np.ndarray]:
-        rows, final = self._answer_of(sequences, "outputs", initial_state)
-        return restored(rows, self.target_shift_, self.target_scale_), final
+    def _set_scales(self, sequences: Sequences, targets: np.ndarray, weights: np.ndarray | None) -> None:
+        super()._set_scales(sequences, targets, weights)
+        self.target_shift_, self.target_scale_ = standard(targets, weights, on=self.standardize)
+
+    def _answers_of(self, targets: np.ndarray) -> np.ndarray:
+        return standardised(targets, self.target_shift_, self.target_scale_)
+
+    def _in_units(self, rows: np.ndarray) -> np.ndarray:
+        """Outputs in the units of the targets, (n,) where those were 1-D."""
+        with np.errstate(over="ignore"):
+            outputs = restored(rows, self.target_shift_, self.target_scale_)
+        refuse_unless_finite(outputs, "the outputs in the units of y", outputs.dtype)
+        return outputs[:, 0] if self._is_1d else outputs
 
 
 class RNNClassifier(ClassifierMixin, SupervisedNetwork):
@@ -277,61 +290,66 @@ class RNNClassifier(ClassifierMixin, SupervisedNetwork):
         )
         return self
 
-    def decision_function(self, X, *, groups=None, lengths=None):
+    def decision_function(self, X, *, groups=None, lengths=None, initial_state=None, return_state=False):
         """Outputs before the softmax, one a class (for two classes: of the second minus the first).
 
         Parameters
         ----------
         X, groups, lengths : as in ``fit``
+        initial_state, return_state : as in :meth:`predict`
 
         Returns
         -------
-        (n, n_classes), or (n,) for two classes
+        scores : (n, n_classes), or (n,) for two classes
             n sequences or rows, whichever are decided.
+        state : (n_sequences, n_state)
+            Only if ``return_state``.
         """
-        check_is_fitted(self)
-        sequences = self._read(X, groups=groups, lengths=lengths)
-        scores = self._answer_of(sequences, "outputs").rows
-        return self._shaped(sequences, scores[:, 1] - scores[:, 0] if len(self.classes_) == 2 else scores)
+        return self._answers(X, groups, lengths, initial_state, return_state, make=self._scores)
 
-    def predict_proba(self, X, *, groups=None, lengths=None):
+    def predict_proba(self, X, *, groups=None, lengths=None, initial_state=None, return_state=False):
         """Probabilities of the classes.
 
         Parameters
         ----------
         X, groups, lengths : as in ``fit``
+        initial_state, return_state : as in :meth:`predict`
 
         Returns
         -------
-        (n, n_classes)
+        p : (n, n_classes)
+        state : (n_sequences, n_state)
+            Only if ``return_state``.
         """
-        check_is_fitted(self)
-        sequences = self._read(X, groups=groups, lengths=lengths)
-        p = self._answer_of(sequences, "predictions").rows.astype(np.float64)
-        return self._shaped(sequences, p / p.sum(axis=1, keepdims=True))
+        return self._answers(X, groups, lengths, initial_state, return_state, "predictions", make=_summing_to_one)
 
-    def predict(self, X, *, groups=None, lengths=None):
+    def predict(self, X, *, groups=None, lengths=None, initial_state=None, return_state=False):
         """Label of every sequence, or of every row, whichever ``fit`` was given.
 
         Parameters
         ----------
         X, groups, lengths : as in ``fit``
+        initial_state : (n_state,) or (n_sequences, n_state), optional
+            Start from here instead of from rest: what ``return_state`` gave, see :mod:`cells.carried`.
+        return_state : bool
+            Whether to return the states after the last rows too.
 
         Returns
         -------
-        (n_sequences,) or (n_steps,) labels
+        labels : (n_sequences,) or (n_steps,)
             With ``sequence_column``, or one 2-D sequence, always one a row.
+        state : (n_sequences, n_state)
+            Only if ``return_state``.
         """
-        check_is_fitted(self)
-        sequences = self._read(X, groups=groups, lengths=lengths)
-        return self._shaped(sequences, self._labels(sequences))
+        return self._answers(X, groups, lengths, initial_state, return_state, make=self._labels)
 
-    def score(self, X, y, sample_weight=None, *, groups=None, lengths=None):
+    def score(self, X, y, sample_weight=None, *, groups=None, lengths=None, initial_state=None):
         """Share of right labels, of sequences or of rows, whichever ``fit`` was given.
 
         Parameters
         ----------
         X, y, sample_weight, groups, lengths : as in ``fit``
+        initial_state : as in :meth:`predict`
 
         Returns
         -------
@@ -341,7 +359,16 @@ class RNNClassifier(ClassifierMixin, SupervisedNetwork):
         sequences = self._read_for_score(X, y, sample_weight, groups, lengths, target="labels")
         first = sequences.offsets[:-1] if self.decides_sequences_ else slice(None)
         weights = self._weights_of_targets(sequences, self.decides_sequences_)
-        return accuracy_score(sequences.labels[first], self._labels(sequences), sample_weight=weights)
+        outputs = self._answer_of(sequences, "outputs", initial_state).rows
+        return accuracy_score(sequences.labels[first], self._labels(outputs), sample_weight=weights)
 
-    def _labels(self, sequences: Sequences) -> np.ndarray:
-        return self.classes_[self._answer_of(sequences, "outputs").rows.argmax(axis=1)]
+    def _labels(self, outputs: np.ndarray) -> np.ndarray:
+        return self.classes_[outputs.argmax(axis=1)]
+
+    def _scores(self, outputs: np.ndarray) -> np.ndarray:
+        return outputs[:, 1] - outputs[:, 0] if len(self.classes_) == 2 else outputs
+
+
+def _summing_to_one(p: np.ndarray) -> np.ndarray:
+    p = p.astype(np.float64)
+    return p / p.sum(axis=1, keepdims=True)

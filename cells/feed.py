@@ -12,8 +12,8 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import njit
 
+from reservoir.kernels import njit
 from reservoir.vectors import ONE_PACK, aligned, fma, full, load, load_some, pack_size, spread, store_some
 
 # Columns up to which this pays.

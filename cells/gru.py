@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import njit
 
 from cells.cell import Cell, Map, Plane
 from cells.passes import backward_step, forward_step, rforward_step, step
 from cells.pointwise import give, one_minus_square, take, times_one_minus, with_added
 from reservoir.activations import logistic, tanh
+from reservoir.kernels import njit
 from reservoir.tiles import add_product
 from reservoir.vectors import fma, like, pack_size
 

@@ -24,14 +24,11 @@ import numpy as np
 
 from cells.cell import Cell, Map
 from cells.network import Network
+from optim.arguments import brief, choice, integer, number, precision
+from reservoir.memory import check_memory
 from reservoir.spectrum import scale_to_radius
 
 Role = Literal["input", "recurrent", "readout"]
-
-
-def _check_degree(in_degree: Any) -> None:
-    if isinstance(in_degree, bool) or not isinstance(in_degree, int | np.integer) or in_degree < 1:
-        raise ValueError(f"in_degree must be an integer >= 1, got {in_degree!r}; 15 is usual.")
 
 
 class Scheme(Protocol):
@@ -68,6 +65,9 @@ class Glorot(_NoBias):
     """
 
     gain: float = 1.0
+
+    def __post_init__(self) -> None:
+        number("gain", self.gain, above=0)
 
     def block(self, role: Role, n_sources: int, n_targets: int, rng: np.random.Generator) -> np.ndarray:
         bound = self.gain * np.sqrt(6.0 / (n_sources + n_targets))
@@ -122,6 +122,10 @@ class Identity(_NoBias):
     scale: float = 1.0
     deviation: float = 0.001
 
+    def __post_init__(self) -> None:
+        number("scale", self.scale)
+        number("deviation", self.deviation, least=0)
+
     def block(self, role: Role, n_sources: int, n_targets: int, rng: np.random.Generator) -> np.ndarray:
         if role == "recurrent":
             return self.scale * np.eye(n_sources, n_targets)
@@ -153,9 +157,8 @@ class Sparse:
     convention: Literal["thesis", "release"] = "thesis"
 
     def __post_init__(self) -> None:
-        _check_degree(self.in_degree)
-        if self.convention not in ("thesis", "release"):
-            raise ValueError(f"convention must be 'thesis' or 'release', got {self.convention!r}; choose one of them.")
+        integer("in_degree", self.in_degree)
+        choice("convention", self.convention, ("thesis", "release"))
 
     def block(self, role: Role, n_sources: int, n_targets: int, rng: np.random.Generator) -> np.ndarray:
         deviation = self.in_degree**-0.5
@@ -200,7 +203,9 @@ class EchoState(_NoBias):
     output_scale: float = 0.1
 
     def __post_init__(self) -> None:
-        _check_degree(self.in_degree)
+        integer("in_degree", self.in_degree)
+        for name in ("spectral_radius", "input_scale", "output_scale"):
+            number(name, getattr(self, name), least=0)
 
     def block(self, role: Role, n_sources: int, n_targets: int, rng: np.random.Generator) -> np.ndarray:
         if role != "recurrent":
@@ -229,6 +234,9 @@ class Normal(_NoBias):
     """
 
     deviation: float = 0.01
+
+    def __post_init__(self) -> None:
+        number("deviation", self.deviation, least=0)
 
     def block(self, role: Role, n_sources: int, n_targets: int, rng: np.random.Generator) -> np.ndarray:
         return self.deviation * rng.standard_normal((n_sources, n_targets))
@@ -273,7 +281,9 @@ def initial_theta(
     """
     scheme = resolve_scheme(scheme)
     if not isinstance(rng, np.random.Generator):
-        raise TypeError(f"rng must be a numpy.random.Generator, got {rng!r}; use numpy.random.default_rng(seed).")
+        raise TypeError(f"rng must be a numpy.random.Generator, got {brief(rng)}; use numpy.random.default_rng(seed).")
+    dtype = precision("dtype", dtype) or np.float64
+    check_memory(2 * 8 * network.n_params, f"{network.n_params} parameters as they are drawn")
     theta = np.zeros(network.n_params)
     views = network.views(theta)
     places = [(part.name, part.cell, map_) for part in network.parts for map_ in part.cell.maps]
@@ -294,16 +304,11 @@ def initial_theta(
     return theta.astype(dtype)
 
 
-def resolve_scheme(scheme: str | Scheme) -> Scheme:
-    """The scheme of this name, or ``scheme`` itself if it is one."""
-    if isinstance(scheme, str) and scheme in SCHEMES:
-        return SCHEMES[scheme]
-    if isinstance(scheme, str) or not (hasattr(scheme, "block") and hasattr(scheme, "bias")):
-        raise ValueError(
-            f"scheme must be one of {', '.join(SCHEMES)}, or a scheme such as cells.initial.Sparse(in_degree=10), "
-            f"got {scheme!r}; choose one of them."
-        )
-    return scheme
+def resolve_scheme(scheme: str | Scheme, *, name: str = "scheme") -> Scheme:
+    """The scheme of this name, or ``scheme`` itself if it is one; ``name`` is that of the argument."""
+    if not isinstance(scheme, str | type) and hasattr(scheme, "block") and hasattr(scheme, "bias"):
+        return scheme
+    return SCHEMES[choice(name, scheme, SCHEMES, or_else="a scheme such as cells.initial.Sparse(in_degree=10)")]
 
 
 def _blocks(cell: Cell, map_: Map) -> Iterator[slice]:

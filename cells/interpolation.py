@@ -8,6 +8,9 @@ from typing import Any
 import numpy as np
 from scipy.optimize import minimize_scalar
 
+from cells.alphabet import check_text
+from optim.arguments import brief
+
 _CLOSE = 1e-9  # in the weight, where the search ends
 
 
@@ -50,7 +53,9 @@ def interpolate(network: Any, ngram: Any, held_out: str) -> Interpolation:
 
     The mean log-probability is concave in the weight, so a bracketing search finds its one maximum.
     """
-    one, other = _both(network, ngram, held_out)
+    if not hasattr(ngram, "log_probabilities_of"):
+        raise TypeError(f"ngram must be a fitted cells.ngram.NGram, got {brief(ngram)}; fit one on the same text.")
+    one, other = _both(network, ngram, check_text("held_out", held_out, least=2))
     found = minimize_scalar(
         lambda weight: -float(_mixed(one, other, weight).mean()), bounds=(0.0, 1.0), options={"xatol": _CLOSE}
     )

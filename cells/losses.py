@@ -20,10 +20,10 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import njit
 
 from cells.pointwise import give, take, times_one_minus
 from reservoir.activations import exponential, logistic
+from reservoir.kernels import njit
 from reservoir.vectors import like, magnitude, pack_size, total
 
 LOSSES = {"squared": 0, "logistic": 1, "softmax": 2}

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import accumulate
 from typing import Literal
 
 import numpy as np
 
 from cells.cell import Cell
 from cells.losses import LOSSES
+from optim.arguments import brief, choice, integer
+
+# Sizes up to which products of two of them, and their sums over layers, are exact.
+_MOST = {"n_in": 2**31, "n_units": 2**20, "n_factors": 2**20}
 
 
 @dataclass(frozen=True)
@@ -96,15 +102,15 @@ class Network:
 
     def _check(self) -> None:
         if not self.layers or not all(isinstance(cell, Cell) for cell in self.layers):
-            raise TypeError(f"layers must be a cell or several, got {self.layers!r}; for example LSTM(n_in, n_units).")
-        if isinstance(self.n_out, bool) or not isinstance(self.n_out, int | np.integer) or self.n_out < 1:
-            raise ValueError(f"n_out must be an integer >= 1, got {self.n_out!r}; it is the number of outputs.")
-        if self.loss not in LOSSES:
-            raise ValueError(f"loss must be one of {', '.join(LOSSES)}, got {self.loss!r}; see cells.losses.")
-        if self.targets not in ("all", "last"):
-            raise ValueError(
-                f"targets must be 'all' or 'last', got {self.targets!r}; single steps are chosen by a mask."
-            )
+            came = brief(self.layers)
+            raise TypeError(f"layers must be a cell or several, got {came}; for example LSTM(n_in, n_units).")
+        for layer, cell in enumerate(self.layers):
+            for name, most in _MOST.items():
+                if getattr(cell, name, None) is not None:
+                    integer(f"{name} of layer {layer}", getattr(cell, name), most=most)
+        integer("n_out", self.n_out, most=_MOST["n_in"], remedy="it is the number of outputs")
+        choice("loss", self.loss, LOSSES)
+        choice("targets", self.targets, ("all", "last"), remedy="single steps are chosen by a mask")
         for below, cell in zip(self.layers, self.layers[1:], strict=False):
             width = below.n_units * self.n_directions
             if cell.n_in != width:
@@ -167,7 +173,8 @@ class Network:
                 for state in ("h", "c")[: 1 + part.cell.has_second_state]:
                     shapes.append((f"{part.name}.initial_{state}", (part.cell.n_units,)))
         shapes += [("readout.weights", (self.n_features, self.n_out)), ("readout.bias", (self.n_out,))]
-        ends = np.cumsum([int(np.prod(shape)) for _, shape in shapes]).tolist()
+        sizes = [math.prod(shape) for _, shape in shapes]
         return tuple(
-            (name, end - int(np.prod(shape)), end, shape) for (name, shape), end in zip(shapes, ends, strict=True)
+            (name, end - size, end, shape)
+            for (name, shape), size, end in zip(shapes, sizes, accumulate(sizes), strict=True)
         )

@@ -25,13 +25,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+from sklearn.exceptions import NotFittedError
+
+from cells.alphabet import code_points
+from cells.writing import MOST_WRITTEN, check_temperature, draw_one
+from optim.arguments import brief, choice, integer
+from reservoir.estimator import all_or_nothing
 
 Text = str | Sequence | np.ndarray
 
-
 SMOOTHINGS = ("kneser-ney", "witten-bell")
+MOST_CONTEXT = 1000  # symbols, far beyond those that occur twice
 MIN_DISCOUNT = 0.1  # where counts are too few to estimate one; above zero, so that no symbol is impossible
 
 
@@ -74,8 +81,8 @@ class NGram:
 
     Parameters
     ----------
-    order : int >= 0, symbols of context; 0 knows only how frequent each symbol is. The default is the best on a
-        megabyte of English.
+    order : int in [0, 1000], symbols of context; 0 knows only how frequent each symbol is. The default is the best on
+        a megabyte of English.
     smoothing : "kneser-ney" or "witten-bell"
     alphabet : str or sequence of the symbols that may occur; None takes those of the text that is fitted
 
@@ -102,16 +109,13 @@ class NGram:
     """
 
     def __init__(self, order: int = 6, *, smoothing: str = "kneser-ney", alphabet: Text | None = None):
-        if order < 0 or order != int(order):
-            raise ValueError(f"order must be a whole number >= 0, got {order!r}. 4 to 6 suit a megabyte of text.")
-        if smoothing not in SMOOTHINGS:
-            raise ValueError(f"smoothing must be one of {SMOOTHINGS}, got {smoothing!r}. Choose one of them.")
-        self.order = int(order)
-        self.smoothing = smoothing
+        self.order = integer("order", order, least=0, most=MOST_CONTEXT, remedy="4 to 6 suit a megabyte of text")
+        self.smoothing = choice("smoothing", smoothing, SMOOTHINGS)
         self.alphabet = alphabet
 
     # ------------------------------------------------------------------------------------------------ learning
 
+    @all_or_nothing
     def fit(self, text: Text | list) -> NGram:
         """Count what follows what.
 
@@ -126,9 +130,9 @@ class NGram:
         """
         texts = text if _is_several(text) else [text]
         self._set_alphabet(texts)
-        pieces = [self.encode(piece) for piece in texts]
+        pieces = [self._numbers(piece) for piece in texts]
         if not sum(piece.size for piece in pieces):
-            raise ValueError("text must have at least one symbol to fit, got none. Pass a text.")
+            raise ValueError("text must have at least one symbol to fit, got none; pass a text.")
         symbols = np.concatenate(pieces)
         since_start = np.concatenate([np.arange(piece.size) for piece in pieces])
         context, at, seen = np.zeros(symbols.size, np.int64), np.arange(symbols.size), []
@@ -149,24 +153,28 @@ class NGram:
         given = self.alphabet
         self._is_text = all(isinstance(piece, str) for piece in texts)
         if self._is_text:
-            known = sorted(set().union(*texts)) if given is None else list(dict.fromkeys(given))
+            known = sorted(set().union(*texts)) if given is None else _characters(given)
             self.alphabet_ = "".join(known)
             self._codes = np.array([ord(symbol) for symbol in known], np.int64)
         else:
-            source = np.concatenate([np.asarray(piece).ravel() for piece in texts]) if given is None else given
-            self._codes = self.alphabet_ = np.unique(np.asarray(source))
+            source = [_symbols("text", piece) for piece in texts] if given is None else [_symbols("alphabet", given)]
+            self._codes = self.alphabet_ = np.unique(np.concatenate([part for part in source if part.size] or source))
         self.n_symbols_ = len(self.alphabet_)
+        if given is not None and not self.n_symbols_:
+            raise ValueError(f"alphabet must hold at least one symbol, got {brief(given)}; None takes the text's.")
         self._sorted = np.argsort(self._codes, kind="stable")
 
     def encode(self, text: Text) -> np.ndarray:
         """Places in the alphabet of the symbols of a text. Returns (T,) int64."""
+        if not hasattr(self, "n_contexts_"):
+            raise NotFittedError("This NGram has learnt no text yet; call fit first.")
+        return self._numbers(text)
+
+    def _numbers(self, text: Text) -> np.ndarray:
         if self._is_text != isinstance(text, str):
             kind = "a str" if self._is_text else "an array of symbols"
-            raise TypeError(f"text must be {kind} like the one fitted, got {type(text).__name__}. Pass such a text.")
-        codes = np.frombuffer(text.encode("utf-32-le"), np.uint32) if self._is_text else np.asarray(text)
-        codes = codes.astype(np.int64) if self._is_text else codes
-        if codes.ndim != 1:
-            raise ValueError(f"text must have one dimension, got shape {codes.shape}. Pass texts as a list.")
+            raise TypeError(f"text must be {kind} like the one fitted, got {brief(text)}; pass such a text.")
+        codes = code_points(text).astype(np.int64) if self._is_text else _symbols("text", text)
         if not codes.size:
             return np.zeros(0, np.int64)
         ranked = self._codes[self._sorted]
@@ -175,7 +183,7 @@ class NGram:
         if unknown.size:
             shown = [chr(code) for code in unknown[:10]] if self._is_text else unknown[:10].tolist()
             raise ValueError(
-                f"text must hold only symbols of the alphabet, got {shown}. Name the whole alphabet by alphabet=, or "
+                f"text must hold only symbols of the alphabet, got {shown}; name the whole alphabet by alphabet=, or "
                 "replace these symbols."
             )
         return self._sorted[place].astype(np.int64)
@@ -252,7 +260,7 @@ class NGram:
         ------
         block : (n_rows or fewer, V) float64
         """
-        symbols = self.encode(text)
+        symbols, n_rows = self.encode(text), integer("n_rows", n_rows)
         for start in range(0, symbols.size, n_rows):
             yield self._distributions(symbols, np.arange(start, min(start + n_rows, symbols.size)))
 
@@ -273,7 +281,7 @@ class NGram:
         """Mean of -log p over the symbols of a text, in nats."""
         log_p = self.log_probabilities_of(text)
         if not log_p.size:
-            raise ValueError("text must have at least one symbol to score, got none. Pass a text.")
+            raise ValueError("text must have at least one symbol to score, got none; pass a text.")
         return float(-log_p.mean())
 
     def bits_per_symbol(self, text: Text) -> float:
@@ -292,24 +300,46 @@ class NGram:
         n_symbols : int >= 0
         rng : numpy.random.Generator
         prime : what stands before; None begins a text
-        temperature : float > 0, log p is divided by it
+        temperature : float >= 0, log p is divided by it; at 0 the likeliest symbol always wins
 
         Returns
         -------
         continuation : str, or (n_symbols,) array of symbols, without the prime
         """
-        if not temperature > 0.0:
-            raise ValueError(f"temperature must be a number > 0, got {temperature!r}. 1 samples from the model.")
-        before = np.zeros(0, np.int64) if prime is None else self.encode(prime)
+        n_symbols = integer("n_symbols", n_symbols, least=0, most=MOST_WRITTEN, remedy="give the number to draw")
+        temperature = check_temperature(temperature)
+        if not isinstance(rng, np.random.Generator):
+            raise TypeError(f"rng must be a numpy.random.Generator, got {brief(rng)}; pass default_rng(0).")
+        before = self.encode(("" if self._is_text else []) if prime is None else prime)
         before = before[max(0, before.size - self.order) :]
         drawn = np.concatenate([before, np.zeros(n_symbols, np.int64)])
         for t in range(before.size, drawn.size):
-            log_p = self._distributions(drawn, np.array([t]))[0] / temperature
-            p = np.exp(log_p - log_p.max())
-            edges = np.cumsum(p)
-            drawn[t] = np.searchsorted(edges, rng.uniform(0.0, edges[-1]), side="right")
+            drawn[t] = draw_one(self._distributions(drawn, np.array([t]))[0], temperature, rng)
         drawn = drawn[before.size :]
         return "".join(self.alphabet_[s] for s in drawn) if self._is_text else np.asarray(self.alphabet_)[drawn]
+
+
+def _characters(alphabet: Any) -> list[str]:
+    """The different characters of an alphabet, in their order."""
+    known = list(dict.fromkeys(alphabet)) if isinstance(alphabet, (str, Sequence, np.ndarray)) else [alphabet]
+    if not all(isinstance(symbol, str) and len(symbol) == 1 for symbol in known):
+        raise TypeError(f"alphabet must be a str or a list of characters, got {brief(alphabet)}; join words.")
+    return known
+
+
+def _symbols(name: str, text: Any) -> np.ndarray:
+    """(T,) symbols that can be compared: numbers or strings."""
+    try:
+        codes = np.asarray(text)
+    except ValueError as error:  # rows of several lengths
+        raise ValueError(f"{name} must have one dimension, got {brief(text)}; pass texts as a list.") from error
+    if not codes.size and codes.ndim == 1:
+        return codes
+    if codes.dtype.kind not in "biufU" or (codes.ndim == 0 and codes.dtype.kind == "U"):
+        raise TypeError(f"{name} must be a str or an array of symbols, got {brief(text)}; decode bytes.")
+    if codes.ndim != 1:
+        raise ValueError(f"{name} must have one dimension, got shape {codes.shape}; pass texts as a list.")
+    return codes
 
 
 def _find(table: np.ndarray, wanted: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

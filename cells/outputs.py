@@ -10,10 +10,9 @@ C-contiguous, of one precision, and none overlaps another.
 
 from __future__ import annotations
 
-from numba import njit
-
 from cells.feed import FEW, begin_with_feed
 from cells.products import BLOCK, add_bias, add_bias_gradient, begin_planes
+from reservoir.kernels import njit
 from reservoir.subnormals import flush_subnormals, restore_mode
 from reservoir.tiles import add_product, add_transposed_product
 from reservoir.vectors import ONE_PACK, fma, full, load, load_some, pack_size, spread, store, total

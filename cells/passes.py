@@ -31,11 +31,11 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import njit
 from numba.extending import overload
 
 from cells.calls import plainly
 from cells.feed import Feed, add_feed, begin_with_feed, no_feed
+from reservoir.kernels import njit
 from reservoir.subnormals import flush_subnormals, restore_mode
 from reservoir.vectors import ONE_PACK, load_some, pack_size, store_some
 

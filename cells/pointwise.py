@@ -6,8 +6,7 @@ register; ``give`` writes one there. A loop over ``j`` in steps of :func:`reserv
 
 from __future__ import annotations
 
-from numba import njit
-
+from reservoir.kernels import njit
 from reservoir.vectors import ONE_PACK, fma, like, load_some, store_some
 
 

@@ -153,7 +153,36 @@ def run_network(
             _run_share(network, parameters, data, part, initial, wanted, found, memory)
 
     run_all(run, [(part,) for part in parts], n_threads)
+    for what, rows in ((wanted, found.rows), ("states", found.final)):
+        if not np.isfinite(rows).all() and not np.isfinite(theta).all():
+            raise ValueError("theta must be finite, got NaN or infinity; train from other parameters.")
+        refuse_unless_finite(rows, what, data.dtype)
     return found
+
+
+def refuse_unless_finite(rows: np.ndarray, what: str, dtype: Any) -> None:
+    """Raise if a number that is to be handed over has left the range of ``dtype``.
+
+    Raises
+    ------
+    ValueError
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from cells.predict import refuse_unless_finite
+    >>> refuse_unless_finite(np.array([[1.0], [np.inf]]), "outputs", np.float64)
+    Traceback (most recent call last):
+    ValueError: X must keep outputs finite in float64, got inf in row 1; scale X, shorten its sequences, or take a ...
+    """
+    is_finite = np.isfinite(rows)
+    if not is_finite.all():
+        row = int(np.flatnonzero(~is_finite.reshape(len(rows), -1).all(axis=1))[0])
+        first = float(rows[row][~is_finite[row]][0])
+        raise ValueError(
+            f"X must keep {what} finite in {np.dtype(dtype).name}, got {first} in row {row}; scale X, shorten its "
+            "sequences, or take a cell whose states are bounded."
+        )
 
 
 def _run_share(

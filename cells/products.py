@@ -15,9 +15,9 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 
 from cells.feed import begin_with_feed
+from reservoir.kernels import njit
 from reservoir.subnormals import flush_subnormals, restore_mode
 from reservoir.tiles import add_product, add_transposed_product
 from reservoir.vectors import ONE_PACK, load_some, pack_size, store_some

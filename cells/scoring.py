@@ -38,12 +38,24 @@ def log_probabilities(network: Network, theta: np.ndarray, numbers: np.ndarray, 
         y = numbers[start + 1 : start + _BLOCK + 1]
         data = SequenceData(network, [numbers[start : start + y.size]], dtype=theta.dtype)
         outputs, state = run_network(network, theta, data, wanted="outputs", initial=state, n_threads=n_threads)
-        found[start : start + y.size] = _log_softmax_at(outputs, y)
+        found[start : start + y.size] = log_softmax(outputs)[np.arange(y.size), y]
     return found
 
 
-def _log_softmax_at(outputs: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """log p of the labels, float64, from outputs (T, V)."""
-    highest = outputs.max(axis=1, keepdims=True)
-    log_sums = np.log(np.exp(outputs - highest, dtype=np.float64).sum(axis=1))
-    return outputs[np.arange(labels.size), labels].astype(np.float64) - highest[:, 0] - log_sums
+def log_softmax(outputs: np.ndarray) -> np.ndarray:
+    """log p of every symbol in float64: o - max o - log sum exp(o - max o), where log(softmax) would end at -103.
+
+    Parameters
+    ----------
+    outputs : (n, V)
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from cells.scoring import log_softmax
+    >>> log_softmax(np.array([[0.0, 1000.0]], np.float32)).tolist()
+    [[-1000.0, 0.0]]
+    """
+    below = outputs.astype(np.float64)
+    below -= below.max(axis=1, keepdims=True)
+    return below - np.log(np.exp(below).sum(axis=1, keepdims=True))

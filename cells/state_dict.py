@@ -15,9 +15,9 @@ No framework is imported: values may be whatever ``numpy.asarray`` takes.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import numpy as np
 
@@ -25,6 +25,8 @@ from cells.elman import Elman
 from cells.gru import GRU
 from cells.lstm import LSTM
 from cells.network import Network, Part
+from cells.state_names import Group, keras_groups, keras_groups_of, torch_groups, torch_groups_of
+from optim.arguments import brief, choice
 
 Framework = Literal["torch", "keras"]
 
@@ -39,23 +41,28 @@ CHOICES = {
     "keras": {"activation": ("tanh", "relu", "logistic", "identity"), "reset_after": (False, True)},
 }
 NOT_A_CHOICE = ("n_in", "n_units", "forget_bias")  # forget_bias is where training begins
-KERAS_NAMES = {Elman: "simple_rnn", LSTM: "lstm", GRU: "gru"}
 
 
 def to_state_dict(
-    network: Network, theta: np.ndarray, framework: Framework, *, recurrent: str = "", readout: str | None = None
+    network: Network,
+    theta: np.ndarray,
+    framework: Framework,
+    *,
+    recurrent: str | Sequence[str] = "",
+    readout: str | None = None,
 ) -> dict[str, np.ndarray]:
     """The parameters under the names that torch or Keras give them.
 
     Parameters
     ----------
     network : Network
-        Layers of Elman, LSTM or GRU cells, without choices that the framework does not have. Torch's modules have
-        layers of one kind and size, and their GRU resets after the matrix.
+        Layers of Elman, LSTM or GRU cells, without choices that the framework does not have. Torch's GRU resets after
+        the matrix.
     theta : (P,) array
     framework : "torch" or "keras"
-    recurrent : str
-        What the layers are part of: "rnn" for ``rnn.weight_ih_l0``, "model" for ``model/lstm/lstm_cell/kernel``.
+    recurrent : str, or sequence of str for torch
+        What the layers are part of: "rnn" for ``rnn.weight_ih_l0``, "model" for ``model/lstm/lstm_cell/kernel``. A
+        module of torch has layers of one kind and size: layers of several need a name each, from input to readout.
     readout : str, optional
         Name of the linear layer; "readout" (torch) or "dense" (Keras) if not given.
 
@@ -68,7 +75,7 @@ def to_state_dict(
     Raises
     ------
     ValueError
-        If ``theta`` has another shape, or initial states other than 0, where both frameworks start.
+        If ``theta`` has another shape, is not finite, or has initial states other than 0, where both frameworks start.
     NotImplementedError
         If the framework has no such network.
 
@@ -90,14 +97,11 @@ def to_state_dict(
                 f"initial states must be 0 in a state dict, {framework} has no parameter for them, got {name} up to "
                 f"{np.abs(view).max():.3g}; hand them over apart, as the states to start from."
             )
-    theta = np.asarray(theta)
-    if framework == "torch":
-        groups = _torch_groups(network, recurrent, readout)
-    else:
-        groups = _keras_groups(network, recurrent, readout)
+    theta = _array("theta", theta)
+    names = torch_groups if framework == "torch" else keras_groups
     return {
         name: np.where(places >= 0, theta[places], theta.dtype.type(0))
-        for name, places in _places(network, framework, groups).items()
+        for name, places in _places(network, framework, names(network, recurrent, readout)).items()
     }
 
 
@@ -106,7 +110,7 @@ def from_state_dict(
     state: Mapping[str, Any],
     framework: Framework,
     *,
-    recurrent: str = "",
+    recurrent: str | Sequence[str] = "",
     readout: str | None = None,
 ) -> np.ndarray:
     """The vector theta of parameters that come from torch or Keras.
@@ -117,12 +121,14 @@ def from_state_dict(
         As for :func:`to_state_dict`.
     state : mapping of str to array
         The network's parameters and nothing else: ``module.state_dict()`` of torch,
-        ``{weight.path: weight for weight in model.weights}`` of Keras.
+        ``{weight.path: weight for weight in model.weights}`` of Keras. Biases that a module or layer does not have
+        (``bias=False``, ``use_bias=False``) are 0.
     framework : "torch" or "keras"
     recurrent, readout : str
-        As for :func:`to_state_dict`; of no use for Keras, which numbers its layers anew for every model. There what
-        stands before the last slash tells layers apart and nothing more: the one without a recurrent kernel is the
-        readout, the others come in their order in ``state``, forward before backward.
+        As for :func:`to_state_dict`. Where torch's modules are not named, those in ``state`` are taken, if their sizes
+        tell the order, and the one module beside them is the readout. Of no use for Keras, which numbers its layers
+        anew for every model. There what stands before the last slash tells layers apart and nothing more: the one
+        without a recurrent kernel is the readout, the others come in their order in ``state``, forward before backward.
 
     Returns
     -------
@@ -132,7 +138,8 @@ def from_state_dict(
     Raises
     ------
     ValueError
-        If a name is missing or not expected, or an array has another shape.
+        If a name is missing or not expected, an array has another shape or is not finite, or the order of several
+        modules of torch is not told.
     TypeError
         If ``state`` is no mapping, or a value no array of real numbers.
     NotImplementedError
@@ -150,12 +157,13 @@ def from_state_dict(
     _check_network(network, framework)
     if not isinstance(state, Mapping):
         raise TypeError(f"state must be a mapping of names to arrays, got {type(state).__name__}; give a dict.")
-    arrays = {name: _array(name, value) for name, value in state.items()}
+    arrays = {_checked_name(name): _array(name, value) for name, value in state.items()}
     if framework == "torch":
-        groups = _torch_groups(network, recurrent, readout)
+        _refuse_projections(arrays)
+        groups = torch_groups_of(network, arrays, recurrent, readout)
     else:
-        groups = _keras_groups_of(network, arrays)
-    expected = _places(network, framework, groups)
+        groups = keras_groups_of(network, arrays)
+    expected = _without_absent_biases(_places(network, framework, groups), groups, arrays)
     _check_state(expected, arrays)
     is_single = np.result_type(np.float32, *arrays.values()) == np.float32
     theta = np.zeros(network.n_params, np.float32 if is_single else np.float64)
@@ -203,57 +211,16 @@ def _side_by_side(part: Part, views: dict[str, np.ndarray], order: str) -> list[
     return [np.concatenate([blocks[gate] for gate in order], axis=-1) for blocks in (W, R, b, recurrent_b)]
 
 
-# ------------------------------------------------------------------------------------------------ names
-
-
-class Group(NamedTuple):
-    """The common part of the names of one cell's parameters, or of the readout's."""
-
-    before: str
-    after: str = ""
-
-    def name(self, role: str) -> str:
-        return f"{self.before}{role}{self.after}"
-
-
-def _torch_groups(network: Network, recurrent: str, readout: str | None) -> list[Group]:
-    module = f"{recurrent}." if recurrent else ""
-    cells = [Group(module, f"_l{part.layer}" + "_reverse" * part.is_reversed) for part in network.parts]
-    return [*cells, Group("readout." if readout is None else f"{readout}.")]
-
-
-def _keras_groups(network: Network, recurrent: str, readout: str | None) -> list[Group]:
-    """Names that Keras gives in a session of its own: it counts the layers of each class."""
-    groups, kinds = [], []
-    for part in network.parts:
-        kind = KERAS_NAMES[type(part.cell)]
-        if not part.is_reversed:
-            count = f"_{kinds.count(kind)}" if kind in kinds else ""
-            wrapper = f"bidirectional_{part.layer}/" if part.layer else "bidirectional/"
-            kinds.append(kind)
-        direction = "backward_" if part.is_reversed else "forward_"
-        layer = f"{wrapper}{direction}{kind}{count}" if network.bidirectional else f"{kind}{count}"
-        groups.append(f"{layer}/{kind}_cell/")
-    model = f"{recurrent}/" if recurrent else ""
-    return [Group(model + group) for group in [*groups, "dense/" if readout is None else f"{readout}/"]]
-
-
-def _keras_groups_of(network: Network, arrays: Mapping[str, np.ndarray]) -> list[Group]:
-    """The layers that a dict from Keras holds, in the order of our cells, the readout last."""
-    roles: dict[str, set[str]] = {}
-    for name in arrays:
-        before, slash, role = name.rpartition("/")
-        roles.setdefault(before + slash, set()).add(role)
-    cells = [before for before, found in roles.items() if "recurrent_kernel" in found]
-    others = [before for before in roles if before not in cells]
-    if len(cells) != len(network.parts) or len(others) != 1:
-        raise ValueError(
-            f"state must hold a recurrent_kernel for each of {len(network.parts)} cells "
-            f"({', '.join(part.name for part in network.parts)}) and one layer without, the readout, got "
-            f"{len(cells)} with ({_listed(cells)}) and {len(others)} without ({_listed(others)}); "
-            "leave out what is not the network's, and name parameters layer/kernel as weight.path does."
-        )
-    return [Group(before) for before in (*cells, *others)]
+def _without_absent_biases(
+    places: dict[str, np.ndarray], groups: Iterable[Group], arrays: Mapping[str, np.ndarray]
+) -> dict[str, np.ndarray]:
+    """The places without the biases of modules that have none at all."""
+    biases: dict[str, set[str]] = {}
+    for group in groups:
+        names = {group.name(role) for role in ("bias", "bias_ih", "bias_hh")}
+        biases.setdefault(group.before, set()).update(names & set(places))
+    absent = set().union(*(names for names in biases.values() if not names & set(arrays)))
+    return {name: array for name, array in places.items() if name not in absent}
 
 
 # ------------------------------------------------------------------------------------------------ checks
@@ -261,8 +228,7 @@ def _keras_groups_of(network: Network, arrays: Mapping[str, np.ndarray]) -> list
 
 def _check_network(network: Network, framework: Framework) -> None:
     """Refuse what the framework does not have."""
-    if framework not in ORDERS:
-        raise ValueError(f"framework must be one of {', '.join(ORDERS)}, got {framework!r}.")
+    choice("framework", framework, ORDERS)
     for layer, cell in enumerate(network.layers):
         kind = type(cell)
         if kind not in ORDERS[framework]:
@@ -279,12 +245,15 @@ def _check_network(network: Network, framework: Framework) -> None:
                     f"{framework} has {kind.__name__} with {field.name} = {' or '.join(map(repr, allowed))} only, got "
                     f"{value!r} as layer {layer}; keep theta itself to save this network."
                 )
-    kinds = {(type(cell).__name__, cell.n_units, getattr(cell, "activation", "")) for cell in network.layers}
-    if framework == "torch" and len(kinds) > 1:
-        listed = ", ".join(f"{name}({n_units} units{', ' * bool(more)}{more})" for name, n_units, more in sorted(kinds))
-        raise NotImplementedError(
-            f"a module of torch has layers of one kind and size only, got {listed}; keep theta itself to save it."
-        )
+
+
+def _refuse_projections(arrays: Mapping[str, np.ndarray]) -> None:
+    for name in arrays:
+        if name.rpartition(".")[2].startswith("weight_hr_l"):
+            raise NotImplementedError(
+                f"an LSTM of torch must have proj_size = 0, got {name}; supported are RNN, LSTM and GRU in one or both "
+                "directions, with or without biases."
+            )
 
 
 def _check_state(expected: Mapping[str, np.ndarray], arrays: Mapping[str, np.ndarray]) -> None:
@@ -304,10 +273,26 @@ def _check_state(expected: Mapping[str, np.ndarray], arrays: Mapping[str, np.nda
             )
 
 
+def _checked_name(name: Any) -> str:
+    if not isinstance(name, str):
+        raise TypeError(
+            f"state must have names of parameters as keys, got {brief(name)}; give a dict of names to arrays."
+        )
+    return name
+
+
 def _array(name: str, value: Any) -> np.ndarray:
-    array = np.asarray(value)
+    if hasattr(value, "detach"):  # a tensor of torch, maybe on a GPU or with a gradient
+        value = value.detach().cpu()
+    came = f"{name} must be an array of real numbers, got {type(value).__name__}"
+    try:
+        array = np.asarray(value)
+    except (TypeError, ValueError) as error:
+        raise TypeError(f"{came}, of which numpy.asarray makes none: {error}; convert it first.") from error
     if array.dtype.kind not in "fiu":
-        raise TypeError(f"{name} must be an array of real numbers, got {type(value).__name__} of dtype {array.dtype}.")
+        raise TypeError(f"{came} of dtype {array.dtype}; convert it first.")
+    if not np.isfinite(array).all():
+        raise ValueError(f"{name} must be finite, got NaN or infinity; export a model whose training went well.")
     return array
 
 

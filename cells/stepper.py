@@ -77,9 +77,18 @@ class Stepper:
         x : (B, I) numbers, or integers (B,) in [0, I) that stand for one-hot rows
             One sequence needs no axis of its own, nor does one input column: what it holds are numbers, integers too.
         """
+        return predictions(self.network.loss, self.outputs(x))
+
+    def outputs(self, x: Any) -> np.ndarray:
+        """What :meth:`step` makes its predictions of, (B, O): of a softmax the exponents, known where p has no digits.
+
+        Parameters
+        ----------
+        x : as in :meth:`step`
+        """
         outputs = self._run.forward(self._parameters, self._input(x), self._states)
         self._states = self._after
-        return predictions(self.network.loss, outputs)
+        return outputs
 
     def _input(self, x: Any) -> Input:
         B, I = self.n_sequences, self.network.n_in

@@ -22,9 +22,9 @@ Martens & Sutskever (2011), Learning recurrent neural networks with Hessian-free
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
 from cells.pointwise import give, one_minus_square, take, times_one_minus
+from reservoir.kernels import njit
 from reservoir.vectors import like, pack_size, where_negative
 
 DISTANCES = {"matching": 0, "matching_quarter": 1, "squared_values": 2, "squared_activations": 3}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -10,15 +11,16 @@ from sklearn.utils.validation import check_is_fitted
 from cells.architecture import build_method, build_network, decayed
 from cells.carried import check_rows, refuse_unless_carried
 from cells.data import SequenceData
-from cells.estimator import RecurrentEstimator
+from cells.estimator import RecurrentEstimator, interrupts_told
 from cells.initial import initial_theta
 from cells.network import Network
 from cells.objective import SequenceObjective
 from cells.predict import Answer, Wanted, run_network
+from cells.settings import SUPERVISED, check_settings
 from cells.standardise import standard, standardised
 from cells.targets import TARGETS
 from cells.train import train
-from optim.arguments import choice, fraction, integer, precision
+from optim.arguments import precision
 from optim.batches import RandomBatches
 from optim.threads import n_threads
 from reservoir.estimator import generator
@@ -109,11 +111,11 @@ class SupervisedNetwork(RecurrentEstimator):
     # ------------------------------------------------------------------------------------------------ data
 
     def _read_for_fit(self, X, y, sample_weight, groups, lengths, *, target: str) -> Sequences:
-        asked = None if self.targets is None else choice("targets", self.targets, TARGETS, or_else="None")
+        check_settings(self, SUPERVISED)
         return read_sequences(
             self, X, y, sample_weight=sample_weight, groups=groups, lengths=lengths,
             sequence_column=self.sequence_column, dtype=precision("dtype", self.dtype), reset=True, target=target,
-            y_of=TARGETS.get(asked), y_has_gaps=True,
+            y_of=TARGETS.get(self.targets), y_has_gaps=True,
         )  # fmt: skip
 
     def _read_for_score(self, X, y, sample_weight, groups, lengths, *, target: str) -> Sequences:
@@ -131,7 +133,8 @@ class SupervisedNetwork(RecurrentEstimator):
 
     def _scaled(self, sequences: Sequences) -> list[np.ndarray]:
         """Inputs of every sequence as the network reads them."""
-        rows = standardised(sequences.rows, self.input_shift_, self.input_scale_)
+        with np.errstate(over="ignore"):  # what is too large is refused by name
+            rows = standardised(sequences.rows, self.input_shift_, self.input_scale_)
         return np.split(rows, sequences.offsets[1:-1])
 
     def _is_kept(self, network: Network, dtype: Any) -> bool:
@@ -151,44 +154,52 @@ class SupervisedNetwork(RecurrentEstimator):
     def _learn(
         self,
         sequences: Sequences,
-        answers: np.ndarray,
+        targets: np.ndarray,
         weights: np.ndarray | None,
         *,
         loss: str,
         n_out: int,
         per_sequence: bool,
     ) -> None:
-        """Train on ``answers``, one a row or one a sequence, with their weights."""
-        integer("max_epochs", self.max_epochs, remedy="it counts passes over the sequences")
-        targets = "last" if per_sequence else "all"
-        choices = {"n_layers": self.n_layers, "bidirectional": bool(self.bidirectional), "loss": loss}
+        """Train on ``targets``, one a row or one a sequence, with their weights."""
         n_in, dtype = sequences.rows.shape[1], sequences.rows.dtype
-        network = build_network(self.cell, n_in, self.n_units, n_out=n_out, targets=targets, **choices)
-        # A run that is to go on from its checkpoint is the same one again.
-        is_resumable = self.random_state is None and self.checkpoint is not None
-        of_theta, of_order = generator(0 if is_resumable else self.random_state).spawn(2)
+        network = build_network(
+            *(self.cell, n_in, self.n_units),
+            n_layers=self.n_layers,
+            bidirectional=self.bidirectional,
+            n_out=n_out,
+            loss=loss,
+            targets="last" if per_sequence else "all",
+        )
+        goes_on = self.checkpoint is not None and self.random_state is None
+        of_theta, of_order = generator(0 if goes_on else self.random_state).spawn(2)
         is_kept = self._is_kept(network, dtype)
         if not is_kept:
             self.network_ = network
             self.theta_ = initial_theta(network, self.init, rng=of_theta, dtype=dtype)
-            self._set_scales(sequences)
-        X = self._scaled(sequences)
+            self._set_scales(sequences, targets, weights)
+        X, answers = self._scaled(sequences), self._answers_of(targets)
         y = list(answers) if per_sequence else np.split(answers, sequences.offsets[1:-1])
         w = _weights_of(sequences, weights, per_sequence)
         training, held_out = self._split(w, of_order)
         objective = self._objective(X, y, training)
         validation = None if held_out is None else self._objective(X, y, held_out)
-        self._take(self._train(objective, validation, of_order))
+        with interrupts_told(self.checkpoint):
+            self._take(self._train(objective, validation, of_order))
 
-    def _set_scales(self, sequences: Sequences) -> None:
-        """Set shift and scale of the inputs, over rows as they are weighted."""
+    def _set_scales(self, sequences: Sequences, targets: np.ndarray, weights: np.ndarray | None) -> None:
+        """Set shifts and scales, over rows as they are weighted."""
         self.input_shift_, self.input_scale_ = standard(sequences.rows, sequences.weights, on=self.standardize)
+
+    def _answers_of(self, targets: np.ndarray) -> np.ndarray:
+        """Targets as the network learns them."""
+        return targets
 
     def _split(self, weights: list[np.ndarray], rng: np.random.Generator) -> tuple[list, list | None]:
         """Weights to learn with and weights to validate with: sequences held out or, of a single one, its last rows."""
         if not self.early_stopping:
             return weights, None
-        share = fraction("validation_fraction", self.validation_fraction, remedy="0.1 is usual")
+        share = self.validation_fraction
         n = len(weights)
         if n == 1 and weights[0].size < 2:
             raise ValueError(
@@ -231,7 +242,7 @@ class SupervisedNetwork(RecurrentEstimator):
 
     def _train(self, objective: SequenceObjective, validation: Any, rng: np.random.Generator) -> Any:
         n = objective.n_sequences
-        size = min(n, _BATCH if self.batch_size is None else integer("batch_size", self.batch_size))
+        size = min(n, _BATCH if self.batch_size is None else self.batch_size)
         seed = int(rng.integers(2**31))
         if self.solver == "hf":
             n_batches = 1
@@ -270,6 +281,26 @@ class SupervisedNetwork(RecurrentEstimator):
         return run_network(
             self.network_, self.theta_, data, wanted=wanted, initial=initial, n_threads=n_threads(self.n_jobs)
         )
+
+    def _answers(
+        self,
+        X: Any,
+        groups: Any,
+        lengths: Any,
+        initial_state: Any,
+        return_state: bool,
+        wanted: Wanted = "outputs",
+        *,
+        make: Callable[[np.ndarray], np.ndarray],
+    ) -> Any:
+        """What ``make`` makes of the rows that are wanted, in the form of X, and the states after the last ones."""
+        check_is_fitted(self)
+        if return_state:
+            refuse_unless_carried(self.network_, "return_state")
+        sequences = self._read(X, groups=groups, lengths=lengths)
+        rows, final = self._answer_of(sequences, wanted, initial_state)
+        shaped = self._shaped(sequences, make(rows))
+        return (shaped, final) if return_state else shaped
 
     def _shaped(self, sequences: Sequences, values: np.ndarray) -> Any:
         """Values one a sequence or one a row, whichever are learnt, in the form of X."""

@@ -8,20 +8,23 @@ from typing import Any
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
-from cells.alphabet import Alphabet, streams
-from cells.architecture import LEARNING_RATES, build_method, build_network, check_count, decayed
+from cells.alphabet import Alphabet, check_text, cut_off, streams
+from cells.architecture import LEARNING_RATES, build_method, build_network, decayed
 from cells.char_recipe import MIN_CHAR_RNN
-from cells.estimator import RecurrentEstimator
+from cells.estimator import RecurrentEstimator, interrupts_told
 from cells.initial import initial_theta
 from cells.interpolation import Interpolation, interpolate
-from cells.scoring import log_probabilities
+from cells.scoring import log_probabilities, log_softmax
+from cells.settings import LANGUAGE, check_settings
 from cells.stepper import Stepper
 from cells.train import TrainingResult, train
 from cells.truncated import TruncatedObjective
-from cells.writing import Completion, complete, draw
-from optim.problem import check_positive
+from cells.writing import MOST_WRITTEN, Completion, check_temperature, complete, draw
+from optim.arguments import integer, precision
 from optim.threads import n_threads
-from reservoir.estimator import all_or_nothing, check_dtype, generator
+from reservoir.estimator import all_or_nothing, generator
+
+_MOST_BEAMS = 2**16  # each keeps a state, and a probability of every character
 
 
 class CharRNN(RecurrentEstimator):
@@ -70,7 +73,7 @@ class CharRNN(RecurrentEstimator):
     patience : int >= 1, optional
         Looks without improvement after which ``fit`` stops.
     alphabet : str, optional
-        All characters that will ever occur; by default those of the text, sorted.
+        All characters that will ever occur; by default those of all text given to ``fit``, sorted.
     unknown : "error" or a character
         Characters that are not in the alphabet are refused, or read as this one.
     dtype : float32 or float64
@@ -197,25 +200,27 @@ class CharRNN(RecurrentEstimator):
         -------
         self
         """
-        check_positive("max_epochs", self.max_epochs)
+        check_settings(self, LANGUAGE)
         text, validation = self._held_out(text, validation)
-        self._begin(text if self.alphabet is None else self.alphabet)
-        numbers = self._encoded(text)
+        self._begin(text + (validation or ""))
+        letters = self._letters()
+        numbers = letters.encode(text)
         objective = self._objective(numbers)
-        looked_at = None if validation is None else self._objective(self._encoded(validation), is_looked_at=True)
+        looked_at = None if validation is None else self._objective(letters.encode(validation), is_looked_at=True)
         n_windows = objective.n_windows * self.max_epochs
-        result = train(
-            *(objective, self.theta_, self._method(n_windows)),
-            max_epochs=self.max_epochs,
-            max_seconds=self.max_seconds,
-            validation=looked_at,
-            patience=self.patience,
-            callback=callback,
-            checkpoint=self.checkpoint,
-            resume=self.checkpoint is not None,
-            verbose=self.verbose,
-        )
-        return self._keep(result, objective, numbers)
+        with interrupts_told(self.checkpoint):
+            result = train(
+                *(objective, self.theta_, self._method(n_windows)),
+                max_epochs=self.max_epochs,
+                max_seconds=self.max_seconds,
+                validation=looked_at,
+                patience=self.patience,
+                callback=callback,
+                checkpoint=self.checkpoint,
+                resume=self.checkpoint is not None,
+                verbose=self.verbose,
+            )
+            return self._keep(result, objective, numbers)
 
     @all_or_nothing
     def partial_fit(self, text: str) -> CharRNN:
@@ -233,12 +238,13 @@ class CharRNN(RecurrentEstimator):
         -------
         self
         """
+        check_text("text", text, least=1 if self.n_streams == 1 else 2)
         if not hasattr(self, "theta_"):
-            self._begin(text if self.alphabet is None else self.alphabet)
+            self._begin(text)
         numbers = self._letters().encode(text)
         if self.n_streams == 1:
             numbers = np.concatenate([getattr(self, "waiting_", numbers[:0]), numbers])
-            if numbers.size <= check_count("n_steps", self.n_steps):
+            if numbers.size <= integer("n_steps", self.n_steps):
                 self.waiting_ = numbers
                 return self
         objective = self._objective(numbers, initial_state=getattr(self, "state_", None))
@@ -247,18 +253,16 @@ class CharRNN(RecurrentEstimator):
         return self._keep(result, objective, numbers)
 
     def _held_out(self, text: str, validation: str | None) -> tuple[str, str | None]:
-        share = self.validation_fraction
-        if isinstance(share, bool) or not isinstance(share, int | float) or not 0 <= share < 1:
-            raise ValueError(f"validation_fraction must be a number in [0, 1), got {share!r}; 0 holds nothing out.")
-        if validation is not None or share == 0 or not isinstance(text, str):
-            return text, validation
-        n = int((1.0 - share) * len(text))
-        return text[:n], text[n:]
+        """The text to learn from and the one to look at, two characters each: one to read and one to predict."""
+        check_text("text", text, least=2)
+        if validation is not None:
+            return text, check_text("validation", validation, least=2)
+        return (text, None) if self.validation_fraction == 0 else cut_off(text, self.validation_fraction)
 
-    def _begin(self, characters: str) -> None:
-        check_dtype(self.dtype)
-        found = characters if self.alphabet is not None else "".join(sorted(set(_check_text(characters))))
-        alphabet = Alphabet(found, self.unknown)
+    def _begin(self, text: str) -> None:
+        """Parameters as they are before training, for the characters of ``text`` unless an alphabet is given."""
+        precision("dtype", self.dtype)
+        alphabet = Alphabet("".join(sorted(set(text))) if self.alphabet is None else self.alphabet, self.unknown)
         self.alphabet_ = alphabet.characters
         V = alphabet.size
         self.network_ = build_network(self.cell, V, self.n_units, n_layers=self.n_layers, n_out=V, loss="softmax")
@@ -268,15 +272,14 @@ class CharRNN(RecurrentEstimator):
             vars(self).pop(name, None)
 
     def _objective(self, numbers: np.ndarray, *, initial_state: Any = None, is_looked_at: bool = False) -> Any:
-        T = check_count("n_steps", self.n_steps)
-        T = min(T, numbers.size - 1)
-        X, y = streams(numbers, min(check_count("n_streams", self.n_streams), (numbers.size - 1) // T), T)
+        T = min(integer("n_steps", self.n_steps), numbers.size - 1)
+        X, y = streams(numbers, min(integer("n_streams", self.n_streams), (numbers.size - 1) // T), T)
         if initial_state is not None and len(initial_state) != len(X):
             initial_state = None
         return TruncatedObjective(
             *(self.network_, X, y),
             k1=T,
-            k2=None if self.n_back is None else max(T, check_count("n_back", self.n_back, least=T)),
+            k2=None if self.n_back is None else integer("n_back", self.n_back, least=T),
             reduction="mean" if is_looked_at else self.reduction,
             clip_signal=np.inf if self.clip_signal is None else self.clip_signal,
             restart_every=None if is_looked_at else self.restart_every,
@@ -315,7 +318,8 @@ class CharRNN(RecurrentEstimator):
             Two characters at least; the state starts from rest.
         """
         check_is_fitted(self)
-        return log_probabilities(self.network_, self.theta_, self._encoded(text), n_threads=n_threads(self.n_jobs))
+        numbers = self._letters().encode(check_text("text", text, least=2))
+        return log_probabilities(self.network_, self.theta_, numbers, n_threads=n_threads(self.n_jobs))
 
     def score(self, text: str) -> float:
         """Bits a character: the mean of -log2 p over all characters but the first.
@@ -355,8 +359,8 @@ class CharRNN(RecurrentEstimator):
             Read first, from rest, to set the state (burn-in). If empty, a line break is read where the alphabet has
             one, else its first character.
         n : int >= 0
-        temperature : float > 0
-            log p is divided by it: towards 0 the likeliest character always wins.
+        temperature : float >= 0
+            log p is divided by it; at 0 the likeliest character always wins.
         random_state : int, Generator, RandomState or None
 
         Returns
@@ -365,12 +369,11 @@ class CharRNN(RecurrentEstimator):
             n characters, the prime not among them.
         """
         check_is_fitted(self)
-        check_count("n", n, least=0)
-        if isinstance(temperature, bool) or not isinstance(temperature, int | float) or not temperature > 0:
-            raise ValueError(f"temperature must be a number > 0, got {temperature!r}; 1 samples from the model.")
+        n = integer("n", n, least=0, most=MOST_WRITTEN, remedy="give the number of characters to draw")
+        temperature = check_temperature(temperature)
         rng = generator(random_state)
-        stepper, p = self._burnt_in(prime)
-        return self._letters().decode(draw(stepper, p, n, temperature=temperature, rng=rng))
+        stepper, outputs = self._burnt_in("prime", prime)
+        return self._letters().decode(draw(stepper, outputs, n, temperature=temperature, rng=rng))
 
     def complete(
         self, prefix: str, k: int = 5, *, stop: str = " \n", n_characters: int = 40, n_beams: int | None = None
@@ -396,28 +399,25 @@ class CharRNN(RecurrentEstimator):
             The likeliest first: ``text`` and ``bits``, -log2 of its probability.
         """
         check_is_fitted(self)
-        check_count("k", k)
-        check_count("n_characters", n_characters)
-        n_beams = max(k, 10) if n_beams is None else check_count("n_beams", n_beams, least=k)
-        stepper, p = self._burnt_in(prefix)
+        k = integer("k", k, most=_MOST_BEAMS)
+        n_characters = integer("n_characters", n_characters, most=MOST_WRITTEN)
+        n_beams = max(k, 10) if n_beams is None else integer("n_beams", n_beams, least=k, most=_MOST_BEAMS)
+        check_text("stop", stop)
+        stepper, outputs = self._burnt_in("prefix", prefix)
         ends = np.array([character in stop for character in self.alphabet_])
         beams = Stepper(self.network_, self.theta_, n_sequences=n_beams)
-        return complete(beams, stepper.state, np.log(p[0].astype(float)), ends, self._letters(), k, n_characters)
+        return complete(beams, stepper.state, log_softmax(outputs)[0], ends, self._letters(), k, n_characters)
 
-    def _burnt_in(self, prime: str) -> tuple[Stepper, np.ndarray]:
-        """The network after it has read ``prime``, and what it then predicts."""
-        prime = prime or ("\n" if "\n" in self.alphabet_ else self.alphabet_[0])
+    def _burnt_in(self, name: str, prime: str) -> tuple[Stepper, np.ndarray]:
+        """The network after it has read the argument ``name``, and what it then says before the softmax."""
+        check_text(name, prime)
         stepper = Stepper(self.network_, self.theta_)
-        for number in self._letters().encode(prime):
-            p = stepper.step(number)
-        return stepper, p
+        for number in self._letters().encode(prime or ("\n" if "\n" in self.alphabet_ else self.alphabet_[0]), name):
+            outputs = stepper.outputs(number)
+        return stepper, outputs
 
     def _letters(self) -> Alphabet:
         return Alphabet(self.alphabet_, self.unknown)
-
-    def _encoded(self, text: str) -> np.ndarray:
-        """Numbers of a text of at least two characters, one to read and one to predict."""
-        return self._letters().encode(_check_text(text))
 
     @classmethod
     def min_char_rnn(cls, **changes: Any) -> CharRNN:
@@ -439,11 +439,3 @@ class CharRNN(RecurrentEstimator):
         0.1
         """
         return cls(**{**MIN_CHAR_RNN, **changes})
-
-
-def _check_text(text: Any) -> str:
-    if not isinstance(text, str):
-        raise TypeError(f"text must be a str, got {type(text).__name__}; decode bytes, join lists.")
-    if len(text) < 2:
-        raise ValueError(f"text must hold at least two characters, one to read and one to predict, got {text!r}.")
-    return text

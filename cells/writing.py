@@ -7,7 +7,11 @@ from typing import NamedTuple
 import numpy as np
 
 from cells.alphabet import Alphabet
+from cells.scoring import log_softmax
 from cells.stepper import Stepper
+from optim.arguments import number
+
+MOST_WRITTEN = 2**31 - 1  # symbols of one continuation
 
 
 class Completion(NamedTuple):
@@ -24,26 +28,54 @@ class Completion(NamedTuple):
     bits: float
 
 
-def draw(stepper: Stepper, p: np.ndarray, n: int, *, temperature: float, rng: np.random.Generator) -> np.ndarray:
+def check_temperature(temperature: float) -> float:
+    """A temperature as a float, if it is a finite number >= 0."""
+    return number("temperature", temperature, least=0, remedy="1 samples from the model, 0 takes the likeliest")
+
+
+def draw_one(log_p: np.ndarray, temperature: float, rng: np.random.Generator) -> int:
+    """Draw a symbol with probabilities p^(1 / temperature), scaled to sum to 1; at 0 the first of the likeliest.
+
+    Parameters
+    ----------
+    log_p : (V,) float64
+    temperature : float >= 0
+    rng : numpy.random.Generator
+        Not drawn from at temperature 0.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from cells.writing import draw_one
+    >>> draw_one(np.log([0.2, 0.5, 0.3]), 0.0, np.random.default_rng(0))
+    1
+    """
+    if temperature == 0:
+        return int(log_p.argmax())
+    with np.errstate(over="ignore"):  # near temperature 0: exp(-inf) is meant
+        p = np.exp((log_p - log_p.max()) / temperature)
+    edges = np.cumsum(p)
+    return min(int(np.searchsorted(edges, rng.random() * edges[-1], side="right")), edges.size - 1)
+
+
+def draw(stepper: Stepper, outputs: np.ndarray, n: int, *, temperature: float, rng: np.random.Generator) -> np.ndarray:
     """Draw n symbols, each read before the next is drawn: (n,) int64.
 
     Parameters
     ----------
     stepper : Stepper
         Of one sequence, after what stands before.
-    p : (1, V)
-        What it then predicts.
+    outputs : (1, V)
+        What it then says, before the softmax.
     n : int >= 0
-    temperature : float > 0
-        log p is divided by it.
+    temperature : float >= 0
+        log p is divided by it; 0 takes the likeliest.
     rng : numpy.random.Generator
     """
     drawn = np.empty(n, np.int64)
     for t in range(n):
-        scores = np.log(p[0].astype(np.float64)) / temperature
-        edges = np.cumsum(np.exp(scores - scores.max()))
-        drawn[t] = min(np.searchsorted(edges, rng.random() * edges[-1], side="right"), edges.size - 1)
-        p = stepper.step(drawn[t])
+        drawn[t] = draw_one(log_softmax(outputs)[0], temperature, rng)
+        outputs = stepper.outputs(drawn[t])
     return drawn
 
 
@@ -82,8 +114,8 @@ def complete(
     found: list[tuple[float, list[int]]] = []
     for length in range(1, n_characters + 1):
         total = scores[:, None] + rows[: len(beginnings)]
-        for i, number in zip(*np.nonzero(np.broadcast_to(ends, total.shape)), strict=True):
-            found.append((float(total[i, number]), beginnings[i]))
+        for i, symbol in zip(*np.nonzero(np.broadcast_to(ends, total.shape)), strict=True):
+            found.append((float(total[i, symbol]), beginnings[i]))
         going = np.where(ends, -np.inf, total).ravel()
         best = np.argsort(-going, kind="stable")[:B]
         best = best[np.isfinite(going[best])]
@@ -98,6 +130,6 @@ def complete(
             break
         filled = np.concatenate([parents, np.zeros(B - len(parents), np.int64)])
         stepper.state = stepper.state[filled]
-        rows = np.log(stepper.step(np.concatenate([numbers, np.zeros(B - len(numbers), np.int64)])).astype(float))
+        rows = log_softmax(stepper.outputs(np.concatenate([numbers, np.zeros(B - len(numbers), np.int64)])))
     found = sorted(found, key=lambda pair: -pair[0])[:k]
-    return [Completion(letters.decode(numbers), -score / float(np.log(2.0))) for score, numbers in found]
+    return [Completion(letters.decode(numbers), abs(score) / float(np.log(2.0))) for score, numbers in found]

@@ -30,6 +30,7 @@ from optim.clipping import clip_by_norm, clip_by_value
 from optim.damping import LevenbergMarquardt
 from optim.device import namespace, to_host
 from optim.first_order import SGD, FirstOrderState, Momentum, Nesterov
+from optim.flat_curvature import FlatCurvatureWarning
 from optim.hessian_free import HessianFree, HessianFreeState
 from optim.loop import Progress, minimize
 from optim.problem import Batches, Evaluation, Linearization, Objective, from_callables
@@ -52,6 +53,7 @@ __all__ = [
     "Epochs",
     "Evaluation",
     "FirstOrderState",
+    "FlatCurvatureWarning",
     "HessianFree",
     "HessianFreeState",
     "LevenbergMarquardt",

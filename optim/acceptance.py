@@ -6,12 +6,15 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import KW_ONLY, dataclass
 
+import numpy as np
+
+from optim.arguments import fraction, integer
 from optim.cg import Iterate
-from optim.problem import check_positive
 
 BACKTRACKING = ("first_rise", "best", "none")
 # Losses nearer than this, relative, are equal: sums of many terms, taken in whatever order.
 _EQUAL = 1e-13
+_N_NEIGHBOURS = 4  # enough that not all of them round as θ itself does
 
 
 @dataclass(frozen=True)
@@ -46,13 +49,9 @@ class LineSearch:
     max_tries: int = 60
 
     def __post_init__(self) -> None:
-        check_positive("max_tries", self.max_tries)
-        check_positive("sufficient", self.sufficient, or_zero=True)
-        if not (0.0 < self.shrink < 1.0 and self.sufficient < 1.0):
-            raise ValueError(
-                f"shrink must be in (0, 1) and sufficient in [0, 1), got {self.shrink!r} and {self.sufficient!r}; "
-                "the custom is 0.8 and 0.01."
-            )
+        fraction("shrink", self.shrink, remedy="the custom is 0.8")
+        fraction("sufficient", self.sufficient, with_zero=True, remedy="the custom is 0.01")
+        integer("max_tries", self.max_tries)
 
     def step_length(
         self, loss_along: Callable[[float], float], *, loss: float, slope: float, first: float
@@ -77,6 +76,40 @@ class LineSearch:
             alpha *= self.shrink
             there = loss_along(alpha)
         return 0.0, loss
+
+
+def resolution_of(loss_at: Callable[[np.ndarray], float], theta: np.ndarray, loss: float) -> float:
+    """How far apart losses are at points that float32 cannot tell from θ: smaller differences say nothing.
+
+    Not eps times the loss: terms that cancel leave a small sum with the rounding of large ones, and a function of
+    float64 may compute in float32.
+
+    Parameters
+    ----------
+    loss_at : callable
+    theta : (P,) array
+    loss : float
+        ``loss_at(theta)``.
+
+    Returns
+    -------
+    float
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from optim.acceptance import resolution_of
+    >>> bowl = lambda x: float(np.sum((x - 1.0) ** 2))
+    >>> resolution_of(bowl, np.ones(2), 0.0) < 1e-13 < resolution_of(lambda x: 1e3 - (1e3 - bowl(x)), np.ones(2), 0.0)
+    True
+    """
+    rng, eps = np.random.default_rng(0), float(np.finfo(np.float32).eps)
+    apart = [4.0 * float(np.finfo(theta.dtype).eps) * max(abs(loss), float(np.finfo(np.float64).tiny))]
+    for _ in range(_N_NEIGHBOURS):
+        signs = rng.choice(np.array([-eps, eps], theta.dtype), theta.size)
+        difference = abs(loss_at(theta + signs * theta) - loss)
+        apart.append(difference if math.isfinite(difference) else 0.0)
+    return max(apart)
 
 
 def backtrack(

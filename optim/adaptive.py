@@ -6,9 +6,9 @@ from dataclasses import KW_ONLY, dataclass
 
 import numpy as np
 
-from optim.first_order import FirstOrder, check_fraction
-from optim.problem import check_positive
-from optim.schedule import Schedule, value_at
+from optim.arguments import choice, fraction, number
+from optim.first_order import FirstOrder
+from optim.schedule import Schedule, check_schedule, value_at
 
 
 @dataclass(frozen=True)
@@ -104,12 +104,12 @@ class RMSProp(FirstOrder):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_fraction("decay", self.decay)
-        check_fraction("momentum", self.momentum)
+        fraction("decay", self.decay, with_zero=True)
+        check_schedule("momentum", self.momentum, least=0, below=1)
         _check_epsilon(self.epsilon, self.epsilon_place)
 
     def settings(self, t: int) -> dict[str, float]:
-        return {**super().settings(t), "momentum": value_at(self.momentum, t)}
+        return {**super().settings(t), "momentum": value_at(self.momentum, t, "momentum")}
 
     def advance(self, g, theta, slots, scratch, *, at):
         s, v = slots
@@ -162,12 +162,12 @@ class Adam(FirstOrder):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_fraction("beta1", self.beta1)
-        check_fraction("beta2", self.beta2)
-        check_positive("epsilon", self.epsilon, or_zero=True)
+        fraction("beta1", self.beta1, with_zero=True)
+        fraction("beta2", self.beta2, with_zero=True)
+        number("epsilon", self.epsilon, least=0)
 
     def settings(self, t: int) -> dict[str, float]:
-        rate = value_at(self.learning_rate, t) / (1.0 - self.beta1 ** (t + 1))
+        rate = value_at(self.learning_rate, t, "learning_rate") / (1.0 - self.beta1 ** (t + 1))
         return {"rate": rate, "root_scale": (1.0 - self.beta2 ** (t + 1)) ** -0.5}
 
     def advance(self, g, theta, slots, scratch, *, at):
@@ -211,8 +211,5 @@ def _divide(g: np.ndarray, root: np.ndarray, epsilon: float) -> None:
 
 
 def _check_epsilon(epsilon: float, place: str) -> None:
-    check_positive("epsilon", epsilon, or_zero=True)
-    if place not in ("inside", "outside"):
-        raise ValueError(
-            f"epsilon_place must be 'inside' or 'outside', got {place!r}; inside adds epsilon under the root."
-        )
+    number("epsilon", epsilon, least=0)
+    choice("epsilon_place", place, ("inside", "outside"))

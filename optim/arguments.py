@@ -8,12 +8,14 @@ from __future__ import annotations
 import math
 import numbers
 import reprlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
 
 LARGEST = 2**63 - 1  # what a kernel's integers hold
+_DEEPEST = 32  # lists in lists; NumPy walks a list that holds itself twice for ever
+_NO_NUMBERS = (bool, np.timedelta64)  # though Python and NumPy count them among the integers
 
 
 class _Brief(reprlib.Repr):
@@ -38,7 +40,7 @@ def brief(value: Any) -> str:
         return f"numpy.{type(value).__name__}({brief(value.item())})"
     shape = getattr(value, "shape", None)
     if isinstance(shape, tuple) and shape:
-        return f"a {type(value).__name__} of shape {shape}"
+        return f"a {type(value).__name__} of shape {tuple(shape)}"
     text = " ".join(_Brief().repr(value).split())
     return text if len(text) <= 120 else f"{text[:100]} ... (a {type(value).__name__})"
 
@@ -58,9 +60,10 @@ def integer(name: str, value: Any, *, least: int = 1, most: int = LARGEST, remed
     Traceback (most recent call last):
     TypeError: n_units must be an integer >= 1, got 1.5; give a whole number.
     """
-    wanted = f">= {least}" if most == LARGEST else f"in [{least}, {most}]"
+    is_huge = isinstance(value, int) and value > LARGEST
+    wanted = f">= {least}" if most == LARGEST and not is_huge else f"in [{least}, {most}]"
     message = f"{name} must be an integer {wanted}, got {brief(value)}; {remedy}."
-    if isinstance(value, bool) or not isinstance(value, numbers.Integral):
+    if isinstance(value, _NO_NUMBERS) or not isinstance(value, numbers.Integral):
         raise TypeError(message)
     if not least <= int(value) <= most:
         raise ValueError(message)
@@ -92,7 +95,7 @@ def number(
     ValueError: leak_rate must be a finite number in (0, 1], got 1.5; give a plain number.
     """
     message = f"{name} must be a finite number{_interval(least, above, most, below)}, got {brief(value)}; {remedy}."
-    if isinstance(value, bool) or not isinstance(value, numbers.Real):
+    if isinstance(value, _NO_NUMBERS) or not isinstance(value, numbers.Real):
         raise TypeError(message)
     try:
         found = float(value)
@@ -153,6 +156,33 @@ def choice(name: str, value: Any, choices: Iterable[str], *, or_else: str = "", 
     return str(value)
 
 
+def options(name: str, given: Any, allowed: Iterable[str]) -> dict[str, Any]:
+    """``given`` as keyword arguments, if every one of its names is among ``allowed``; None is no argument at all.
+
+    Raises
+    ------
+    TypeError, ValueError
+        For what is no dict with names as keys, and for names that are not among them.
+
+    Examples
+    --------
+    >>> from optim.arguments import options
+    >>> options("hf_options", {"dampening": 1.0}, ("damping", "cg"))
+    Traceback (most recent call last):
+    ValueError: hf_options must be among damping, cg, got 'dampening'; correct the name.
+    """
+    allowed = tuple(allowed)
+    if given is None:
+        return {}
+    if not isinstance(given, Mapping) or not all(isinstance(key, str) for key in given):
+        raise TypeError(f"{name} must be a dict of {', '.join(allowed)}, got {brief(given)}; give names and values.")
+    unknown = [key for key in given if key not in allowed]
+    if unknown:
+        listed = ", ".join(map(repr, unknown))
+        raise ValueError(f"{name} must be among {', '.join(allowed)}, got {listed}; correct the name.")
+    return dict(given)
+
+
 def precision(name: str, value: Any) -> type[np.floating] | None:
     """float64 or float32 as NumPy's type, from whatever names it; None stays None.
 
@@ -177,6 +207,101 @@ def precision(name: str, value: Any) -> type[np.floating] | None:
     if found not in (np.float64, np.float32):
         raise ValueError(message)
     return found.type
+
+
+def flag(name: str, value: Any, *, remedy: str = "give True or False") -> bool:
+    """``value`` as a bool, if it is one: a text such as "no" would count as true.
+
+    Raises
+    ------
+    TypeError
+        Naming ``name``, what came, and ``remedy``.
+
+    Examples
+    --------
+    >>> from optim.arguments import flag
+    >>> flag("fit_intercept", "no")
+    Traceback (most recent call last):
+    TypeError: fit_intercept must be True or False, got 'no'; give True or False.
+    """
+    if not isinstance(value, (bool, np.bool_)):
+        raise TypeError(f"{name} must be True or False, got {brief(value)}; {remedy}.")
+    return bool(value)
+
+
+def as_array(name: str, value: Any, *, remedy: str = "make all rows equally long") -> np.ndarray:
+    """``value`` as NumPy's array of whatever it holds: a view where there is one.
+
+    Raises
+    ------
+    TypeError
+        For what is no array and no list: a set, a dict, a generator, None.
+    ValueError
+        For lists that are ragged or hold themselves, and where anything is masked.
+
+    Examples
+    --------
+    >>> from optim.arguments import as_array
+    >>> as_array("y", [[1, 2], [3]])
+    Traceback (most recent call last):
+    ValueError: y must be a rectangular array, got nested lists of unequal shape in [[1, 2], [3]]; make ...
+    """
+    members = value if isinstance(value, (list, tuple)) else (value,)
+    if any(isinstance(member, np.ma.MaskedArray) and np.ma.is_masked(member) for member in members):
+        raise ValueError(
+            f"{name} must have no masked entry, got some in {brief(value)}; fill them in, or leave those rows out."
+        )
+    if _is_nested(value, _DEEPEST):
+        raise ValueError(
+            f"{name} must be a rectangular array, got lists in lists more than {_DEEPEST} deep in {brief(value)}; "
+            f"{remedy}."
+        )
+    try:
+        found = np.asarray(value)
+    except (TypeError, ValueError, RuntimeError) as error:
+        if isinstance(value, (list, tuple)):
+            raise ValueError(
+                f"{name} must be a rectangular array, got nested lists of unequal shape in {brief(value)}; {remedy}."
+            ) from error
+        raise TypeError(f"{name} must be an array that NumPy can read, got {brief(value)} ({error}).") from error
+    if found.dtype == object and found.ndim == 0 and not isinstance(value, numbers.Number):
+        raise TypeError(f"{name} must be an array or a list, got {brief(value)}; give one of these.")
+    return found
+
+
+def reals(name: str, value: Any, *, remedy: str = "give plain numbers") -> np.ndarray:
+    """``value`` as an array of finite real numbers, of whatever shape and type of real numbers.
+
+    Raises
+    ------
+    TypeError
+        For what holds anything else than real numbers.
+    ValueError
+        For NaN, infinity and what `as_array` refuses.
+
+    Examples
+    --------
+    >>> from optim.arguments import reals
+    >>> reals("alpha", [1, float("nan")])
+    Traceback (most recent call last):
+    ValueError: alpha must hold finite real numbers, got [1, nan]; give plain numbers.
+    """
+    message = f"{name} must hold finite real numbers, got {brief(value)}; {remedy}."
+    found = as_array(name, value)
+    if found.dtype == object:  # integers beyond 64 bits, or something else
+        found = np.array([number(name, member, remedy=remedy) for member in found.flat]).reshape(found.shape)
+    if found.dtype.kind not in "iuf":
+        raise TypeError(message)
+    if not np.isfinite(found).all():
+        raise ValueError(message)
+    return found
+
+
+def _is_nested(value: Any, depth: int) -> bool:
+    """Whether ``value`` holds lists or tuples in one another ``depth`` deep, judged by their first members."""
+    while depth > 0 and isinstance(value, (list, tuple)) and len(value) > 0:
+        value, depth = value[0], depth - 1
+    return depth == 0
 
 
 def array(

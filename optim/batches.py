@@ -15,6 +15,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
+from optim.arguments import brief, choice, integer
 from optim.problem import Batches
 
 BatchPolicy: TypeAlias = Callable[[np.random.Generator, int], "Batches | np.ndarray"]
@@ -48,8 +49,9 @@ class Epochs:
     shuffle: bool = True
 
     def __post_init__(self) -> None:
-        _check_count("n_sequences", self.n_sequences)
-        _check_count("batch_size", self.batch_size)
+        integer("n_sequences", self.n_sequences)
+        integer("batch_size", self.batch_size)
+        integer("seed", self.seed, least=0)
 
     @property
     def n_batches(self) -> int:
@@ -101,21 +103,18 @@ class RandomBatches:
     debias: int = 0
 
     def __post_init__(self) -> None:
-        _check_count("n_sequences", self.n_sequences)
-        _check_count("gradient", self.gradient, self.n_sequences)
-        _check_count("curvature", self.curvature, self.gradient)
-        if isinstance(self.acceptance, str) and self.acceptance not in ("curvature", "gradient"):
-            raise ValueError(
-                f"acceptance must be 'curvature', 'gradient' or a number of sequences, got {self.acceptance!r}; "
-                "give one of them."
-            )
-        if self.acceptance_from not in ("gradient", "rest"):
-            raise ValueError(f"acceptance_from must be 'gradient' or 'rest', got {self.acceptance_from!r}.")
-        apart = 0 if isinstance(self.acceptance, str) else self.acceptance
-        if apart:
-            _check_count("acceptance", apart)
+        integer("n_sequences", self.n_sequences)
+        integer("gradient", self.gradient, most=self.n_sequences)
+        integer("curvature", self.curvature, most=self.gradient)
+        integer("debias", self.debias, least=0)
+        if isinstance(self.acceptance, str):
+            choice("acceptance", self.acceptance, ("curvature", "gradient"), or_else="a number of sequences")
+            apart = 0
+        else:
+            apart = integer("acceptance", self.acceptance, remedy="give a number of sequences, or a word for one")
+        choice("acceptance_from", self.acceptance_from, ("gradient", "rest"))
         within = self.curvature + self.debias + (apart if self.acceptance_from == "gradient" else 0)
-        if self.debias < 0 or within > self.gradient:
+        if within > self.gradient:
             raise ValueError(
                 f"gradient must hold curvature, debias and acceptance side by side, {within} sequences, got "
                 f"{self.gradient} (and debias={self.debias}); make it larger."
@@ -158,7 +157,7 @@ def draw(policy: BatchPolicy | None, rng: np.random.Generator, iteration: int) -
         return Batches(drawn, drawn, drawn)
     raise TypeError(
         "batches(rng, iteration) must return Batches or a 1-D integer array of sequence indices, got "
-        f"{type(drawn).__name__}; wrap the arrays in optim.Batches."
+        f"{brief(drawn)}; wrap the arrays in optim.Batches."
     )
 
 
@@ -167,14 +166,6 @@ def _shuffled(seed: int, epoch: int, n_sequences: int) -> np.ndarray:
     order = np.random.default_rng([seed, epoch]).permutation(n_sequences)
     order.flags.writeable = False
     return order
-
-
-def _check_count(name: str, value: Any, largest: int | None = None) -> None:
-    if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
-        raise TypeError(f"{name} must be an integer, got {value!r}; give a number of sequences.")
-    if value < 1 or (largest is not None and value > largest):
-        wanted = ">= 1" if largest is None else f"in [1, {largest}]"
-        raise ValueError(f"{name} must be an integer {wanted}, got {value}; give a number of sequences in that range.")
 
 
 def grown(batches: Batches, scale: float, n_sequences: int | None) -> Batches:
@@ -204,6 +195,6 @@ def grown(batches: Batches, scale: float, n_sequences: int | None) -> Batches:
     if batches.acceptance is not None and len(batches.acceptance) >= len(source):
         apart[2] = None
     taken = np.concatenate([part for part in apart if part is not None])
-    more = source[~np.isin(source, taken)][: round(len(curvature) * (scale - 1.0))]
+    more = source[~np.isin(source, taken)][: round(min(len(curvature) * (scale - 1.0), len(source)))]
     curvature = np.concatenate([curvature, more])
     return Batches(gradient, curvature, curvature if is_acceptance else batches.acceptance, batches.debias)

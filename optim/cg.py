@@ -1,10 +1,20 @@
 """Preconditioned conjugate gradients on any symmetric positive definite product.
 
-Solves A x = b, that is, minimises the quadratic φ(x) = ½ xᵀA x - bᵀx. With r = b - A x it costs nothing::
+Solves A x = b, that is, minimises the quadratic φ(x) = ½ xᵀA x - bᵀx. With r = b - A x it costs nothing, and as a sum
+over the steps α d it only falls::
 
-    φ(x) = -½ xᵀ(r + b)
+    φ(x) = -½ xᵀ(r + b)          φ(x + α d) = φ(x) - ½ α rᵀd
+
+The recursion for r goes on falling where b - A x has reached what rounding lets it reach. So r is compared with its
+definition now and then: that floor is noticed, and is a reason to stop. The recursion itself goes on untouched, because
+directions belong to the residuals they were made from; only what a start far from the solution has spoilt is mended.
 
 Vectors keep the dtype of b; scalars are float64; nothing of the size of b is allocated inside the iteration.
+
+References
+----------
+Hestenes and Stiefel, 1952; Strakoš and Tichý, 2002 (the second form of φ is the one that rounding leaves alone); van
+der Vorst and Ye, 2000 (a residual is renewed once, when its error passes the root of eps, not as often as possible).
 """
 
 from __future__ import annotations
@@ -16,15 +26,19 @@ from enum import StrEnum
 
 import numpy as np
 
-from optim.long_vectors import add_scaled, dot, norm
-from optim.problem import check_positive, check_vector
+from optim.arguments import brief, choice, integer, number
+from optim.long_vectors import BLOCK, add_scaled, dot, norm
+from optim.problem import check_vector
 
 Product = Callable[[np.ndarray], np.ndarray]
 Preconditioner = np.ndarray | Callable[[np.ndarray, np.ndarray], None]
 
+# A residual that is further than this, relative, from its recursion has nothing to do with the directions so far.
+FAR_APART = 0.1
+
 
 class CGStop(StrEnum):
-    """Why conjugate gradients stopped.
+    """Why conjugate gradients stopped; FLOOR where the residual is as small as rounding lets it be.
 
     Examples
     --------
@@ -35,6 +49,7 @@ class CGStop(StrEnum):
 
     PROGRESS = "progress"
     RESIDUAL = "residual"
+    FLOOR = "floor"
     MAX_ITERATIONS = "max_iterations"
     NEGATIVE_CURVATURE = "negative_curvature"
     NOT_FINITE = "not_finite"
@@ -60,12 +75,14 @@ class CGSettings:
     progress_from : "zero" or "start"
         What progress is relative to: φ_i, as in the papers, or φ_i - φ_0, which differs after a warm start.
     residual : float >= 0
-        Stop where |r| <= ``residual`` |b|; in any case where it is not above the dtype's eps times |b|.
-    spacing : float > 1
+        Stop where |r| <= ``residual`` |b|; in any case where it is not above the dtype's eps times |b|. Where only the
+        recursion for r got there, and b - A x did not, the reason is FLOOR.
+    spacing : float >= 1.001
         Iterates number ⌈spacing^j⌉ are kept, and the last.
     replace_every : int >= 0
-        After so many iterations r is computed anew from its definition, at the cost of a product, because the
-        recursion for it drifts in float32; 0 for never.
+        After so many iterations, and where the recursion for r says that it is small enough, r is compared with its
+        definition, at the cost of a product. After a start from ``x0`` that takes the recursion's place where the two
+        part; from zero nothing would be gained by it. 0 for no look at all.
 
     References
     ----------
@@ -89,14 +106,12 @@ class CGSettings:
     replace_every: int = 50
 
     def __post_init__(self) -> None:
-        for name in ("max_iterations", "window"):
-            check_positive(name, getattr(self, name))
-        for name in ("progress", "window_fraction", "residual", "replace_every"):
-            check_positive(name, getattr(self, name), or_zero=True)
-        if not self.spacing > 1.0:
-            raise ValueError(f"spacing must be > 1, got {self.spacing!r}; give for example 1.3.")
-        if self.progress_from not in ("zero", "start"):
-            raise ValueError(f"progress_from must be 'zero' or 'start', got {self.progress_from!r}; see CGSettings.")
+        for name, least in {"max_iterations": 1, "window": 1, "replace_every": 0}.items():
+            integer(name, getattr(self, name), least=least)
+        for name in ("progress", "window_fraction", "residual"):
+            number(name, getattr(self, name), least=0)
+        number("spacing", self.spacing, least=1.001, remedy="the custom is 1.3")
+        choice("progress_from", self.progress_from, ("zero", "start"))
 
     def shows_progress(self, quadratics: list[float]) -> bool:
         """Whether the rule above lets the iteration go on."""
@@ -137,7 +152,7 @@ class CGResult:
     quadratics : list of float
         φ_0, φ_1, ...
     residual : float
-        |r| / |b| at the end, by the recursion.
+        |r| / |b| at the end, by the recursion, or what this was last seen to be wrong by, if that is larger.
     curvature : float
         Where curvature that is not positive is the reason, dᵀA d / (|d| |A d|) of that direction; else NaN.
     n_products : int
@@ -212,7 +227,7 @@ def conjugate_gradient(
     """
     settings = CGSettings() if settings is None else settings
     if not isinstance(b, np.ndarray) or b.ndim != 1 or b.dtype not in (np.float32, np.float64):
-        came = f"{b.dtype} of shape {b.shape}" if isinstance(b, np.ndarray) else type(b).__name__
+        came = f"{b.dtype} of shape {b.shape}" if isinstance(b, np.ndarray) else brief(b)
         raise TypeError(f"b must be a 1-D array of float32 or float64, got {came}; flatten and convert it.")
     is_diagonal = preconditioner is not None and not callable(preconditioner)
     for name, vector in {"x0": x0, "preconditioner": preconditioner if is_diagonal else None}.items():
@@ -256,12 +271,14 @@ class _Iteration:
         self.quadratics: list[float] = []
         self.n_products = 0
         self.curvature = math.nan
+        self.gap, self.is_sound = 0.0, True
         self.b_length = norm(b)
 
     def start(self) -> CGStop | None:
         if self.is_warm:
-            self.renew_residual()
-        self.rz = self.apply_preconditioner()
+            np.subtract(self.b, self.product(self.x), out=self.r)
+            self.n_products += 1
+        self.rz = self.slope = self.apply_preconditioner()
         np.copyto(self.d, self.z)
         self.quadratics.append(self.quadratic())
         self.y_quadratic = self.quadratics[0]
@@ -280,34 +297,72 @@ class _Iteration:
             size = norm(self.d) * norm(Ad)
             self.curvature = curvature / size if size > 0.0 else 0.0
             return CGStop.NEGATIVE_CURVATURE
-        alpha = self.rz / curvature
+        alpha = self.slope / curvature
         i = len(self.quadratics)
         add_scaled(self.x, alpha, self.d)
-        if self.settings.replace_every and i % self.settings.replace_every == 0:
-            self.renew_residual()
-        else:
-            add_scaled(self.r, -alpha, Ad)
+        add_scaled(self.r, -alpha, Ad)
+        quadratic = self.quadratics[-1] - 0.5 * alpha * self.slope
         if self.second_product is not None and not self.measure_again():
             return CGStop.NOT_FINITE
+        renewed, reason = self.look(i)
         rz = self.apply_preconditioner()
-        quadratic = self.quadratic()
+        if renewed:
+            quadratic = self.quadratic()
         if not (math.isfinite(rz) and math.isfinite(quadratic)):
             return CGStop.NOT_FINITE
         self.quadratics.append(quadratic)
-        reason = self.reason_to_stop(rz)
+        reason = reason or self.reason_to_stop(rz)
         if reason is not None or i in self.kept_numbers:
             self.keep(i)
-        beta, self.rz = rz / self.rz, rz
-        np.multiply(self.d, beta, out=self.d)
-        np.add(self.d, self.z, out=self.d)
+        self.turn(rz, renewed)
         return reason
 
     def reason_to_stop(self, rz: float) -> CGStop | None:
-        if self.residual_is_small():
-            return CGStop.RESIDUAL
+        if rz <= 0.0:  # by rounding: a preconditioner that is not positive has been refused
+            return CGStop.FLOOR
         if not self.settings.shows_progress(self.quadratics):
             return CGStop.PROGRESS
         return CGStop.MAX_ITERATIONS if len(self.quadratics) > self.settings.max_iterations else None
+
+    def look(self, i: int) -> tuple[bool, CGStop | None]:
+        """r beside b - A x, where it is time: whether this was put in its place, and whether it is a reason to stop."""
+        is_small, every = self.residual_is_small(), self.settings.replace_every
+        if not every or not (is_small or i % every == 0):
+            return False, CGStop.RESIDUAL if is_small else None
+        Ax = self.product(self.x)
+        self.n_products += 1
+        length, self.gap = self.compare(Ax)
+        if not math.isfinite(self.gap):
+            return False, CGStop.NOT_FINITE
+        if is_small and (length <= self.bound() or self.gap <= FAR_APART * length):
+            return False, CGStop.RESIDUAL
+        was_sound, self.is_sound = self.is_sound, self.gap <= math.sqrt(np.finfo(self.b.dtype).eps) * length
+        if self.is_warm and was_sound and not self.is_sound:
+            np.subtract(self.b, Ax, out=self.r)
+            return True, None
+        return False, CGStop.FLOOR if is_small else None
+
+    def compare(self, Ax: np.ndarray) -> tuple[float, float]:
+        """|b - A x|, and how far that vector is from r."""
+        length = gap = 0.0
+        for start in range(0, self.b.size, BLOCK):
+            here = slice(start, start + BLOCK)
+            part = self.b[here] - Ax[here]
+            length += dot(part, part)
+            np.subtract(part, self.r[here], out=part)
+            gap += dot(part, part)
+        return math.sqrt(length), math.sqrt(gap)
+
+    def turn(self, rz: float, renewed: bool) -> None:
+        """d ← z + β d, and rᵀd, which is rᵀz but where r has been renewed; d ← z where r and d are strangers."""
+        is_far = renewed and self.gap > FAR_APART * norm(self.r)
+        np.multiply(self.d, 0.0 if is_far else rz / self.rz, out=self.d)
+        np.add(self.d, self.z, out=self.d)
+        self.rz = rz
+        self.slope = dot(self.r, self.d) if renewed else rz
+        if self.slope < 0.5 * rz:
+            np.copyto(self.d, self.z)
+            self.slope = rz
 
     def measure_again(self) -> bool:
         """y ← y + τ d with the length τ by the second product; whether that is finite and its curvature positive."""
@@ -315,14 +370,9 @@ class _Iteration:
         self.n_products += 1
         if not (math.isfinite(curvature) and curvature > 0.0):
             return False
-        add_scaled(self.y, self.rz / curvature, self.d)
-        self.y_quadratic -= 0.5 * self.rz**2 / curvature
+        add_scaled(self.y, self.slope / curvature, self.d)
+        self.y_quadratic -= 0.5 * self.slope**2 / curvature
         return True
-
-    def renew_residual(self) -> None:
-        """r ← b - A x by its definition."""
-        np.subtract(self.b, self.product(self.x), out=self.r)
-        self.n_products += 1
 
     def apply_preconditioner(self) -> float:
         """z ← M^-1 r; returns rᵀz."""
@@ -338,13 +388,12 @@ class _Iteration:
     def quadratic(self) -> float:
         return -0.5 * (dot(self.x, self.r) + dot(self.x, self.b))
 
-    def residual_length(self) -> float:
-        length = norm(self.r)
-        return length / self.b_length if self.b_length > 0.0 else length
+    def bound(self) -> float:
+        """What |r| must not be above: what was asked for, or what the dtype can tell from zero."""
+        return max(self.settings.residual, float(np.finfo(self.b.dtype).eps)) * (self.b_length or 1.0)
 
     def residual_is_small(self) -> bool:
-        """Below the bound asked for, or below what the dtype can tell from zero."""
-        return self.residual_length() <= max(self.settings.residual, float(np.finfo(self.b.dtype).eps))
+        return norm(self.r) <= self.bound()
 
     def keep(self, number: int) -> None:
         slot = self.pool[len(self.iterates)]
@@ -361,5 +410,5 @@ class _Iteration:
         x = self.x
         if reason == CGStop.NOT_FINITE:  # x may hold what is not finite
             x = self.iterates[-1].x.copy() if self.iterates else np.zeros_like(self.b)
-        residual = self.residual_length()
+        residual = max(norm(self.r), self.gap) / (self.b_length or 1.0)
         return CGResult(x, reason, self.iterates, self.quadratics, residual, self.curvature, self.n_products)

@@ -11,8 +11,9 @@ from collections.abc import Callable
 
 import numpy as np
 
+from optim.arguments import number
 from optim.curvature_checks import dense_gauss_newton, gauss_newton, positivity, symmetry
-from optim.probing import GRADIENT_RTOL, PRODUCT_RTOL, Check, direction, dot, product_at
+from optim.probing import GRADIENT_RTOL, Check, direction, dot, product_at, product_rtol
 from optim.problem import Objective, check_evaluation, check_problem
 
 __all__ = [
@@ -66,12 +67,13 @@ def gradient(
     False
     """
     check_problem(objective, theta)
+    given = None if step is None else number("step", step, above=0)
     found = objective.value_and_grad(theta, batch)
     check_evaluation(found, theta, with_grad=True)
     grad = found.grad.astype(np.float64)
     differences = np.empty_like(grad)
     for p in range(theta.size):
-        h = step or np.finfo(theta.dtype).eps ** (1 / 3) * max(1.0, abs(float(theta[p])))
+        h = given or np.finfo(theta.dtype).eps ** (1 / 3) * max(1.0, abs(float(theta[p])))
         there, back = theta.copy(), theta.copy()
         there[p] += h
         back[p] -= h
@@ -172,7 +174,7 @@ def adjoint_identity(
     size = max(np.sqrt(dot(u, u) * dot(Jv, Jv)), np.sqrt(dot(v, v) * dot(Ju, Ju)))
     error = 0.0 if size == 0.0 else abs(one - other) / size  # exact: NaN must stay NaN
     detail = f"uᵀ J v = {one:.12g}, vᵀ Jᵀ u = {other:.12g}"
-    return Check("adjoint identity", error, rtol or PRODUCT_RTOL[np.asarray(v).itemsize], detail)
+    return Check("adjoint identity", error, product_rtol(np.asarray(v), rtol), detail)
 
 
 def check(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from optim.arguments import number
 from optim.long_vectors import norm
 
 
@@ -32,6 +33,7 @@ def clip_by_value(grad: np.ndarray, limit: float, out: np.ndarray | None = None)
     >>> clip_by_value(np.array([-7.0, 0.5]), 5.0)
     array([-5. ,  0.5])
     """
+    number("limit", limit, above=0)
     return np.clip(grad, -limit, limit, out=out)
 
 
@@ -60,6 +62,7 @@ def clip_by_norm(grad: np.ndarray, limit: float, out: np.ndarray | None = None) 
     >>> clip_by_norm(np.array([3.0, 4.0]), 1.0)
     array([0.6, 0.8])
     """
+    number("limit", limit, above=0)
     return np.multiply(grad, shrinking(norm(grad), limit), out=out)
 
 

@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from optim.arguments import number
 from optim.long_vectors import add_scaled
-from optim.problem import check_positive, check_vector
+from optim.problem import check_vector
 
 
 class DampedCurvature:
@@ -31,7 +32,9 @@ class DampedCurvature:
     """
 
     def __init__(self, linear: Any, damping: float, structural: float, out: np.ndarray) -> None:
-        check_positive("the weight of a linearisation", float(linear.weight))
+        number("the weight of a linearisation", float(linear.weight), above=0, remedy="leave out what is wholly masked")
+        number("damping", damping, least=0)
+        number("structural", structural, least=0)
         self.linear, self.damping, self.structural, self.out = linear, damping, structural, out
         self.n_products = 0
 

@@ -6,7 +6,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from optim.probing import GRADIENT_RTOL, PRODUCT_RTOL, Check, direction, dot, product_at
+from optim.arguments import integer
+from optim.probing import GRADIENT_RTOL, Check, direction, dot, product_at, product_rtol
 from optim.problem import Objective, check_problem
 
 
@@ -30,7 +31,7 @@ def symmetry(
     structural : float >= 0
         Coefficient λμ of structural damping.
     n_pairs : int >= 1
-    rtol : float > 0, optional
+    rtol : float >= 0, optional
         1e-10 in float64, 1e-3 in float32.
     rng : numpy.random.Generator, optional
 
@@ -48,6 +49,7 @@ def symmetry(
     False
     """
     check_problem(objective, theta, needs_linearize=True)
+    integer("n_pairs", n_pairs)
     rng = np.random.default_rng(0) if rng is None else rng
     product = product_at(objective, theta, batch, structural)
     worst, detail = 0.0, ""
@@ -59,7 +61,7 @@ def symmetry(
         error = 0.0 if size == 0.0 else abs(one - other) / size  # exact: NaN must stay NaN
         if not error <= worst:
             worst, detail = error, f"uᵀ G v = {one:.12g}, vᵀ G u = {other:.12g}"
-    return Check("symmetry", worst, rtol or PRODUCT_RTOL[theta.itemsize], detail)
+    return Check("symmetry", worst, product_rtol(theta, rtol), detail)
 
 
 def positivity(
@@ -81,7 +83,7 @@ def positivity(
     batch : integer array, optional
     structural : float >= 0
     n_directions : int >= 1
-    rtol : float > 0, optional
+    rtol : float >= 0, optional
         1e-10 in float64, 1e-3 in float32.
     rng : numpy.random.Generator, optional
 
@@ -99,6 +101,7 @@ def positivity(
     False
     """
     check_problem(objective, theta, needs_linearize=True)
+    integer("n_directions", n_directions, least=0)
     rng = np.random.default_rng(0) if rng is None else rng
     product = product_at(objective, theta, batch, structural)
     directions = [direction(theta, rng) for _ in range(n_directions)]
@@ -110,7 +113,7 @@ def positivity(
         error = 0.0 if size == 0.0 else -dot(v, Gv) / size  # exact: NaN must stay NaN
         if not error <= worst:
             worst, detail = error, f"vᵀ G v = {dot(v, Gv):.6g} for |v| |G v| = {size:.6g}"
-    return Check("positivity", worst, rtol or PRODUCT_RTOL[theta.itemsize], detail)
+    return Check("positivity", worst, product_rtol(theta, rtol), detail)
 
 
 def dense_gauss_newton(

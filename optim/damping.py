@@ -14,7 +14,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from optim.problem import check_positive
+from optim.arguments import choice, number
 
 
 @dataclass(frozen=True)
@@ -70,26 +70,16 @@ class LevenbergMarquardt:
     gradient: str = "gradient"
 
     def __post_init__(self) -> None:
-        for name in ("initial", "increase", "decrease", "minimum", "maximum"):
-            check_positive(name, getattr(self, name))
-        if not self.minimum <= self.initial <= self.maximum:
-            raise ValueError(
-                f"initial must lie between minimum and maximum, got {self.initial!r} for "
-                f"[{self.minimum!r}, {self.maximum!r}]; widen the bounds."
-            )
-        if self.increase < 1.0 or self.decrease > 1.0 or not self.low <= self.high:
-            raise ValueError(
-                f"increase must be >= 1, decrease <= 1 and low <= high, got {self.increase!r}, {self.decrease!r}, "
-                f"{self.low!r} and {self.high!r}; the custom is 3/2, 2/3, 1/4 and 3/4."
-            )
-        choices = {
-            "model": ("undamped", "damped"),
-            "at": ("backtracked", "last"),
-            "gradient": ("gradient", "acceptance"),
-        }
-        for name, allowed in choices.items():
-            if getattr(self, name) not in allowed:
-                raise ValueError(f"{name} must be {' or '.join(map(repr, allowed))}, got {getattr(self, name)!r}.")
+        number("minimum", self.minimum, above=0)
+        number("maximum", self.maximum, least=self.minimum)
+        number("initial", self.initial, least=self.minimum, most=self.maximum, remedy="or widen minimum and maximum")
+        number("increase", self.increase, least=1, remedy="the custom is 3/2")
+        number("decrease", self.decrease, above=0, most=1, remedy="the custom is 2/3")
+        number("low", self.low, remedy="the custom is 1/4")
+        number("high", self.high, least=self.low, remedy="the custom is 3/4")
+        choice("model", self.model, ("undamped", "damped"))
+        choice("at", self.at, ("backtracked", "last"))
+        choice("gradient", self.gradient, ("gradient", "acceptance"))
 
     def updated(self, damping: float, ratio: float) -> float:
         """λ after a step whose reduction ratio was ``ratio``; NaN counts as bad."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -80,25 +82,114 @@ def to_host(array: Any) -> np.ndarray:
 
 
 def check_device(device: str | None) -> None:
-    """Raise unless computations on ``device`` are available: ``None`` and ``"cpu"`` are.
+    """Raise unless computations on ``device`` are possible: None and "cpu" always are, "gpu" with CuPy and a card.
 
     Raises
     ------
-    NotImplementedError
-        For ``"gpu"``: no GPU kernel is part of this version.
     ValueError
         For any other value.
+    ImportError
+        For "gpu" without CuPy.
+    RuntimeError
+        For "gpu" with CuPy and no card or driver.
+
+    Examples
+    --------
+    >>> from optim.device import check_device
+    >>> check_device("tpu")
+    Traceback (most recent call last):
+    ValueError: device must be None, 'cpu' or 'gpu', got 'tpu'; None computes on the CPU.
     """
     if device in (None, "cpu"):
         return
-    if device == "gpu":
-        raise NotImplementedError(
-            "device must be None or 'cpu' in this version, got 'gpu'; GPU kernels come with a later one."
+    if device != "gpu":
+        raise ValueError(f"device must be None, 'cpu' or 'gpu', got {device!r}; None computes on the CPU.")
+    if not _cupy().is_available():
+        raise RuntimeError(
+            "device='gpu' needs an NVIDIA GPU and its driver, got a CuPy that finds none; use device=None, or see "
+            'what `python -c "import cupy; cupy.show_config()"` says.'
         )
-    raise ValueError(f"device must be None, 'cpu' or 'gpu', got {device!r}; None computes on the CPU.")
+
+
+def to_device(array: Any, dtype: Any = None) -> Any:
+    """CuPy array with the values of ``array``, C-contiguous; a CuPy array that is so already is returned as it is.
+
+    Parameters
+    ----------
+    array : NumPy or CuPy array
+    dtype : optional
+
+    Returns
+    -------
+    cupy.ndarray
+    """
+    return _cupy().ascontiguousarray(_cupy().asarray(array), dtype=dtype)
+
+
+@functools.lru_cache(maxsize=64)
+def kernels(source: Path, **constants: int) -> Any:
+    """The kernels of a ``.cu`` file, compiled with its constants; each is asked for by ``get_function(name)``.
+
+    CuPy keeps what it has compiled on the disk. ``source`` may include ``prelude.cuh``.
+
+    Parameters
+    ----------
+    source : Path
+    **constants : int
+        Values of the macros that the file names; True defines one without a value.
+
+    Returns
+    -------
+    cupy.RawModule
+    """
+    defines = [f"-D{name}" if value is True else f"-D{name}={value}" for name, value in sorted(constants.items())]
+    return _cupy().RawModule(
+        code=source.read_text(encoding="utf-8"),
+        options=("--std=c++17", f"-I{Path(__file__).parent}", *defines),
+        enable_cooperative_groups=True,
+    )
+
+
+def launch_together(kernel: Any, n_blocks: int, n_threads: int, arguments: tuple, *, shared_bytes: int = 0) -> None:
+    """Run a kernel whose blocks wait for one another: all of them must be resident at once.
+
+    Parameters
+    ----------
+    kernel : cupy.RawKernel
+    n_blocks, n_threads : int >= 1
+        Blocks, and threads a block.
+    arguments : tuple
+        CuPy arrays and NumPy scalars of the types that the kernel names.
+    shared_bytes : int
+        Dynamic shared memory of a block.
+
+    Raises
+    ------
+    RuntimeError
+        If the card cannot hold so many blocks at once. CuPy would launch fewer, with no more than a warning.
+    """
+    most = most_blocks_together(kernel, n_threads, shared_bytes=shared_bytes)
+    if n_blocks > most:
+        raise RuntimeError(
+            f"a kernel whose blocks wait for one another needs {n_blocks} of them resident, got a card that holds "
+            f"{most}; use fewer units or sequences at a time, or device='cpu'."
+        )
+    kernel((n_blocks,), (n_threads,), arguments, shared_mem=shared_bytes)
+
+
+def most_blocks_together(kernel: Any, n_threads: int, *, shared_bytes: int = 0) -> int:
+    """Blocks of ``n_threads`` threads of ``kernel`` that the card holds at once."""
+    cuda = _cupy().cuda
+    of_a_processor = cuda.driver.occupancyMaxActiveBlocksPerMultiprocessor(kernel.kernel.ptr, n_threads, shared_bytes)
+    return of_a_processor * cuda.Device().attributes["MultiProcessorCount"]
 
 
 def _cupy() -> ModuleType:
-    import cupy
-
+    try:
+        import cupy
+    except ImportError as error:
+        raise ImportError(
+            "CuPy must be installed to compute on a GPU, and is not; `pip install 'reservoir-hf[gpu]'` for CUDA 13, "
+            "'reservoir-hf[gpu12]' for CUDA 12."
+        ) from error
     return cupy

@@ -13,12 +13,13 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from optim.arguments import number
 from optim.clipping import shrinking
 from optim.interrupts import commits
 from optim.long_vectors import BLOCK, norm
-from optim.problem import Batches, check_evaluation, check_positive, check_vector
+from optim.problem import Batches, check_evaluation, check_vector
 from optim.result import Step, StopReason
-from optim.schedule import Schedule, value_at
+from optim.schedule import Schedule, check_schedule, value_at
 
 
 @dataclass
@@ -66,10 +67,10 @@ class FirstOrder:
     state_type: ClassVar[type] = FirstOrderState
 
     def __post_init__(self) -> None:
-        for name in ("learning_rate", "clip_value", "clip_norm"):
-            value = getattr(self, name)
-            if value is not None and not callable(value):
-                check_positive(name, value)
+        check_schedule("learning_rate", self.learning_rate, above=0)
+        for name in ("clip_value", "clip_norm"):
+            if getattr(self, name) is not None:
+                number(name, getattr(self, name), above=0, remedy="give a number, or None")
 
     def init(self, theta: np.ndarray) -> FirstOrderState:
         """State before the first step: zeros."""
@@ -113,7 +114,7 @@ class FirstOrder:
 
     def settings(self, t: int) -> dict[str, float]:
         """Numbers of step ``t``, schedules evaluated."""
-        return {"rate": value_at(self.learning_rate, t)}
+        return {"rate": value_at(self.learning_rate, t, "learning_rate")}
 
     def advance(
         self, g: np.ndarray, theta: np.ndarray, slots: list[np.ndarray], scratch: np.ndarray, *, at: dict[str, float]
@@ -155,13 +156,13 @@ class FirstOrder:
             "iteration": state.iteration,
             "loss": found.loss,
             "gradient_norm": length,
-            "learning_rate": value_at(self.learning_rate, state.iteration),
+            "learning_rate": value_at(self.learning_rate, state.iteration, "learning_rate"),
         }
         if not (np.isfinite(found.loss) and np.isfinite(length)):
             return theta, state, Step(row, StopReason.NOT_FINITE)
         if length <= tolerance:
             return theta, state, Step(row, StopReason.CONVERGED)
-        with commits():
+        with commits(), np.errstate(over="ignore", invalid="ignore"):  # what is not finite is found by the next loss
             self.update(found.grad, theta, state, scale=1.0 / found.weight)
         return theta, state, Step(row)
 
@@ -244,10 +245,10 @@ class Momentum(FirstOrder):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_fraction("momentum", self.momentum)
+        check_schedule("momentum", self.momentum, least=0, below=1)
 
     def settings(self, t: int) -> dict[str, float]:
-        return {**super().settings(t), "momentum": value_at(self.momentum, t)}
+        return {**super().settings(t), "momentum": value_at(self.momentum, t, "momentum")}
 
     def advance(self, g, theta, slots, scratch, *, at):
         (v,) = slots
@@ -297,7 +298,7 @@ class Nesterov(Momentum):
     """
 
     def settings(self, t: int) -> dict[str, float]:
-        return {**super().settings(t), "next_momentum": value_at(self.momentum, t + 1)}
+        return {**super().settings(t), "next_momentum": value_at(self.momentum, t + 1, "momentum")}
 
     def advance(self, g, theta, slots, scratch, *, at):
         (v,) = slots
@@ -311,12 +312,3 @@ class Nesterov(Momentum):
     def position(self, theta: np.ndarray, state: FirstOrderState) -> np.ndarray:
         """The paper's θ_t, which the gradient at ``theta`` looks ahead from: ``theta`` - μ_t v_t, a new array."""
         return theta - value_at(self.momentum, state.iteration) * state.slots["velocity"]
-
-
-def check_fraction(name: str, value: Any) -> None:
-    """Raise unless ``value`` is a number in [0, 1), or a schedule."""
-    if callable(value):
-        return
-    check_positive(name, value, or_zero=True)
-    if value >= 1.0:
-        raise ValueError(f"{name} must be in [0, 1), got {value!r}; give for example 0.9.")

@@ -13,9 +13,12 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from optim.problem import Evaluation, check_positive
+from optim.arguments import brief, integer, number
+from optim.batch_axes import axis_of_sequences, rows_of_batch
+from optim.problem import Evaluation
 
 Pytree: TypeAlias = Any
+SEQUENCES_AT_ONCE = 256  # of which all single gradients are held
 
 
 class JaxObjective:
@@ -28,11 +31,14 @@ class JaxObjective:
         trace. Outputs may be a pytree, so may the hidden states.
     loss : callable
         ``loss(outputs, y) -> loss_sum``, summed over the sequences and not averaged; or ``(loss_sum, weight)``. The
-        weight is otherwise the number of sequences of the batch.
+        weight is otherwise the number of sequences of the batch. It must be convex and curved in the outputs:
+        cross-entropy of logits, not of log-probabilities, see :class:`optim.FlatCurvatureWarning`.
     params : pytree of float arrays
         θ is ``jax.flatten_util.ravel_pytree(params)``. float64 needs ``jax.config.update("jax_enable_x64", True)``.
+        Python's floats become arrays of the precision of the others, or of JAX's own.
     data : (X, y)
-        Two pytrees of arrays whose axis ``batch_axis`` counts sequences.
+        Two pytrees of arrays whose axis ``batch_axis`` counts sequences, or None. Without any array, where a model is
+        one of its parameters alone, there is one sequence.
     has_hidden : bool
         Whether ``apply`` returns hidden states, for structural damping.
     hidden_curvature : callable, optional
@@ -41,6 +47,8 @@ class JaxObjective:
         the distance that :class:`optim.HessianFree` speaks of is ``1 / (1 - h**2)`` of states h, or
         ``1 - tanh(a)**2`` of pre-activations a; zeros at steps that are padding.
     batch_axis : int
+        Arrays that have not so many entries there as the first of X, such as lengths (B,) or answers (B, O) beside
+        X (T, B, I), count sequences by their first axis.
 
     Attributes
     ----------
@@ -81,14 +89,16 @@ class JaxObjective:
         import jax
         from jax.flatten_util import ravel_pytree
 
-        _check(apply, loss, params, data)
+        _check(apply, loss, data)
+        integer("batch_axis", batch_axis, least=-16, most=15, remedy="give the axis of X that counts sequences")
+        params = _arrays(params)
         flat, self._unravel = ravel_pytree(params)
         self.theta0 = np.array(flat)
         self.n_params, self.dtype = self.theta0.size, self.theta0.dtype
         self.data = jax.tree.map(jax.numpy.asarray, tuple(data))
         self.batch_axis, self.has_hidden = batch_axis, has_hidden
-        self.n_sequences = int(jax.tree.leaves(self.data[0])[0].shape[batch_axis])
-        self.compiled = _Model(apply, loss, self._unravel, has_hidden, hidden_curvature, batch_axis)
+        self.axes, self.n_sequences = _axes(self.data, batch_axis)
+        self.compiled = _Model(apply, loss, self._unravel, has_hidden, hidden_curvature, self.axes)
 
     def params(self, theta: np.ndarray) -> Pytree:
         """``theta`` as a pytree like ``params``."""
@@ -106,7 +116,7 @@ class JaxObjective:
 
     def linearize(self, theta: np.ndarray, batch: np.ndarray | None = None) -> JaxProducts:
         """The batch's model linearised at ``theta``."""
-        return JaxProducts(self, self.placed(theta), self.chosen(batch))
+        return JaxProducts(self, self.placed(theta), batch)
 
     def placed(self, theta: np.ndarray) -> Any:
         """A copy of ``theta`` on the device, in its own precision."""
@@ -127,13 +137,13 @@ class JaxObjective:
 
         if batch is None:
             return self.data
-        rows = np.asarray(batch)
-        return jax.tree.map(lambda array: jax.numpy.take(array, rows, axis=self.batch_axis), self.data)
+        rows = rows_of_batch(batch, self.n_sequences)  # JAX would take others for what is nearest, or NaN
+        return jax.tree.map(lambda array, axis: jax.numpy.take(array, rows, axis=axis), self.data, self.axes)
 
     def checked(self, weight: Any) -> float:
-        weight = float(weight)
-        check_positive("the weight of a batch", weight)
-        return weight
+        """The weight of a batch, if it is positive."""
+        remedy = "leave out batches in which every target is masked"
+        return number("the weight of a batch", np.asarray(weight).item(), above=0, remedy=remedy)
 
 
 class JaxProducts:
@@ -143,13 +153,12 @@ class JaxProducts:
     ----------
     objective : JaxObjective
     theta : (P,) device array
-    data : (X, y)
-        The batch.
+    batch : (m,) integer array or None
     """
 
-    def __init__(self, objective: JaxObjective, theta: Any, data: tuple[Pytree, Pytree]) -> None:
-        self.objective, self.theta, self.data = objective, theta, data
-        weight, self.images, self.linear = objective.compiled.linearize(theta, data)
+    def __init__(self, objective: JaxObjective, theta: Any, batch: np.ndarray | None) -> None:
+        self.objective, self.theta, self.batch, self.data = objective, theta, batch, objective.chosen(batch)
+        weight, self.images, self.linear = objective.compiled.linearize(theta, self.data)
         self.weight = objective.checked(weight)
 
     def gauss_newton(self, v: np.ndarray, *, structural: float = 0.0) -> np.ndarray:
@@ -167,8 +176,13 @@ class JaxProducts:
         return np.array(product)
 
     def squared_gradients(self) -> np.ndarray:
-        """Sum of the squared gradients of single sequences."""
-        return np.array(self.objective.compiled.squared_gradients(self.theta, self.data))
+        """Sum of the squared gradients of single sequences: of so many at once as fit, then in float64."""
+        objective, total = self.objective, np.zeros(self.theta.size)
+        rows = np.arange(objective.n_sequences) if self.batch is None else self.batch
+        for start in range(0, len(rows), SEQUENCES_AT_ONCE):
+            part = objective.chosen(rows[start : start + SEQUENCES_AT_ONCE])
+            total += np.asarray(objective.compiled.squared_gradients(self.theta, part))
+        return total.astype(objective.dtype)
 
 
 class _Model:
@@ -181,7 +195,7 @@ class _Model:
         unravel: Callable,
         has_hidden: bool,
         hidden_curvature: Callable | None,
-        batch_axis: int,
+        axes: tuple[Pytree, Pytree],
     ) -> None:
         import jax
         import jax.numpy as jnp
@@ -189,12 +203,13 @@ class _Model:
         def loss_of(outputs, data):
             """Sum and weight, scalars."""
             found = loss(outputs, data[1])
-            n_sequences = jax.tree.leaves(data[0])[0].shape[batch_axis]
+            counts = jax.tree.leaves(jax.tree.map(lambda array, axis: array.shape[axis], data, axes))
+            n_sequences = counts[0] if counts else 1
             loss_sum, weight = found if isinstance(found, tuple) and len(found) == 2 else (found, n_sequences)
-            if jnp.shape(loss_sum) != ():
-                raise TypeError(
-                    f"loss must return one number, got shape {jnp.shape(loss_sum)}; sum the losses of all sequences."
-                )
+            is_array = isinstance(loss_sum, (float, np.ndarray, np.generic, jax.Array))
+            if not is_array or jnp.shape(loss_sum) or not jnp.issubdtype(jnp.result_type(loss_sum), jnp.floating):
+                came = f"{jnp.result_type(loss_sum)} of shape {jnp.shape(loss_sum)}" if is_array else brief(loss_sum)
+                raise TypeError(f"loss must return one real number, got {came}; sum the losses of all sequences.")
             return loss_sum, jnp.asarray(weight)
 
         def images_of(theta, data):
@@ -228,10 +243,12 @@ class _Model:
 
         def squared_gradients(theta, data):
             def of_one(sequence):
-                one = jax.tree.map(lambda array: jnp.expand_dims(array, batch_axis), sequence)
+                one = jax.tree.map(jnp.expand_dims, sequence, axes)
                 return jax.grad(lambda theta: value(theta, one)[0])(theta) ** 2
 
-            return jnp.sum(jax.vmap(of_one, in_axes=(batch_axis,))(data), axis=0)
+            if not jax.tree.leaves(axes):
+                return of_one(data)
+            return jnp.sum(jax.vmap(of_one, in_axes=(axes,))(data), axis=0)
 
         self.value = jax.jit(value)
         self.value_and_grad = jax.jit(jax.value_and_grad(value, has_aux=True))
@@ -240,15 +257,24 @@ class _Model:
         self.squared_gradients = jax.jit(squared_gradients)
 
 
-def _check(apply: Any, loss: Any, params: Pytree, data: Any) -> None:
-    import jax
-
+def _check(apply: Any, loss: Any, data: Any) -> None:
     for name, function in {"apply": apply, "loss": loss}.items():
         if not callable(function):
             raise TypeError(f"{name} must be a function, got {type(function).__name__}; pass the function itself.")
     if not isinstance(data, (tuple, list)) or len(data) != 2:
-        raise TypeError(f"data must be (X, y), got {type(data).__name__}; give y=None where the loss needs none.")
-    kinds = sorted({str(np.asarray(leaf).dtype) for leaf in jax.tree.leaves(params)})
+        raise TypeError(
+            f"data must be (X, y), got {brief(data)}; give None for what the model or the loss does not need."
+        )
+
+
+def _arrays(params: Pytree) -> Pytree:
+    """``params``, Python's floats among them as arrays of the precision of the others."""
+    import jax
+
+    leaves = jax.tree.leaves(params)
+    kinds = sorted({str(np.asarray(leaf).dtype) for leaf in leaves if type(leaf) is not float})
+    if not kinds and leaves:
+        kinds = [str(jax.numpy.result_type(float))]
     if kinds not in (["float32"], ["float64"]):
         raise TypeError(
             f"params must be float32 or float64 arrays, all of one kind, and at least one, got "
@@ -259,3 +285,34 @@ def _check(apply: Any, loss: Any, params: Pytree, data: Any) -> None:
             "params in float64 need a JAX that computes in it, got float64 with x64 off; call "
             'jax.config.update("jax_enable_x64", True) before anything is computed, or give float32.'
         )
+    arrays = jax.tree.map(lambda leaf: jax.numpy.asarray(leaf, kinds[0]), params)
+    if not any(array.size for array in jax.tree.leaves(arrays)):
+        raise ValueError(
+            f"params must hold at least one number, got shapes {', '.join(str(leaf.shape) for leaf in leaves)}; give "
+            "arrays with sizes above 0."
+        )
+    return arrays
+
+
+def _axes(data: tuple[Pytree, Pytree], batch_axis: int) -> tuple[tuple[Pytree, Pytree], int]:
+    """The axes that count sequences, a tree like ``data``, and how many sequences there are."""
+    import jax
+
+    arrays = jax.tree.leaves(data)
+    if not arrays:
+        return data, 1
+    first = arrays[0]
+    if not -first.ndim <= batch_axis < first.ndim:
+        raise ValueError(
+            f"batch_axis must be an axis of X, got {batch_axis} for shape {first.shape}; give the axis that counts "
+            "sequences, or close over what is no data."
+        )
+    n_sequences = int(first.shape[batch_axis])
+    name = ("X", "y").__getitem__
+
+    def axis(path: tuple, array: Any) -> int:
+        return axis_of_sequences(
+            name(path[0].idx) + jax.tree_util.keystr(path[1:]), array.shape, batch_axis, n_sequences
+        )
+
+    return jax.tree_util.tree_map_with_path(axis, data), n_sequences

@@ -11,8 +11,11 @@ import numpy as np
 from scipy.optimize import OptimizeResult
 from scipy.sparse.linalg import LinearOperator
 
+from optim.arguments import brief, integer, number
+from optim.arguments import options as among
 from optim.curvature import DampedCurvature
 from optim.hessian_free import HessianFree
+from optim.long_vectors import norm
 from optim.loop import Progress, minimize
 from optim.problem import Evaluation, Objective
 from optim.result import StopReason
@@ -61,14 +64,17 @@ def hessian_free(
         float32 stays float32.
     args : tuple
     jac : callable
-        ``jac(x, *args) -> (n,)``. Differences are not taken.
+        ``jac(x, *args) -> (n,)``. Differences of ``fun`` are not taken.
     hess : callable, optional
-        ``hess(x, *args) -> (n, n)`` array, sparse matrix or linear operator; evaluated once a step.
+        ``hess(x, *args) -> (n, n)`` array, sparse matrix or linear operator, or a number where n is 1; evaluated once a
+        step.
     hessp : callable, optional
-        ``hessp(x, p, *args) -> (n,)``; one of ``hess`` and ``hessp`` must be given. Gauss-Newton products, which have
-        no negative eigenvalues, serve best; with a Hessian that has, see ``negative_curvature``.
+        ``hessp(x, p, *args) -> (n,)``, taken where both are given. Gauss-Newton products, which have no negative
+        eigenvalues, serve best; with a Hessian that has, see ``negative_curvature``. With neither, a product is a
+        difference of gradients, (jac(x + h p) - jac(x)) / h, with h = 2 √eps (1 + |x|) / |p| for the eps of the dtype
+        that ``jac`` returns.
     bounds, constraints
-        Refused: the method knows none.
+        Refused, unless they bind nothing: the method knows none.
     callback : callable, optional
         ``callback(xk)``, or ``callback(intermediate_result)`` with an OptimizeResult of x and fun, told by the name of
         its parameter. StopIteration ends the run.
@@ -91,7 +97,11 @@ def hessian_free(
     Raises
     ------
     ValueError, TypeError
-        For bounds, constraints, a missing ``jac`` or ``hessp``, and unknown options.
+        For bounds, constraints, a missing ``jac``, and unknown options.
+
+    References
+    ----------
+    The step of a difference: Andrei, 2009, scaled to the length of p.
 
     Examples
     --------
@@ -103,8 +113,9 @@ def hessian_free(
     (True, array([1., 1., 1.]))
     """
     _refuse(bounds, constraints, jac, hess, hessp, options)
-    x0 = np.asarray(x0)
-    theta = x0.astype(np.float64) if x0.dtype not in (np.float32, np.float64) else x0
+    theta = _start(x0)
+    integer("maxiter", maxiter, least=0)
+    tolerance = number("gtol", gtol, least=0) if tol is None else number("tol", tol, least=0)
     objective = _ScipyObjective(fun, jac, hess, hessp, args, theta)
     settings = {name: value for name, value in options.items() if name in SETTINGS}
     method = HessianFree(**{"negative_curvature": "truncate", **settings})
@@ -113,7 +124,7 @@ def hessian_free(
         theta,
         method,
         max_iterations=maxiter,
-        tolerance=gtol if tol is None else tol,
+        tolerance=tolerance,
         callback=None if callback is None else _Callback(callback, objective),
         verbose=int(bool(disp)),
     )
@@ -200,29 +211,75 @@ class _ScipyObjective:
 
     def value_and_grad(self, theta: np.ndarray, batch: np.ndarray | None = None) -> Evaluation:
         value = self.value(theta)
+        return Evaluation(value.loss_sum, 1.0, self.vector("jac", self.gradient(theta)))
+
+    def gradient(self, theta: np.ndarray) -> np.ndarray:
+        """What ``jac`` returns, in its own dtype."""
         self.njev += 1
-        grad = np.asarray(self.jac(theta.copy(), *self.args), dtype=self.dtype).reshape(-1)
-        return Evaluation(value.loss_sum, 1.0, grad)
+        return np.asarray(self.jac(theta.copy(), *self.args))
 
-    def linearize(self, theta: np.ndarray, batch: np.ndarray | None = None) -> _ScipyProducts:
-        return _ScipyProducts(self, theta.copy())
+    def vector(self, name: str, found: Any) -> np.ndarray:
+        """What function ``name`` returned, as a vector like x."""
+        found = np.asarray(found)
+        if found.size != self.n_params or found.dtype.kind not in "iuf":
+            raise ValueError(f"{name} must return {self.n_params} real numbers, one an entry of x, got {brief(found)}.")
+        return found.astype(self.dtype).reshape(-1)
+
+    def linearize(self, theta: np.ndarray, batch: np.ndarray | None = None) -> _Products:
+        if self.hessp is not None:
+            return _Products(self, theta.copy())
+        return _Differences(self, theta.copy()) if self.hess is None else _Matrix(self, theta.copy())
 
 
-class _ScipyProducts:
+class _Products:
+    """Products by ``hessp``; those who do otherwise are below."""
+
     weight = 1.0
 
     def __init__(self, objective: _ScipyObjective, theta: np.ndarray) -> None:
         self.objective, self.theta = objective, theta
-        self.matrix = None if objective.hess is None else objective.hess(theta.copy(), *objective.args)
 
     def gauss_newton(self, v: np.ndarray, *, structural: float = 0.0) -> np.ndarray:
+        self.objective.nhev += 1
+        return self.product(v)
+
+    def product(self, v: np.ndarray) -> np.ndarray:
         objective = self.objective
-        objective.nhev += 1
-        if self.matrix is not None:
-            product = self.matrix @ v
-        else:
-            product = objective.hessp(self.theta, v.copy(), *objective.args)
-        return np.asarray(product, dtype=objective.dtype).reshape(-1)
+        return objective.vector("hessp", objective.hessp(self.theta.copy(), v.copy(), *objective.args))
+
+
+class _Matrix(_Products):
+    def __init__(self, objective: _ScipyObjective, theta: np.ndarray) -> None:
+        super().__init__(objective, theta)
+        found = objective.hess(theta.copy(), *objective.args)
+        self.matrix = found if hasattr(found, "shape") and len(found.shape) == 2 else np.atleast_2d(np.asarray(found))
+        if self.matrix.shape != (theta.size, theta.size):
+            raise ValueError(
+                f"hess must return a matrix of shape {(theta.size, theta.size)}, got {brief(found)}; "
+                "give hessp for products with it."
+            )
+
+    def product(self, v: np.ndarray) -> np.ndarray:
+        return self.objective.vector("hess", self.matrix @ v)
+
+
+class _Differences(_Products):
+    """Products by differences of gradients."""
+
+    def __init__(self, objective: _ScipyObjective, theta: np.ndarray) -> None:
+        super().__init__(objective, theta)
+        grad = objective.gradient(theta)
+        eps = np.finfo(grad.dtype if grad.dtype.kind == "f" else theta.dtype).eps
+        self.grad = objective.vector("jac", grad)
+        self.step = 2.0 * float(max(eps, np.finfo(theta.dtype).eps)) ** 0.5 * (1.0 + norm(theta))
+
+    def product(self, v: np.ndarray) -> np.ndarray:
+        length = norm(v)
+        if length == 0.0:  # exact: a step of any length leads nowhere
+            return np.zeros_like(v)
+        h = self.step / length
+        there = self.objective.vector("jac", self.objective.gradient(self.theta + v.dtype.type(h) * v))
+        return np.divide(there - self.grad, h, dtype=v.dtype)
 
 
 class _Callback:
@@ -246,12 +303,20 @@ class _Callback:
         return False
 
 
+def _start(x0: Any) -> np.ndarray:
+    """``x0`` as a vector of float32 or float64."""
+    found = np.atleast_1d(np.asarray(x0))
+    if found.dtype.kind not in "iuf" or found.ndim != 1 or not np.isfinite(found).all():
+        raise ValueError(f"x0 must be a vector of finite real numbers, got {brief(x0)}; start from such a one.")
+    return found if found.dtype in (np.float32, np.float64) else found.astype(np.float64)
+
+
 def _refuse(bounds: Any, constraints: Any, jac: Any, hess: Any, hessp: Any, options: dict[str, Any]) -> None:
     """Raise for what the method cannot do."""
     n_constraints = (
         1 if constraints is not None and not isinstance(constraints, (tuple, list)) else len(constraints or ())
     )
-    for name, is_given in {"bounds": bounds is not None, "constraints": n_constraints > 0}.items():
+    for name, is_given in {"bounds": _binds(bounds), "constraints": n_constraints > 0}.items():
         if is_given:
             raise ValueError(
                 f"{name} must not be given to hessian_free, which minimises without any; "
@@ -259,21 +324,30 @@ def _refuse(bounds: Any, constraints: Any, jac: Any, hess: Any, hessp: Any, opti
             )
     if not callable(jac):
         raise ValueError(
-            f"jac must be a function, or True where fun returns the gradient as well, got {jac!r}; "
-            "hessian_free takes no differences."
+            f"jac must be a function, or True where fun returns the gradient as well, got {brief(jac)}; "
+            "hessian_free takes no differences of fun."
         )
-    if not (callable(hessp) or callable(hess)):
-        raise ValueError(
-            f"hessp or hess must be a function, got {hessp!r} and {hess!r}; give products with a Gauss-Newton matrix "
-            "or the Hessian. A value and its gradient alone do not have them."
-        )
+    for name, function in {"hess": hess, "hessp": hessp}.items():
+        if function is not None and not callable(function):
+            raise ValueError(
+                f"{name} must be a function, got {brief(function)}; leave it out for products from differences of jac."
+            )
     # What SciPy may hand over to every method in times to come is let pass while it says nothing.
-    unknown = [name for name, value in options.items() if name not in SETTINGS and value is not None]
-    if unknown:
-        raise ValueError(
-            f"options must be among gtol, maxiter, disp and {', '.join(SETTINGS)}, got {', '.join(unknown)}; "
-            "see optim.HessianFree."
-        )
+    given = {name: value for name, value in options.items() if name in SETTINGS or value is not None}
+    among("options", given, ("gtol", "maxiter", "disp", *SETTINGS))
+
+
+def _binds(bounds: Any) -> bool:
+    """Whether any of SciPy's bounds, in either of its forms, is finite."""
+    if bounds is None:
+        return False
+    if hasattr(bounds, "lb") and hasattr(bounds, "ub"):
+        low, high = bounds.lb, bounds.ub
+    else:
+        pairs = [tuple(pair) for pair in bounds]
+        low = [-np.inf if pair[0] is None else pair[0] for pair in pairs]
+        high = [np.inf if pair[1] is None else pair[1] for pair in pairs]
+    return not (np.all(np.asarray(low) == -np.inf) and np.all(np.asarray(high) == np.inf))  # exact: infinite bounds
 
 
 def _number(value: Any) -> float:
@@ -282,4 +356,6 @@ def _number(value: Any) -> float:
         raise ValueError(
             f"fun must return one number, got shape {value.shape}; with a gradient beside it set jac=True."
         )
+    if value.dtype.kind not in "biuf":
+        raise ValueError(f"fun must return one real number, got {brief(value.item())}; return a float.")
     return float(value.reshape(()))

@@ -19,38 +19,55 @@ is there already::
 from __future__ import annotations
 
 import functools
-import inspect
 import time
 import warnings
 from collections.abc import Callable, Iterable
-from dataclasses import asdict, fields, replace
+from dataclasses import fields, replace
 from typing import Any
 
 import numpy as np
 
 from optim import hessian_free
+from optim.arguments import brief, number
 from optim.interrupts import commits, interruptible_until_commit
-from optim.problem import Batches, Evaluation
+from optim.problem import Batches
 from optim.result import StopReason, Trace
-from optim.torch_objective import LOG, TorchObjective, summed
-from optim.torch_products import (
-    ForwardPass,
-    ParameterSpace,
-    Tensor,
-    TorchProducts,
-    check_graph,
-    double_backward,
-    without_cudnn,
-)
+from optim.torch_closure import ClosureObjective, check_closure
+from optim.torch_objective import TorchObjective
+from optim.torch_parameters import ParameterSpace, Tensor
 
 __all__ = ["HessianFree", "StuckWarning", "TorchObjective"]  # noqa: F822, the first is made by __getattr__
 
 SETTINGS = tuple(field.name for field in fields(hessian_free.HessianFree))
+NUMBERS = tuple(field.name for field in fields(hessian_free.HessianFreeState) if field.name != "direction")
 WRONG = (StopReason.NOT_DETERMINISTIC, StopReason.NOT_SYMMETRIC, StopReason.NEGATIVE_CURVATURE)
 
 
 class StuckWarning(UserWarning):
     """A step of ``HessianFree`` moved nothing, nor will the next ones."""
+
+
+class ParameterGroup(dict):
+    """A group of parameters, which says why it has no learning rate where one is asked for or set."""
+
+    def __missing__(self, key: str) -> Any:
+        self.refuse(key)
+        raise KeyError(key)
+
+    def __setitem__(self, key: str, value: Any) -> None:
+        self.refuse(key)
+        super().__setitem__(key, value)
+
+    @staticmethod
+    def refuse(key: str) -> None:
+        """Raise for a learning rate, and for settings that all groups share."""
+        if key == "lr":
+            raise TypeError(
+                "a group must be one with weight_decay and no more, got 'lr': HessianFree has no learning rate, a line "
+                "search finds how far a step goes and damping adapts itself; leave learning-rate schedules out."
+            )
+        if key in SETTINGS and key != "weight_decay":
+            raise TypeError(f"a group must be one with weight_decay and no more, got {key!r}; set it for all groups.")
 
 
 def __getattr__(name: str) -> Any:
@@ -75,7 +92,9 @@ class _Steps:
     Parameters
     ----------
     params : iterable of parameters, or of groups of them
-        All float32 or all float64. A group may have ``weight_decay`` 0 where others have it, for biases.
+        All float32 or all float64; those that come twice, as tied weights do, are taken once. A group may have
+        ``weight_decay`` 0 where others have it, for biases. Parameters may be frozen and unfrozen between steps. There
+        is no learning rate: schedules of torch's are refused.
     weight_decay : float >= 0
         Coefficient c of ½ c |θ|² in the mean loss.
     debias : bool
@@ -89,8 +108,9 @@ class _Steps:
 
     Attributes
     ----------
-    route : str
-        How products are made: "double backward" or, where cuDNN refused it, "double backward unfused".
+    route : str or None
+        How products are made: "double backward" or, where fused kernels do not have it, "double backward unfused"; None
+        before the first step.
     reason : StopReason or None
         Why the last step moved nothing and none will, if so.
     trace : Trace
@@ -124,11 +144,49 @@ class _Steps:
         self.method = hessian_free.HessianFree(weight_decay=weight_decay, **settings)
         self.roles = Batches("gradient", "curvature", "acceptance", "debias" if debias else None)
         self.hidden_curvature = hidden_curvature
-        self.route = "double backward"
+        self.route: str | None = None
         self.reason: StopReason | None = None
         self.trace = Trace()
-        super().__init__(params, {"weight_decay": weight_decay})
+        super().__init__(_listed(params), {"weight_decay": weight_decay})
         ParameterSpace(self.parameters())  # raises for parameters that do not go together
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        self.param_groups = [ParameterGroup(group) for group in self.param_groups]
+
+    def add_param_group(self, param_group: dict[str, Any]) -> None:
+        """Parameters to be moved as well, from the next step on."""
+        import torch
+
+        if not isinstance(param_group, dict) or "params" not in param_group:
+            raise TypeError(f"a group must be a dict with 'params', got {brief(param_group)}; give dict(params=...).")
+        params = param_group["params"]
+        if not isinstance(params, (torch.Tensor, set)):  # torch refuses sets, which have no order
+            found: dict[int, Any] = {}
+            for each in params:
+                found.setdefault(id(each[1] if isinstance(each, tuple) else each), each)
+            params = list(found.values())
+        for key in param_group:
+            ParameterGroup.refuse(key)
+        super().add_param_group(ParameterGroup({**param_group, "params": params}))
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on from what ``state_dict()`` of such an optimizer has saved.
+
+        Raises
+        ------
+        ValueError
+            For the state of another optimizer, or of other parameters.
+        """
+        found = {name for kept in state_dict["state"].values() for name in kept}
+        missing = [group for group in state_dict["param_groups"] if "weight_decay" not in group]
+        if found - {"direction", *NUMBERS} or missing:
+            raise ValueError(
+                "state_dict must be that of a HessianFree, got entries "
+                f"{', '.join(sorted(found | {name for group in missing for name in group} - {'params'}))}; load what "
+                "this class has saved."
+            )
+        super().load_state_dict(state_dict)
 
     def __getstate__(self) -> dict[str, Any]:
         names = ("method", "roles", "hidden_curvature", "route", "reason", "trace")
@@ -163,12 +221,12 @@ class _Steps:
             For a closure that gives two answers to one question, or curvature that is not that of a Gauss-Newton
             matrix. The parameters are as they were.
         """
-        _check_closure(closure)
+        check_closure(closure)
         parameters = self.parameters()
         space = ParameterSpace(parameters)
         theta = space.join(parameters)
-        objective = _ClosureObjective(closure, parameters, space, self.hidden_curvature, self.route)
-        method, state = self._method(space), self._state(theta)
+        objective = ClosureObjective(closure, parameters, space, self.hidden_curvature, self.route)
+        method, state = self._method(space), self._state(theta, space)
         started = time.perf_counter()
         with interruptible_until_commit():
             try:
@@ -195,7 +253,12 @@ class _Steps:
 
     def _method(self, space: ParameterSpace) -> hessian_free.HessianFree:
         """The method with the groups' weight decay."""
-        rates = [group["weight_decay"] for group in self.param_groups for p in group["params"] if p.requires_grad]
+        rates = [
+            number("weight_decay of a group", group["weight_decay"], least=0)
+            for group in self.param_groups
+            for p in group["params"]
+            if p.requires_grad
+        ]
         largest = max(rates)
         if set(rates) - {0.0, largest}:
             raise ValueError(
@@ -205,159 +268,48 @@ class _Steps:
         mask = None if min(rates) == largest else np.repeat(np.array(rates) > 0.0, space.sizes)
         return replace(self.method, weight_decay=largest, decay_mask=mask)
 
-    def _state(self, theta: np.ndarray) -> hessian_free.HessianFreeState:
-        """What the last step left, as the method has it."""
-        kept = self.state[self.parameters()[0]]
-        if not kept:
+    def _state(self, theta: np.ndarray, space: ParameterSpace) -> hessian_free.HessianFreeState:
+        """What the last step left, as the method has it; parameters that it did not move start from zero."""
+        numbers = {name: value for name, value in self.state[self._first].items() if name in NUMBERS}
+        if not numbers:
             return self.method.init(theta)
-        direction = kept["direction"].detach().cpu().numpy().copy()
-        if direction.shape != theta.shape:
-            raise ValueError(
-                f"the state must be of {theta.size} parameters, as the groups are, got one of {direction.size}; load "
-                "the state of these very parameters, or make a new optimizer where some were added or frozen."
-            )
-        return hessian_free.HessianFreeState(**{**kept, "direction": direction})
+        directions = [self.state[p].get("direction") if p in self.state else None for p in space.tensors]
+        for p, direction in zip(space.tensors, directions, strict=True):
+            if direction is not None and direction.shape != p.shape:
+                raise ValueError(
+                    f"the state must be of these parameters, got a direction of shape {tuple(direction.shape)} for one "
+                    f"of shape {tuple(p.shape)}; load the state of these very parameters, or make a new optimizer."
+                )
+        return hessian_free.HessianFreeState(direction=space.join(directions), **numbers)
 
     def _keep(self, state: hessian_free.HessianFreeState, space: ParameterSpace) -> None:
-        """Leave a state to the next step, under the first parameter, where torch's own LBFGS has its state."""
-        import torch
+        """Leave a state to the next step: a direction a parameter, numbers with the first, be it frozen or not."""
+        for kept in self.state.values():
+            kept.pop("direction", None)
+        for p, direction in zip(space.tensors, space.split(state.direction), strict=True):
+            self.state[p]["direction"] = direction.clone()
+        self.state[self._first].update({name: getattr(state, name) for name in NUMBERS})
 
-        self.state[self.parameters()[0]] = {
-            **asdict(state),
-            "direction": torch.from_numpy(state.direction).to(space.tensors[0].device),
-        }
-
-
-class _ClosureObjective:
-    """A closure as an objective: parameters are put where it finds them, and roles stand for batches."""
-
-    def __init__(
-        self,
-        closure: Callable[[str], tuple],
-        parameters: list[Tensor],
-        space: ParameterSpace,
-        hidden_curvature: Callable[[Tensor], Tensor] | None,
-        route: str,
-    ) -> None:
-        self.closure, self.parameters, self.space = closure, parameters, space
-        self.hidden_curvature, self.route = hidden_curvature, route
-        self.n_params = space.size
-        self.placed = space.join(parameters)
-
-    def place(self, theta: np.ndarray) -> None:
-        """Give the parameters the values of ``theta``, unknown to graphs that hold them.
-
-        Graphs of a linearisation outlive trials at other points. :class:`_ClosureProducts` puts the values back before
-        it uses one, so what autograd checks, that nobody has written to a tensor since, would only stand in the way.
-        """
-        if not np.array_equal(theta, self.placed):
-            for parameter, value in zip(self.parameters, self.space.split(theta), strict=True):
-                parameter.data.copy_(value)
-            np.copyto(self.placed, theta)
-
-    def leave(self, theta: np.ndarray) -> None:
-        """Give the parameters their values after the step, and let autograd know."""
-        import torch
-
-        with torch.no_grad():
-            for parameter, value in zip(self.parameters, self.space.split(theta), strict=True):
-                parameter.copy_(value)
-
-    def value(self, theta: np.ndarray, role: str) -> Evaluation:
-        import torch
-
-        self.place(theta)
-        with torch.no_grad():
-            passed = self.run(role)
-        return Evaluation(float(passed.loss_sum), passed.weight)
-
-    def value_and_grad(self, theta: np.ndarray, role: str) -> Evaluation:
-        import torch
-
-        self.place(theta)
-        with torch.enable_grad():
-            passed = self.run(role)
-            if not passed.loss_sum.requires_grad:
-                raise ValueError(
-                    "closure(role) must return a loss_sum that depends on the parameters, got one without a graph; "
-                    "return the tensor itself, without .item() or .detach(), computed outside torch.no_grad()."
-                )
-            try:
-                grad = torch.autograd.grad(passed.loss_sum, self.parameters, allow_unused=True)
-            except RuntimeError as error:
-                if "second time" in str(error):
-                    raise ValueError(
-                        "closure(role) must leave the graph as it is, got one that is used up; call no backward() in "
-                        "it, the optimizer differentiates."
-                    ) from error
-                raise
-        return Evaluation(float(passed.loss_sum.detach()), passed.weight, self.space.join(grad))
-
-    def linearize(self, theta: np.ndarray, role: str) -> _ClosureProducts:
-        """By double backward, where need be without cuDNN: what a closure does with its tensors nobody else knows."""
-        self.place(theta)
-        if self.route == "double backward":
-            try:
-                passed, forward = self.double_backward(role)
-                forward([parameter.detach() for parameter in self.parameters])
-            except RuntimeError as error:
-                if not any(parameter.is_cuda for parameter in self.parameters):
-                    raise
-                LOG.warning("torch refuses products of closure(role) with cuDNN: %s", error)
-                self.route = "double backward unfused"
-        if self.route == "double backward unfused":
-            with without_cudnn():
-                passed, forward = self.double_backward(role)
-        return _ClosureProducts(self, theta.copy(), passed, forward)
-
-    def double_backward(self, role: str) -> tuple[ForwardPass, Callable[[list[Tensor]], list[Tensor]]]:
-        """A forward pass, and J v by its graph."""
-        import torch
-
-        with torch.enable_grad():
-            passed = self.run(role)
-            check_graph(passed)
-            return passed, double_backward(passed)
-
-    def run(self, role: str) -> ForwardPass:
-        """Call the closure and look at what it returns."""
-        import torch
-
-        returned = self.closure(role)
-        if not isinstance(returned, tuple) or len(returned) not in (3, 4):
-            is_tensor = isinstance(returned, torch.Tensor)
-            came = f"{len(returned)} values" if isinstance(returned, tuple) else type(returned).__name__
-            raise TypeError(
-                "closure(role) must return (loss_sum, weight, outputs) or (loss_sum, weight, outputs, hidden), got "
-                + (f"a {came} alone" if is_tensor else came)
-                + "; Gauss-Newton products Jᵀ H J v are made of the derivative J of the outputs and the curvature H of "
-                "the loss by the outputs, and a loss alone has neither."
-            )
-        loss_sum, weight, outputs, hidden = (*returned, None)[:4]
-        loss_sum, weight = summed((loss_sum, weight), 1)
-        for name, tensor in {"outputs": outputs, "hidden": hidden}.items():
-            if not isinstance(tensor, torch.Tensor) and not (name == "hidden" and tensor is None):
-                raise TypeError(
-                    f"{name} of closure(role) must be one tensor, got {type(tensor).__name__}; join several by "
-                    "torch.cat."
-                )
-        return ForwardPass(self.parameters, loss_sum, weight, outputs, hidden)
+    @property
+    def _first(self) -> Tensor:
+        return self.param_groups[0]["params"][0]
 
 
-class _ClosureProducts(TorchProducts):
-    def __init__(
-        self,
-        objective: _ClosureObjective,
-        theta: np.ndarray,
-        passed: ForwardPass,
-        forward: Callable[[list[Tensor]], list[Tensor]],
-    ) -> None:
-        super().__init__(passed, forward, objective.space, objective.hidden_curvature)
-        self.objective, self.theta = objective, theta
+def _listed(params: Any) -> Any:
+    """``params`` as torch takes them, if there are any."""
+    import torch
 
-    def gauss_newton(self, v: np.ndarray, *, structural: float = 0.0) -> np.ndarray:
-        self.objective.place(self.theta)
-        return super().gauss_newton(v, structural=structural)
+    if isinstance(params, torch.Tensor) or not isinstance(params, Iterable):
+        raise TypeError(
+            f"params must be an iterable of parameters or of groups, got {brief(params)}; give module.parameters()."
+        )
+    listed = list(params)
+    if not listed:
+        raise ValueError(
+            "params must hold at least one parameter, got none; call module.parameters() anew, which can be gone "
+            "through once."
+        )
+    return listed
 
 
 def _check_settings(settings: dict[str, Any]) -> None:
@@ -371,21 +323,3 @@ def _check_settings(settings: dict[str, Any]) -> None:
             "optim.HessianFree. A learning rate there is none, which parameters decay is told by groups, data are the "
             "closure's, and for the preconditioner use TorchObjective."
         )
-
-
-def _check_closure(closure: Any) -> None:
-    """Raise unless ``closure`` is a function of one argument."""
-    if not callable(closure):
-        raise TypeError(
-            f"closure must be a function of a role, got {closure!r}; call step(closure) with one that returns "
-            "(loss_sum, weight, outputs)."
-        )
-    try:
-        inspect.signature(closure).bind("gradient")
-    except TypeError as error:
-        raise TypeError(
-            f"closure must take one argument, the role, got a function with {inspect.signature(closure)}; write "
-            "def closure(role), and choose the data by it."
-        ) from error
-    except ValueError:  # a builtin that does not tell its parameters
-        pass

@@ -7,12 +7,14 @@ the distance moved by hidden states::
     take    the iterate of CG from which, going back, the loss no longer falls                   (optim.acceptance)
     ρ       actual over predicted fall of the loss: λ rises or falls                             (optim.damping)
     move    θ ← θ + αδ, α by Armijo's rule; where no α helps, θ stays, λ rises, CG starts anew   (optim.acceptance)
+            where losses have no digits left to tell, the norm of the gradient decides
 
 S and the gradient of the distance vanish at θ itself: structural damping changes no gradient and no loss.
 
 References
 ----------
-Martens, 2010; Martens and Sutskever, 2011 (structural damping) and 2012 (the whole method).
+Martens, 2010; Martens and Sutskever, 2011 (structural damping) and 2012 (the whole method). Hager and Zhang, 2005, §4
+(losses without digits).
 """
 
 from __future__ import annotations
@@ -23,20 +25,23 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from optim.acceptance import BACKTRACKING, LineSearch, backtrack
+from optim.acceptance import BACKTRACKING, LineSearch, backtrack, resolution_of
+from optim.arguments import brief, choice, integer, number
 from optim.batches import grown
 from optim.cg import CGResult, CGSettings, CGStop, Iterate, conjugate_gradient
 from optim.curvature import DampedCurvature, diagonal_preconditioner, own_preconditioner
 from optim.damping import LevenbergMarquardt, reduction_ratio
+from optim.flat_curvature import warn_if_flat
 from optim.interrupts import commits
 from optim.long_vectors import dot, norm
 from optim.preflight import preflight
 from optim.probing import PRODUCT_RTOL
-from optim.problem import Batches, agreed, check_evaluation, check_positive
+from optim.problem import Batches, agreed, check_evaluation
 from optim.result import Step, StopReason
-from optim.schedule import Schedule, value_at
+from optim.schedule import Schedule, check_schedule, value_at
 from optim.weight_decay import WeightDecay
 
+GRADIENT_FALLS = 0.9  # the share of its norm that a step must leave at most, where the gradient alone decides
 MAX_RESTARTS = 20  # of CG within a step; by the default factor that raises λ by 4^20 = 1e12
 
 
@@ -114,8 +119,10 @@ class HessianFree:
     patience : int >= 1
         So many steps in a row that move nothing end the run.
     check : bool
-        Look at the objective before the first step: deterministic, symmetric, non-negative. Two losses, two
-        linearisations and three products on the curvature batch.
+        Look at the objective before the first step: deterministic, symmetric and, unless ``negative_curvature`` is
+        "truncate", non-negative, to what its numbers resolve. Two losses, two linearisations and three products on the
+        curvature batch, and two more where these leave a doubt. With ``negative_curvature="stop"`` another one:
+        :class:`optim.FlatCurvatureWarning` is given where the loss has no curvature in the outputs.
 
     Notes
     -----
@@ -162,30 +169,28 @@ class HessianFree:
     state_type: ClassVar[type] = HessianFreeState
 
     def __post_init__(self) -> None:
-        if not isinstance(self.damping, LevenbergMarquardt):
-            object.__setattr__(self, "damping", LevenbergMarquardt(initial=self.damping))
+        rule = LevenbergMarquardt
+        if not isinstance(self.damping, rule):
+            remedy = "give a number, or a LevenbergMarquardt"
+            initial = number("damping", self.damping, least=rule.minimum, most=rule.maximum, remedy=remedy)
+            object.__setattr__(self, "damping", rule(initial=initial))
         if not isinstance(self.cg, CGSettings):
-            object.__setattr__(self, "cg", CGSettings(max_iterations=self.cg))
+            cap = integer("cg", self.cg, remedy="give a cap on iterations, or CGSettings")
+            object.__setattr__(self, "cg", CGSettings(max_iterations=cap))
+        if not isinstance(self.line_search, LineSearch):
+            raise TypeError(f"line_search must be a LineSearch, got {brief(self.line_search)}; give LineSearch().")
         for name in ("structural", "weight_decay"):
-            check_positive(name, getattr(self, name), or_zero=True)
-        check_positive("patience", self.patience)
-        for name in ("preconditioner_exponent", *(() if callable(self.warm_start) else ("warm_start",))):
-            check_positive(name, getattr(self, name), or_zero=True)
-            if getattr(self, name) > 1.0:
-                raise ValueError(f"{name} must be in [0, 1], got {getattr(self, name)!r}; see HessianFree.")
-        for name, least in {"curvature_growth": 1.0, "restart_increase": 1.0}.items():
-            check_positive(name, getattr(self, name))
-            if getattr(self, name) < least or (name == "restart_increase" and self.restart_increase == least):
-                raise ValueError(f"{name} must be a factor that does not shrink, got {getattr(self, name)!r}.")
-        choices = {
-            "preconditioner": (None, "squared_gradients", "own"),
-            "backtracking": BACKTRACKING,
-            "negative_curvature": ("stop", "truncate"),
-            "growth_when": ("poor", "always"),
-        }
-        for name, allowed in choices.items():
-            if getattr(self, name) not in allowed:
-                raise ValueError(f"{name} must be one of {allowed}, got {getattr(self, name)!r}; see HessianFree.")
+            number(name, getattr(self, name), least=0)
+        integer("patience", self.patience)
+        check_schedule("warm_start", self.warm_start, least=0, most=1)
+        number("preconditioner_exponent", self.preconditioner_exponent, least=0, most=1)
+        number("curvature_growth", self.curvature_growth, least=1)
+        number("restart_increase", self.restart_increase, above=1)
+        if self.preconditioner is not None:
+            choice("preconditioner", self.preconditioner, ("squared_gradients", "own"), or_else="None")
+        choice("backtracking", self.backtracking, BACKTRACKING)
+        choice("negative_curvature", self.negative_curvature, ("stop", "truncate"))
+        choice("growth_when", self.growth_when, ("poor", "always"))
 
     def init(self, theta: np.ndarray) -> HessianFreeState:
         """State before the first step."""
@@ -250,13 +255,17 @@ class _StepInProgress:
         if length <= tolerance or length == 0.0:  # exact: nothing to solve
             return Step(self.row, StopReason.CONVERGED)
         if self.state.iteration == 0 and self.method.check:
-            reason, message = preflight(
-                self.problem, self.theta, self.batches.curvature, self.method.structural * self.damping
-            )
-            self.products += 3
-            if reason is not None:
-                return Step(self.row, reason, message)
+            seen = preflight(
+                self.problem, self.theta, self.batches.curvature, self.method.structural * self.damping,
+                may_be_negative=self.method.negative_curvature == "truncate",
+            )  # fmt: skip
+            self.products += seen.n_products
+            if seen.reason is not None:
+                return Step(self.row, seen.reason, seen.message)
         self.linear = self.problem.linearize(self.theta, self.batches.curvature)
+        if self.state.iteration == 0 and self.method.check and self.method.negative_curvature == "stop":
+            warn_if_flat(getattr(self.linear, "undecayed", self.linear), self.theta)
+            self.products += 1
         debias = self.batches.debias
         self.second = None if debias is None else self.problem.linearize(self.theta, debias)
         solved = self.solve()
@@ -270,7 +279,7 @@ class _StepInProgress:
 
     def solve(self) -> CGResult:
         """CG, again from zero with larger λ while it finds no iterate at all."""
-        start = self.state.direction * value_at(self.method.warm_start, self.state.iteration)
+        start = self.state.direction * value_at(self.method.warm_start, self.state.iteration, "warm_start")
         warm = start if np.any(start) else None
         for restarts in range(MAX_RESTARTS + 1):
             solved = self.solve_once(warm)
@@ -305,7 +314,7 @@ class _StepInProgress:
     # ----------------------------------------------------------------------------------------------- the decision
 
     def move(self, solved: CGResult) -> Step:
-        method, state = self.method, self.state
+        method = self.method
         if not solved.iterates:
             self.row.update(damping=self.damping, reduction_ratio=-math.inf, step_length=0.0)
             return self.reject(predicted=-math.inf)
@@ -327,22 +336,47 @@ class _StepInProgress:
             damping=self.damping, taken_iterate=chosen.number, step_length=alpha,
         )  # fmt: skip
         if alpha == 0.0:  # exact: how the line search says that it found nothing
-            return self.reject(predicted)
+            return self.move_by_gradient(solved, start_loss, predicted)
         damping = method.damping.updated(self.damping, ratio)
         if solved.reason == CGStop.NOT_FINITE or solved.reason == CGStop.NEGATIVE_CURVATURE:
             damping = method.damping.bounded(max(damping, self.damping * method.damping.increase))
         np.multiply(chosen.x, alpha, out=self.trial)
         np.add(self.theta, self.trial, out=self.trial)
+        return self.take(self.trial, solved, damping, ratio)
+
+    def move_by_gradient(self, solved: CGResult, start_loss: float, predicted: float) -> Step:
+        """Where no length lowered the loss: the last iterate, if losses cannot tell it from θ and gradients can.
+
+        In the spirit of Hager and Zhang's approximate rule: near a minimum, differences of losses lose all their digits
+        while the gradient has half of them.
+        """
+        if self.batches.acceptance is not self.batches.gradient:
+            return self.reject(predicted)
+        resolution = resolution_of(self.mean_loss, self.theta, start_loss)
+        last = solved.iterates[-1]
+        np.add(self.theta, last.x, out=self.trial)
+        found = self.problem.value_and_grad(self.trial, self.batches.gradient)
+        check_evaluation(found, self.theta, with_grad=True)
+        falls = norm(found.grad) / found.weight <= GRADIENT_FALLS * self.row["gradient_norm"]
+        is_better = falls and abs(found.loss - start_loss) <= resolution
+        if agreed(self.problem, float(is_better)) > 0.0:
+            self.row.update(loss_after=found.loss, taken_iterate=last.number, step_length=1.0)
+            return self.take(self.trial, solved, self.damping, self.row["reduction_ratio"])
+        return self.reject(predicted, resolution)
+
+    def take(self, theta: np.ndarray, solved: CGResult, damping: float, ratio: float) -> Step:
+        """The parameters become ``theta``."""
         with commits():
-            np.copyto(self.theta, self.trial)
-            np.copyto(state.direction, solved.x)
+            np.copyto(self.theta, theta)
+            np.copyto(self.state.direction, solved.x)
             self.leave(damping, ratio, rejected=0)
         return Step(self.row)
 
-    def reject(self, predicted: float) -> Step:
+    def reject(self, predicted: float, resolution: float | None = None) -> Step:
         """Nothing moves; λ rises and the next CG starts from zero."""
-        start_loss = self.row.get("loss_acceptance", self.loss)
-        resolution = 4.0 * float(np.finfo(self.theta.dtype).eps) * max(abs(start_loss), np.finfo(np.float64).tiny)
+        if resolution is None:
+            start_loss = self.row.get("loss_acceptance", self.loss)
+            resolution = 4.0 * float(np.finfo(self.theta.dtype).eps) * max(abs(start_loss), np.finfo(np.float64).tiny)
         with commits():
             self.state.direction.fill(0.0)
             damping = self.method.damping.bounded(self.damping * self.method.restart_increase)

@@ -1,7 +1,8 @@
 """Ctrl-C kept out of the few lines in which it would leave something half written.
 
 Python delivers signals to the main thread only. Elsewhere, and where the program handles Ctrl-C in its own way, the
-contexts of this module change nothing.
+contexts of this module change nothing. What is under way is known to the handler that is installed and to nothing
+else: so there is no moment at which a Ctrl-C leaves two accounts of it.
 """
 
 from __future__ import annotations
@@ -10,7 +11,6 @@ import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from contextvars import ContextVar
 from types import FrameType
 
 
@@ -29,9 +29,6 @@ class _Handler:
         if self.has_arrived:
             self.has_arrived = False
             raise KeyboardInterrupt
-
-
-_ACTIVE: ContextVar[_Handler | None] = ContextVar("active handler of this thread", default=None)
 
 
 @contextmanager
@@ -70,8 +67,7 @@ def commits() -> Iterator[None]:
     ...         written = prepared
     ...     recorded = True  # Ctrl-C from here on waits until this is done as well
     """
-    with interrupts_deferred():
-        handler = _ACTIVE.get()
+    with interrupts_handled() as handler, interrupts_deferred():
         if handler is not None:
             handler.is_committed = True
         yield
@@ -114,20 +110,16 @@ def interrupts_handled() -> Iterator[_Handler | None]:
     ...         with interrupts_deferred():
     ...             written = True
     """
-    active = _ACTIVE.get()
-    if active is not None:
-        yield active
-        return
-    current = signal.getsignal(signal.SIGINT)
-    if threading.current_thread() is not threading.main_thread() or current is not signal.default_int_handler:
-        yield None
+    is_main = threading.current_thread() is threading.main_thread()
+    before = signal.getsignal(signal.SIGINT) if is_main else None
+    if isinstance(before, _Handler) or before is not signal.default_int_handler:
+        yield before if isinstance(before, _Handler) else None
         return
     handler = _Handler()
-    token = _ACTIVE.set(handler)
-    signal.signal(signal.SIGINT, handler)
     try:
+        signal.signal(signal.SIGINT, handler)
         yield handler
     finally:
-        signal.signal(signal.SIGINT, current)
-        _ACTIVE.reset(token)
+        handler.n_deferring += 1
+        signal.signal(signal.SIGINT, before)
         handler.raise_what_waits()

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from optim.arguments import integer, number
+from optim.arguments import brief, integer, number
 from optim.batches import BatchPolicy, draw
 from optim.checkpoint import CheckpointWarning
 from optim.digests import digests_of
@@ -104,7 +104,7 @@ def minimize(
     batches : callable, optional
         ``batches(rng, iteration)`` returns :class:`optim.Batches` or an integer array, see :mod:`optim.batches`.
         None takes all sequences at every step; only then losses of different steps can be compared, and the best
-        parameters are returned, otherwise the last.
+        parameters are returned, or those that have converged, otherwise the last.
     max_iterations : int >= 0
         In all, those before a resumed checkpoint included; so are ``max_seconds`` and ``max_products``.
     max_seconds : float > 0, optional
@@ -149,8 +149,8 @@ def minimize(
     >>> result.reason.value, bool(result.value < 1e-17)
     ('converged', True)
     """
-    check_problem(objective, theta0, needs_linearize=getattr(method, "needs_linearize", False))
     _check_method(method)
+    check_problem(objective, theta0, needs_linearize=getattr(method, "needs_linearize", False), name="theta0")
     _check_settings(max_iterations, max_seconds, max_products, tolerance, checkpoint, checkpoint_every, resume)
     minimised = method.problem(objective) if hasattr(method, "problem") else objective
     digests = {}
@@ -189,8 +189,12 @@ def minimize(
         taker.forget_what_was_drawn()
     finally:
         show(None, {})
+    if reason != StopReason.INTERRUPTED and not np.isfinite(run.theta).all():
+        reason = StopReason.NOT_FINITE  # by the last step, at whose end nothing else looks
     keeper.keep(run)
     theta, value = run.outcome(minimised, reason, comparable=batches is None)
+    if batches is None and reason != StopReason.INTERRUPTED and not np.isfinite(value):
+        reason = StopReason.NOT_FINITE
     text = " ".join(part for part in (message, reason.advice) if part)
     return Result(theta, value, run.iteration, reason, text, run.trace, run.state, run.seconds)
 
@@ -303,7 +307,7 @@ def _display(verbose: int, total: int) -> Callable[[int | None, dict[str, Any]],
 def _check_method(method: Any) -> None:
     missing = [name for name in ("init", "step", "state_type") if not hasattr(method, name)]
     if missing or isinstance(method, type):
-        came = f"the class {method.__name__}" if isinstance(method, type) else repr(method)
+        came = f"the class {method.__name__}" if isinstance(method, type) else brief(method)
         raise TypeError(
             f"method must be an optimiser such as optim.Adam(1e-3), got {came}; make one with its settings."
         )

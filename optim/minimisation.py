@@ -78,7 +78,8 @@ class Minimisation:
             found = objective.value(self.theta, None)
             check_evaluation(found, self.theta, with_grad=False)
             last = found.loss
-        return (self.theta, last) if last <= self.kept_value else (self.kept, self.kept_value)
+        is_better = last <= self.kept_value or reason == StopReason.CONVERGED  # losses may differ by rounding there
+        return (self.theta, last) if is_better else (self.kept, self.kept_value)
 
     def last(self, column: str) -> float:
         """The last entry of a column of the trace; NaN where there is none."""

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from optim.arguments import number
 from optim.problem import check_vector
 
 # Central differences of a float64 loss with steps of the cube root of eps are good to its square, 4e-11, times
@@ -60,6 +61,11 @@ def product_at(
         return Gv.copy()
 
     return product
+
+
+def product_rtol(theta: np.ndarray, rtol: float | None) -> float:
+    """``rtol`` if it was given, else what products of the dtype are good to."""
+    return PRODUCT_RTOL[theta.itemsize] if rtol is None else number("rtol", rtol, least=0)
 
 
 def direction(theta: np.ndarray, rng: np.random.Generator) -> np.ndarray:

@@ -17,6 +17,8 @@ from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
+from optim.arguments import brief, integer, number
+
 
 @dataclass(frozen=True)
 class Evaluation:
@@ -188,12 +190,19 @@ def from_callables(
     >>> bowl.value(np.ones(2)).loss
     5.5
     """
-    check_positive("weight", weight)
-    if isinstance(n_params, bool) or not isinstance(n_params, (int, np.integer)) or n_params < 1:
-        raise ValueError(f"n_params must be an integer >= 1, got {n_params!r}; give the length of theta.")
-    for name, function in {"value_and_grad": value_and_grad, "gauss_newton": gauss_newton, "value": value}.items():
+    number("weight", weight, above=0)
+    integer("n_params", n_params, remedy="give the length of theta")
+    if n_sequences is not None:
+        integer("n_sequences", n_sequences, remedy="give a number of sequences, or None")
+    functions = {
+        "value_and_grad": value_and_grad,
+        "gauss_newton": gauss_newton,
+        "value": value,
+        "squared_gradients": squared_gradients,
+    }
+    for name, function in functions.items():
         if not callable(function) and (function is not None or name == "value_and_grad"):
-            raise TypeError(f"{name} must be a function of theta, got {function!r}; pass the function itself.")
+            raise TypeError(f"{name} must be a function of theta, got {brief(function)}; pass the function itself.")
     kind = _FirstOrderCallables if gauss_newton is None else _Callables
     return kind(value_and_grad, gauss_newton, value, squared_gradients, int(n_params), float(weight), n_sequences)
 
@@ -275,8 +284,10 @@ def check_positive(name: str, value: Any, *, or_zero: bool = False) -> None:
         raise ValueError(f"{wanted}, got {value!r}; give a larger one.")
 
 
-def check_problem(objective: Any, theta: Any, *, needs_linearize: bool = False) -> None:
+def check_problem(objective: Any, theta: Any, *, needs_linearize: bool = False, name: str = "theta") -> None:
     """Raise unless ``theta`` is a finite float vector of the size that ``objective``, complete, asks for.
+
+    ``name`` is what the user calls it.
 
     Raises
     ------
@@ -284,7 +295,7 @@ def check_problem(objective: Any, theta: Any, *, needs_linearize: bool = False) 
         Naming what is missing, or what does not fit.
     """
     names = ["n_params", "value", "value_and_grad", *(["linearize"] if needs_linearize else [])]
-    missing = [name for name in names if not hasattr(objective, name)]
+    missing = [wanted for wanted in names if not hasattr(objective, wanted)]
     if missing:
         raise TypeError(
             f"objective must have {', '.join(names)}, got a {type(objective).__name__} without {', '.join(missing)}; "
@@ -292,16 +303,18 @@ def check_problem(objective: Any, theta: Any, *, needs_linearize: bool = False) 
             + (" and its argument gauss_newton (first-order methods do without)." if "linearize" in missing else ".")
         )
     if not isinstance(theta, np.ndarray) or theta.dtype not in (np.float32, np.float64):
-        came = f"dtype {theta.dtype}" if isinstance(theta, np.ndarray) else type(theta).__name__
-        raise TypeError(f"theta must be a NumPy array of float32 or float64, got {came}; use theta.astype(float).")
+        came = f"dtype {theta.dtype}" if isinstance(theta, np.ndarray) else brief(theta)
+        raise TypeError(
+            f"{name} must be a NumPy array of float32 or float64, got {came}; use numpy.asarray({name}, float)."
+        )
     if theta.shape != (objective.n_params,):
         raise ValueError(
-            f"theta must have shape ({objective.n_params},), the objective's n_params, got {theta.shape}; "
+            f"{name} must have shape ({objective.n_params},), the objective's n_params, got {theta.shape}; "
             "flatten the parameters into one vector."
         )
     if not np.isfinite(theta).all():
         bad = int(np.flatnonzero(~np.isfinite(theta))[0])
-        raise ValueError(f"theta must be finite, got {theta[bad]} at position {bad}; start from finite parameters.")
+        raise ValueError(f"{name} must be finite, got {theta[bad]} at position {bad}; start from finite parameters.")
 
 
 def check_evaluation(evaluation: Any, theta: np.ndarray, *, with_grad: bool) -> None:

@@ -24,6 +24,7 @@ import numpy as np
 
 from optim.arguments import brief
 from optim.codec import KINDS, Records, decode, encode
+from optim.interrupts import interrupts_deferred
 from optim.replacement import replacement
 
 FORMAT = "reservoir-hf file 1"
@@ -70,7 +71,8 @@ def save_file(path: str | os.PathLike, tree: Any, *, opener: str, records: Recor
     arrays: dict[str, np.ndarray] = {}
     encoded = encode(tree, arrays, records or {})
     header = json.dumps({"format": FORMAT, "opener": opener, "tree": encoded}).encode()
-    with replacement(path) as file:
+    # In the middle of an archive, Ctrl-C would leave as the ValueError of closing it.
+    with interrupts_deferred(), replacement(path) as file:
         np.savez(file, header=np.frombuffer(header, np.uint8), **arrays)
 
 

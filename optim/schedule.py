@@ -7,26 +7,33 @@ Depending on t alone, it needs no state, and a resumed run goes on exactly.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from optim.problem import check_positive
+from optim.arguments import brief, fraction, integer, number
 
 Schedule: TypeAlias = "float | Callable[[int], float]"
 
 
-def value_at(schedule: Schedule, t: int) -> float:
+def value_at(schedule: Schedule, t: int, name: str = "a schedule") -> float:
     """Value of a schedule, or of a plain number, at step ``t``.
 
     Parameters
     ----------
     schedule : float or callable
     t : int >= 0
+    name : str
+        Whose schedule it is, for the message.
 
     Returns
     -------
     float
+
+    Raises
+    ------
+    ValueError
+        Where the schedule gives what is not finite.
 
     Examples
     --------
@@ -34,7 +41,23 @@ def value_at(schedule: Schedule, t: int) -> float:
     >>> value_at(0.1, 5), value_at(lambda t: 1.0 / (t + 1), 3)
     (0.1, 0.25)
     """
-    return float(schedule(t)) if callable(schedule) else float(schedule)
+    if not callable(schedule):
+        return float(schedule)
+    value = float(schedule(t))
+    if not math.isfinite(value):
+        raise ValueError(f"{name} must be finite at every step, got {value} at step {t}; correct the schedule.")
+    return value
+
+
+def check_schedule(name: str, schedule: Schedule, **interval: float) -> None:
+    """Raise unless ``schedule`` is a function, or a number in the interval, given as to :func:`optim.arguments.number`.
+
+    Raises
+    ------
+    TypeError, ValueError
+    """
+    if not callable(schedule):
+        number(name, schedule, **interval, remedy="give a number, or a function of the step")
 
 
 @dataclass(frozen=True)
@@ -60,8 +83,9 @@ class StepDecay:
     every: int
 
     def __post_init__(self) -> None:
-        for name in ("initial", "factor", "every"):
-            check_positive(name, getattr(self, name))
+        number("initial", self.initial, above=0)
+        number("factor", self.factor, above=0)
+        integer("every", self.every)
 
     def __call__(self, t: int) -> float:
         return self.initial * self.factor ** (t // self.every)
@@ -94,9 +118,9 @@ class Cosine:
     final: float = 0.0
 
     def __post_init__(self) -> None:
-        check_positive("initial", self.initial)
-        check_positive("n_steps", self.n_steps)
-        check_positive("final", self.final, or_zero=True)
+        number("initial", self.initial, above=0)
+        integer("n_steps", self.n_steps)
+        number("final", self.final, least=0)
 
     def __call__(self, t: int) -> float:
         if t >= self.n_steps:
@@ -126,7 +150,8 @@ class Warmup:
     n_steps: int
 
     def __post_init__(self) -> None:
-        check_positive("n_steps", self.n_steps)
+        check_schedule("then", self.then)
+        integer("n_steps", self.n_steps)
 
     def __call__(self, t: int) -> float:
         return value_at(self.then, t) * min(1.0, (t + 1) / self.n_steps)
@@ -157,11 +182,18 @@ class Piecewise:
     starts: tuple[int, ...]
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "parts", tuple(self.parts))
-        object.__setattr__(self, "starts", tuple(self.starts))
+        for name in ("parts", "starts"):
+            value = getattr(self, name)
+            if not isinstance(value, Iterable):
+                raise TypeError(f"{name} must be a sequence, got {brief(value)}; give a tuple.")
+            object.__setattr__(self, name, tuple(value))
+        for part in self.parts:
+            check_schedule("each of parts", part)
+        for start in self.starts:
+            integer("each of starts", start, least=0)
         if len(self.starts) != len(self.parts) - 1 or list(self.starts) != sorted(set(self.starts)):
             raise ValueError(
-                f"starts must be increasing, one fewer than the {len(self.parts)} parts, got {self.starts}; "
+                f"starts must be increasing, one fewer than the {len(self.parts)} parts, got {brief(self.starts)}; "
                 "give the step at which each part but the first begins."
             )
 
@@ -197,10 +229,8 @@ class RisingMomentum:
     period: int = 250
 
     def __post_init__(self) -> None:
-        check_positive("maximum", self.maximum, or_zero=True)
-        check_positive("period", self.period)
-        if self.maximum >= 1.0:
-            raise ValueError(f"maximum must be in [0, 1), got {self.maximum!r}; give for example 0.99.")
+        fraction("maximum", self.maximum, with_zero=True, remedy="give for example 0.99")
+        integer("period", self.period)
 
     def __call__(self, t: int) -> float:
         return min(1.0 - 0.5 / (t // self.period + 1), self.maximum)

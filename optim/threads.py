@@ -1,18 +1,20 @@
-"""Threads: how many there are, how work that releases the GIL is spread over them, and BLAS kept to one."""
+"""Threads: how many, how work that releases the GIL is spread over them and ends at exit, and BLAS kept to one."""
 
 from __future__ import annotations
 
+import atexit
 import functools
 import numbers
 import os
+import queue
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 # joblib's process workers and batch systems announce a process's share of the cores in these.
 _LIMITS = ("NUMBA_NUM_THREADS", "OMP_NUM_THREADS")
+EXIT_S = 2.0  # that the end of a program waits for what daemons have begun
 
 
 def n_threads(n_jobs: int | None = None) -> int:
@@ -70,37 +72,72 @@ def run_all(function: Callable[..., Any], arguments: Sequence[tuple], n_threads:
     [8, 9]
     """
     if n_threads == 1 or len(arguments) < 2:
-        return [function(*args) for args in arguments]
-    results: list = [None] * len(arguments)
-    waiting = iter(enumerate(arguments))
-    lock, stop = threading.Lock(), threading.Event()
-
-    def work() -> None:
-        while not stop.is_set():
-            with lock:
-                item = next(waiting, None)
-            if item is None:
-                return
-            position, args = item
-            try:
-                results[position] = function(*args)
-            except BaseException:
-                stop.set()
-                raise
-
+        return [_until_exit(function, *args) for args in arguments]
+    work = _Work(function, arguments)
     n_helpers = min(n_threads, len(arguments)) - 1
-    helpers = [_pool(n_helpers).submit(work) for _ in range(n_helpers)]
-    try:
-        work()
-    finally:
-        stop.set()
-        # A helper that has not begun by now is not needed, and may wait for a thread that waits for us.
-        running = [helper for helper in helpers if not helper.cancel()]
-        failures = [helper.exception() for helper in running]
-    for failure in failures:
-        if failure is not None:
+    helpers = _helpers(n_helpers)
+    for _ in range(min(n_helpers, helpers.n_threads)):
+        helpers.waiting.put(work.help)
+    work.finish()
+    return work.results
+
+
+class _Work:
+    """The calls of one :func:`run_all`: whoever has time takes the next."""
+
+    def __init__(self, function: Callable[..., Any], arguments: Sequence[tuple]) -> None:
+        self.function = function
+        self.results: list = [None] * len(arguments)
+        self.waiting = iter(enumerate(arguments))
+        self.changed = threading.Condition()
+        self.n_helping, self.is_over = 0, False
+        self.failures: list[BaseException] = []
+
+    def help(self) -> None:
+        """Take part, on another thread; one that comes too late is not waited for, as it may wait for us."""
+        with self.changed:
+            if self.is_over:
+                return
+            self.n_helping += 1
+        try:
+            self._take_all()
+        except BaseException as failure:
+            self.failures.append(failure)
+        finally:
+            with self.changed:
+                self.n_helping -= 1
+                self.changed.notify_all()
+
+    def finish(self) -> None:
+        """Take part, on the calling thread, until all is done."""
+        try:
+            self._take_all()
+        finally:
+            with self.changed:
+                self.is_over = True
+                try:
+                    self._wait_for_helpers()
+                except KeyboardInterrupt:
+                    self._wait_for_helpers()
+                    raise
+        for failure in self.failures:
             raise failure
-    return results
+
+    def _wait_for_helpers(self) -> None:
+        self.changed.wait_for(lambda: self.n_helping == 0)
+
+    def _take_all(self) -> None:
+        try:
+            while not self.is_over:
+                with self.changed:
+                    item = next(self.waiting, None)
+                if item is None:
+                    return
+                position, args = item
+                self.results[position] = _until_exit(self.function, *args)
+        except BaseException:
+            self.is_over = True
+            raise
 
 
 @contextmanager
@@ -167,11 +204,95 @@ def _take_control() -> None:
             release(force=True)
 
 
+class _Helpers:
+    """Threads that are kept and wait for work: n of them, or fewer where no more can be had."""
+
+    def __init__(self, n: int) -> None:
+        self.waiting: queue.SimpleQueue = queue.SimpleQueue()
+        self.n_threads = 0
+        with suppress(RuntimeError):
+            for _ in range(n):
+                # Daemons: the end of the program need not wait for them.
+                threading.Thread(target=self._help_for_ever, name="reservoir-hf", daemon=True).start()
+                self.n_threads += 1
+
+    def _help_for_ever(self) -> None:
+        while True:
+            self.waiting.get()()
+
+
 @functools.cache
-def _pool_of(process: int, size: int) -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(size, thread_name_prefix="reservoir-hf")
+def _helpers_of(process: int, n: int) -> _Helpers:
+    return _Helpers(n)
 
 
-def _pool(size: int) -> ThreadPoolExecutor:
-    """A kept pool; keyed by the process, because threads do not survive a fork."""
-    return _pool_of(os.getpid(), size)
+def _helpers(n: int) -> _Helpers:
+    """The n helpers that are kept; keyed by the process, because threads do not survive a fork."""
+    return _helpers_of(os.getpid(), n)
+
+
+# ------------------------------------------------------------------------------------- the end of the program
+
+
+@contextmanager
+def held_at_exit() -> Iterator[None]:
+    """Context of compiled code on a thread that may be a daemon: the program's end waits for it, and lets none begin.
+
+    Compiled code that runs while the interpreter and the libraries are taken down may crash or never return. So the
+    end waits up to ``EXIT_S`` seconds for the calls that are running, and a daemon that comes later ends there, as by
+    ``sys.exit``. Other threads are done before, and the main thread may go on to compute.
+
+    Examples
+    --------
+    >>> from optim.threads import held_at_exit
+    >>> with held_at_exit():
+    ...     total = sum(range(3))
+    """
+    if threading.current_thread() is threading.main_thread():
+        yield
+        return
+    door = _door_of(os.getpid())
+    door.enter()
+    try:
+        yield
+    finally:
+        door.leave()
+
+
+def _until_exit(function: Callable[..., Any], *args: Any) -> Any:
+    if threading.current_thread() is threading.main_thread():  # a context takes longer than a small call
+        return function(*args)
+    with held_at_exit():
+        return function(*args)
+
+
+class _Door:
+    """Counts the threads inside, and is closed for good at exit."""
+
+    def __init__(self) -> None:
+        self.changed = threading.Condition()
+        self.n_inside, self.is_closed = 0, False
+
+    def enter(self) -> None:
+        with self.changed:
+            if self.is_closed:
+                raise SystemExit
+            self.n_inside += 1
+
+    def leave(self) -> None:
+        with self.changed:
+            self.n_inside -= 1
+            self.changed.notify_all()
+
+    def close(self, process: int) -> None:
+        if process == os.getpid():
+            with self.changed:
+                self.is_closed = True
+                self.changed.wait_for(lambda: self.n_inside == 0, timeout=EXIT_S)
+
+
+@functools.cache
+def _door_of(process: int) -> _Door:
+    door = _Door()
+    atexit.register(door.close, process)
+    return door

@@ -13,7 +13,14 @@ Routes to J v, none of which needs the model to be written in any particular way
   a CPU, cuDNN) do not have it.
 - "double backward": Jᵀw is linear in w, so its derivative by w along v is J v. The graph is made once a point, for one
   and a half to three times the seconds, and more memory. All recurrent layers have it on a CPU.
-- "double backward unfused": the same, with the model run without cuDNN, whose recurrent kernels have neither.
+- "double backward unfused": the same, with the model run without cuDNN, whose recurrent kernels have neither, and
+  with attention written out, whose fused kernels have neither.
+
+A route counts only if it is the transpose of the backward pass, which gives the gradient and Jᵀ u: wᵀ(J v) = vᵀ(Jᵀ w)
+for a random v and w, looked at once. Forward mode sees what backward passes do not: ``padding_idx`` of an embedding,
+and what is computed within ``torch.no_grad()``. Double backward sees nothing of a ``torch.autograd.Function`` whose
+backward is differentiable once only, and then gives zeros. An embedding with ``scale_grad_by_freq`` has a "gradient"
+that is none, and no route.
 
 On one CPU core products by "forward" took 0.6 to 0.85 of the time of those by "double backward" for ``nn.RNN``, about
 as long for ``nn.GRU`` and ``nn.LSTM`` in float64, and 1.3 to 1.5 times as long for a net of ``nn.Linear``.
@@ -28,62 +35,25 @@ Pearlmutter, 1994 (the R-operator); Schraudolph, 2002 (products with the Gauss-N
 
 from __future__ import annotations
 
+import contextlib
+import math
 import warnings
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 
-Tensor: TypeAlias = Any  # torch.Tensor, which importing this file does not load
+from optim.arguments import number
+from optim.long_vectors import dot, norm
+from optim.probing import PRODUCT_RTOL
+from optim.torch_parameters import ParameterSpace, Tensor
+
 ROUTES = ("forward", "double backward", "double backward unfused")
 
 
-class ParameterSpace:
-    """The way between one NumPy vector and tensors of given shapes, in their order.
-
-    Parameters
-    ----------
-    tensors : list of float32 or float64 tensors, all of one dtype
-
-    Attributes
-    ----------
-    size : int
-        P.
-    dtype : numpy.dtype
-    """
-
-    def __init__(self, tensors: Sequence[Tensor]) -> None:
-        import torch
-
-        kinds = sorted({str(tensor.dtype) for tensor in tensors})
-        if kinds not in (["torch.float32"], ["torch.float64"]):
-            raise TypeError(
-                "parameters must be float32 or float64 tensors of one dtype, and at least one, got "
-                f"{', '.join(kinds) or 'none'}; convert the module with .float() or .double()."
-            )
-        self.tensors = list(tensors)
-        self.sizes = [tensor.numel() for tensor in tensors]
-        self.size = sum(self.sizes)
-        self.dtype = np.dtype(np.float32 if tensors[0].dtype == torch.float32 else np.float64)
-
-    def split(self, vector: np.ndarray) -> list[Tensor]:
-        """Tensors with the values of ``vector``; on a CPU they share its memory if it may be written to."""
-        import torch
-
-        whole = torch.from_numpy(vector if vector.flags.writeable else vector.copy())
-        parts = torch.split(whole, self.sizes)
-        return [part.view(like.shape).to(like.device) for part, like in zip(parts, self.tensors, strict=True)]
-
-    def join(self, tensors: Sequence[Tensor | None]) -> np.ndarray:
-        """(P,) array with the values of ``tensors``, zeros where there is None."""
-        joined, start = np.zeros(self.size, self.dtype), 0
-        for tensor, size in zip(tensors, self.sizes, strict=True):
-            if tensor is not None:
-                joined[start : start + size] = tensor.detach().reshape(-1).cpu().numpy()
-            start += size
-        return joined
+class NotTransposedError(RuntimeError):
+    """J v of a route is not the transpose of the backward pass."""
 
 
 @dataclass(frozen=True)
@@ -107,8 +77,13 @@ class ForwardPass:
 
     @property
     def images(self) -> list[Tensor]:
-        """Outputs and, where there are any, hidden states."""
-        return [self.outputs] if self.hidden is None else [self.outputs, self.hidden]
+        """Outputs and, where there are any that depend on the parameters, hidden states."""
+        return [self.outputs, self.hidden] if self.knows_hidden else [self.outputs]
+
+    @property
+    def knows_hidden(self) -> bool:
+        """Whether there are hidden states that depend on the parameters: those of frozen layers do not."""
+        return self.hidden is not None and self.hidden.requires_grad
 
 
 class TorchProducts:
@@ -146,10 +121,11 @@ class TorchProducts:
         import torch
 
         passed = self.passed
-        if structural > 0.0 and passed.hidden is None:
+        if structural > 0.0 and not passed.knows_hidden:
+            lacks = "no hidden states are given" if passed.hidden is None else "hidden states are frozen or detached"
             raise NotImplementedError(
-                f"structural must be 0 where no hidden states are given, got {structural!r}; give hidden to "
-                "TorchObjective, return them last from closure(role), or set structural=0 in HessianFree."
+                f"structural must be 0 where {lacks}, got {structural!r}; give hidden to TorchObjective, return them "
+                "last from closure(role), or set structural=0 in HessianFree."
             )
         changes = self.forward(self.space.split(v))
         images, cotangents = [passed.outputs], [self.loss_curvature(changes[0])]
@@ -168,8 +144,34 @@ class TorchProducts:
         if not self.slope.requires_grad:
             return torch.zeros_like(change)
         outputs = self.passed.outputs
-        (found,) = torch.autograd.grad(self.slope, outputs, change, retain_graph=True, allow_unused=True)
+        try:
+            (found,) = torch.autograd.grad(self.slope, outputs, change, retain_graph=True, allow_unused=True)
+        except RuntimeError as error:
+            if not any(words in str(error) for words in ("not implemented", "once_differentiable")):
+                raise
+            raise NotImplementedError(
+                f"loss must be one that torch differentiates twice by the outputs, got one of which it says: "
+                f"{first_line(error)}; write the loss of operations that have second derivatives."
+            ) from error
         return torch.zeros_like(change) if found is None else found
+
+
+def summed(found: Any, n_sequences: int) -> tuple[Tensor, float]:
+    """``loss_sum`` and the weight, from what a loss returned: both, or the first alone."""
+    import torch
+
+    loss_sum, weight = found if isinstance(found, tuple) and len(found) == 2 else (found, n_sequences)
+    is_number = isinstance(loss_sum, torch.Tensor) and loss_sum.numel() == 1 and loss_sum.is_floating_point()
+    if not is_number:
+        is_tensor = isinstance(loss_sum, torch.Tensor)
+        came = f"{loss_sum.dtype} of shape {tuple(loss_sum.shape)}" if is_tensor else type(loss_sum).__name__
+        raise TypeError(
+            f"loss_sum must be a tensor of one real number, got {came}; sum the losses of all sequences of the batch."
+        )
+    if isinstance(weight, torch.Tensor) and weight.numel() == 1:
+        weight = weight.item()
+    remedy = "leave out batches in which every target is masked"
+    return loss_sum.reshape(()), number("the weight of a batch", weight, above=0, remedy=remedy)
 
 
 def slope_by_outputs(passed: ForwardPass) -> Tensor:
@@ -194,13 +196,50 @@ def slope_by_outputs(passed: ForwardPass) -> Tensor:
 
 
 def check_graph(passed: ForwardPass) -> None:
-    """Raise unless outputs and hidden states, where there are any, are functions of the parameters."""
-    for name, image in zip(("outputs", "hidden"), passed.images, strict=False):
-        if not image.requires_grad:
-            raise ValueError(
-                f"{name} must be computed from the parameters, got a tensor without a graph; return it as the module "
-                "made it, neither detached nor computed inside torch.no_grad()."
+    """Raise unless outputs are a function of the parameters, and they and hidden states are real numbers."""
+    import torch
+
+    for name, image in {"outputs": passed.outputs, "hidden": passed.hidden}.items():
+        if image is not None and image.dtype not in (torch.float32, torch.float64):
+            raise TypeError(
+                f"{name} must be float32 or float64, got {image.dtype}; convert them by .float() or .double(), and run "
+                "the model in that precision."
             )
+    if not passed.outputs.requires_grad:
+        raise ValueError(
+            "outputs must be computed from the parameters, got a tensor without a graph; return it as the module made "
+            "it, neither detached nor computed inside torch.no_grad()."
+        )
+
+
+def check_transposed(
+    passed: ForwardPass, forward: Callable[[list[Tensor]], list[Tensor]], space: ParameterSpace
+) -> None:
+    """Raise unless wᵀ(J v) = vᵀ(Jᵀ w) for a standard normal v and w.
+
+    The error of a sum of n products of theirs is that of J v, or of Jᵀ w, not n times as large.
+
+    Raises
+    ------
+    NotTransposedError
+    """
+    import torch
+
+    rng = np.random.default_rng(0)
+    v = rng.standard_normal(space.size).astype(space.dtype)
+    w = [torch.from_numpy(rng.standard_normal(tuple(image.shape))).to(image) for image in passed.images]
+    changes = forward(space.split(v))[: len(w)]
+    Rz = np.concatenate([change.detach().reshape(-1).cpu().numpy() for change in changes])
+    pulled = torch.autograd.grad(passed.images, passed.parameters, w, retain_graph=True, allow_unused=True)
+    dtheta = space.join(pulled)
+    forwards = dot(np.concatenate([each.reshape(-1).cpu().numpy() for each in w]), Rz)
+    backwards = dot(v, dtheta)
+    size = norm(Rz) + norm(dtheta)
+    if math.isfinite(size) and abs(forwards - backwards) > PRODUCT_RTOL[space.dtype.itemsize] * size:
+        raise NotTransposedError(
+            f"its J v is not the transpose of the backward pass: for random v and w, wᵀ(J v) = {forwards:.6g} and "
+            f"vᵀ(Jᵀ w) = {backwards:.6g}"
+        )
 
 
 def double_backward(passed: ForwardPass) -> Callable[[list[Tensor]], list[Tensor]]:
@@ -240,8 +279,29 @@ def forward_mode(
     return forward
 
 
-def without_cudnn() -> AbstractContextManager:
-    """Context in which recurrent layers on a GPU are made of operations that can be differentiated twice."""
+@contextlib.contextmanager
+def kernels_of(route: str) -> Iterator[None]:
+    """Context in which a model is run for a route; without fused kernels for the unfused one."""
     import torch
+    from torch.nn.attention import SDPBackend, sdpa_kernel
 
-    return torch.backends.cudnn.flags(enabled=False) if torch.backends.cudnn.is_available() else nullcontext()
+    with contextlib.ExitStack() as stack:
+        if route == "double backward unfused":
+            stack.enter_context(sdpa_kernel(SDPBackend.MATH))
+            if torch.backends.cudnn.is_available():
+                stack.enter_context(torch.backends.cudnn.flags(enabled=False))
+        yield
+
+
+def first_line(error: Exception) -> str:
+    """The first line of what torch says."""
+    return str(error).partition("\n")[0].rstrip(".")
+
+
+def no_route(refused: dict[str, str], remedy: str) -> NotImplementedError:
+    """The error where no route is left, with the reason for each."""
+    reasons = "; ".join(f"{route}: {words}" for route, words in refused.items())
+    return NotImplementedError(
+        f"routes must have one that torch knows for every layer of the module, got {tuple(refused)} ({reasons}); "
+        f"{remedy}."
+    )

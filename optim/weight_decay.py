@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from optim.arguments import number
 from optim.long_vectors import add_scaled, dot
-from optim.problem import Evaluation, Linearization, Objective, check_positive
+from optim.problem import Evaluation, Linearization, Objective
 
 
 class WeightDecay:
@@ -35,7 +36,7 @@ class WeightDecay:
     """
 
     def __init__(self, objective: Objective, coefficient: float, mask: np.ndarray | None = None) -> None:
-        check_positive("weight_decay", coefficient, or_zero=True)
+        number("weight_decay", coefficient, least=0)
         if mask is not None:
             mask = np.asarray(mask)
             if mask.dtype != bool or mask.shape != (objective.n_params,):
@@ -80,20 +81,22 @@ class WeightDecay:
 
 @dataclass(frozen=True)
 class _Decayed:
-    _linear: Any
+    """Products with decay; ``undecayed`` has those of the loss alone."""
+
+    undecayed: Any
     weight: float
     _rates: np.ndarray
     _out: np.ndarray
 
     def gauss_newton(self, v: np.ndarray, *, structural: float = 0.0) -> np.ndarray:
         np.multiply(v, self._rates, out=self._out)
-        return np.add(self._out, self._linear.gauss_newton(v, structural=structural), out=self._out)
+        return np.add(self._out, self.undecayed.gauss_newton(v, structural=structural), out=self._out)
 
     def __getattr__(self, name: str) -> Any:
         """A preconditioner, if the loss alone has one: the mean rate of decay counts as damping."""
         if name != "preconditioner":
             raise AttributeError(name)
-        own = self._linear.preconditioner
+        own = self.undecayed.preconditioner
         rate = float(np.mean(self._rates, dtype=np.float64)) / self.weight
         return lambda damping: own(damping + rate)
 
@@ -101,4 +104,4 @@ class _Decayed:
 class _DecayedSquares(_Decayed):
     def squared_gradients(self) -> np.ndarray:
         """What the loss alone gives, plus the exact diagonal of the decay."""
-        return self._linear.squared_gradients() + self._rates
+        return self.undecayed.squared_gradients() + self._rates

@@ -14,7 +14,6 @@ from reservoir.alarms import (
     SpectralRadiusWarning,
     StateOverflowError,
 )
-from reservoir.kernel_cache import write_one_at_a_time
 from reservoir.persistence import load
 
 if TYPE_CHECKING:
@@ -39,8 +38,6 @@ __all__ = [
     "spectrum",
     "topology",
 ]
-
-write_one_at_a_time()
 
 _WITH_SCIKIT_LEARN = {
     "ESNClassifier": "reservoir.classifier",

@@ -20,8 +20,7 @@ instructions that wait for each other: measured, it was no faster in float64 and
 
 from __future__ import annotations
 
-from numba import njit
-
+from reservoir.kernels import njit
 from reservoir.vectors import (
     ROUNDING,
     at_least,

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import numbers
-
 import numpy as np
 
-from reservoir.tables import as_array
+from optim.arguments import brief, integer
+from reservoir.tables import as_array, is_missing
 
 
 def refuse_two_boundaries(groups, lengths, sequence_column) -> None:
@@ -23,21 +22,23 @@ def refuse_two_boundaries(groups, lengths, sequence_column) -> None:
 def offsets_from_lengths(lengths, n_steps: int) -> np.ndarray:
     """Offsets (n_sequences + 1,) of sequences with the given numbers of rows."""
     lengths = as_array(lengths, "lengths")
-    if lengths.dtype.kind not in "iu":
-        raise TypeError(
-            f"lengths must be integers, got dtype {lengths.dtype}; give the number of rows of each sequence."
-        )
-    if lengths.ndim != 1 or (lengths < 1).any():
+    if lengths.ndim != 1 or lengths.size == 0:
         raise ValueError(
-            f"lengths must be 1-D with every entry >= 1, got shape {lengths.shape} with smallest entry "
-            f"{lengths.min() if lengths.size else 'none'}; leave out empty sequences."
+            f"lengths must be 1-D with an entry a sequence, got shape {lengths.shape}; give the number of rows of each."
         )
-    if lengths.sum() != n_steps:
+    members = lengths.tolist()  # Python's integers: a sum of NumPy's may wrap around to the number of rows
+    if lengths.dtype.kind not in "iu" and not all(type(member) is int for member in members):
+        raise TypeError(f"lengths must be integers, got {brief(members)}; give the number of rows of each sequence.")
+    if min(members) < 1:
         raise ValueError(
-            f"lengths must sum to the number of rows of X, got a sum of {lengths.sum()} for {n_steps} rows; "
+            f"lengths must be >= 1, got a smallest entry of {brief(min(members))}; leave out empty sequences."
+        )
+    if sum(members) != n_steps:
+        raise ValueError(
+            f"lengths must sum to the number of rows of X, got a sum of {brief(sum(members))} for {n_steps} rows; "
             "give one length a sequence (in cross-validation use sequence_column= instead)."
         )
-    return np.concatenate(([0], np.cumsum(lengths)))
+    return np.concatenate(([0], np.cumsum(members, dtype=np.int64)))
 
 
 def offsets_from_ids(ids: np.ndarray, name: str, n_steps: int) -> np.ndarray:
@@ -46,11 +47,10 @@ def offsets_from_ids(ids: np.ndarray, name: str, n_steps: int) -> np.ndarray:
         raise ValueError(
             f"{name} must hold one id a row, shape ({n_steps},), got shape {ids.shape}; repeat each id on its rows."
         )
-    if (ids != ids).any():
-        row = int(np.argmax(ids != ids))
-        raise ValueError(
-            f"{name} must hold an id on every row, got {ids[row]!r} on row {row}; fill in the missing ids."
-        )
+    if ids.dtype == object:
+        _refuse_no_ids(ids, name)
+    elif (ids != ids).any():
+        _refuse_missing(ids, int(np.argmax(ids != ids)), name)
     offsets = np.concatenate(([0], np.flatnonzero(ids[1:] != ids[:-1]) + 1, [n_steps]))
     first_row = {}
     for row, value in zip(offsets[:-1].tolist(), ids[offsets[:-1]].tolist(), strict=True):
@@ -65,6 +65,23 @@ def offsets_from_ids(ids: np.ndarray, name: str, n_steps: int) -> np.ndarray:
     return offsets
 
 
+def _refuse_no_ids(ids: np.ndarray, name: str) -> None:
+    """Refuse an object array with a member that is missing (None, NaN, pandas' NA) or cannot be told from others."""
+    for row, value in enumerate(ids):
+        try:
+            hash(value)
+        except TypeError as error:
+            raise TypeError(
+                f"{name} must hold ids that can be hashed, got {brief(value)} on row {row}; take numbers or text."
+            ) from error
+        if is_missing(value):
+            _refuse_missing(ids, row, name)
+
+
+def _refuse_missing(ids: np.ndarray, row: int, name: str) -> None:
+    raise ValueError(f"{name} must hold an id on every row, got {ids[row]!r} on row {row}; fill in the missing ids.")
+
+
 def column_position(sequence_column, X, estimator) -> int:
     """Index >= 0 of the column of ids among the columns of X."""
     n_columns = X.shape[1]
@@ -77,16 +94,8 @@ def column_position(sequence_column, X, estimator) -> int:
                 "give a DataFrame that has it, or the index of the column."
             )
         return names.index(sequence_column)
-    if isinstance(sequence_column, bool) or not isinstance(sequence_column, numbers.Integral):
-        raise TypeError(
-            f"sequence_column must be an integer or a column name, got {sequence_column!r}; give the column of ids."
-        )
-    if not -n_columns <= sequence_column < n_columns:
-        raise ValueError(
-            f"sequence_column must be in [{-n_columns}, {n_columns - 1}] for an X with {n_columns} columns, "
-            f"got {sequence_column}; give the column of ids."
-        )
-    return int(sequence_column) % n_columns
+    remedy = f"give the name of the column of ids, or its place among the {n_columns} columns of X"
+    return integer("sequence_column", sequence_column, least=-n_columns, most=n_columns - 1, remedy=remedy) % n_columns
 
 
 def take_ids(X, position: int):

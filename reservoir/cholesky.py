@@ -11,9 +11,9 @@ from __future__ import annotations
 from math import sqrt
 
 import numpy as np
-from numba import njit
 
 from optim.threads import run_all
+from reservoir.kernels import njit
 from reservoir.tiles import DEPTH, PADDED, PANEL_PACKS, add_rows
 from reservoir.transpose import transpose_block
 from reservoir.vectors import ONE_PACK, aligned, fma, full, load, pack_size, store

@@ -24,9 +24,8 @@ The kernels allocate nothing, check nothing and release the GIL. ``lane_runs`` a
 
 from __future__ import annotations
 
-from numba import njit
-
 from reservoir.activations import activate_with
+from reservoir.kernels import njit
 from reservoir.vectors import (
     ONE_PACK,
     TWO_PACKS,

@@ -198,4 +198,5 @@ class ESNRegressor(MultiOutputMixin, RegressorMixin, EchoStateNetwork):
             self, X, y, sample_weight=sample_weight, groups=groups, lengths=lengths,
             sequence_column=self.sequence_column, dtype=self.reservoir_.dtype, reset=False, target="rows",
         )  # fmt: skip
-        return r2_score(sequences.targets, self._outputs(sequences, initial_state)[0], sample_weight=sequences.weights)
+        outputs = self._outputs(sequences, initial_state)[0].astype(np.float64)
+        return r2_score(sequences.targets.astype(np.float64), outputs, sample_weight=sequences.weights)

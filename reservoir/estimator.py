@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import functools
+import numbers
 import os
+import types
 from collections.abc import Callable
 from typing import Any
 
@@ -11,8 +13,9 @@ import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
-from optim.arguments import brief, choice, number
+from optim.arguments import brief, choice, flag, integer, number
 from optim.device import check_device
+from optim.interrupts import interrupts_deferred
 from optim.threads import n_threads
 from reservoir.alarms import StateOverflowError
 from reservoir.persistence import save
@@ -21,6 +24,9 @@ from reservoir.sequences import Sequences, read_sequences
 from reservoir.states import read_states
 from reservoir.task import Task
 from reservoir.weights import Reservoir, build_reservoir
+
+_RANDOM = (np.random.Generator, np.random.BitGenerator, np.random.SeedSequence)
+_FLAGS = ("fit_intercept", "include_input", "warm_start")
 
 
 def all_or_nothing(fit: Callable[..., Any]) -> Callable[..., Any]:
@@ -32,9 +38,10 @@ def all_or_nothing(fit: Callable[..., Any]) -> Callable[..., Any]:
         try:
             return fit(self, *args, **kwargs)
         except BaseException:
-            vars(self).update(before)
-            for name in vars(self).keys() - before.keys():
-                delattr(self, name)
+            with interrupts_deferred():
+                vars(self).update(before)
+                for name in vars(self).keys() - before.keys():
+                    delattr(self, name)
             raise
 
     return careful_fit
@@ -42,6 +49,15 @@ def all_or_nothing(fit: Callable[..., Any]) -> Callable[..., Any]:
 
 class ReservoirEstimator(BaseEstimator):
     """Base of the estimators; its subclasses define ``__init__`` and say what is fitted."""
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        """Give an inherited ``__init__`` the name of the class that users call, which Python's errors tell them."""
+        super().__init_subclass__(**options)
+        init = cls.__init__
+        if isinstance(init, types.FunctionType) and "__init__" not in vars(cls):
+            own = types.FunctionType(init.__code__, init.__globals__, "__init__", init.__defaults__, init.__closure__)
+            own.__kwdefaults__, own.__qualname__ = init.__kwdefaults__, f"{cls.__qualname__}.__init__"
+            cls.__init__ = own
 
     def run(self, X: Any, *, groups: Any = None, lengths: Any = None, initial_state: Any = None) -> Any:
         """Reservoir states after every row of X.
@@ -95,7 +111,10 @@ class ReservoirEstimator(BaseEstimator):
     def _task(self, sequences: Sequences, rows: np.ndarray, **more: Any) -> Task:
         include_input = getattr(self, "include_input", False)
         n_read = self.reservoir_.n_inputs if include_input else 0
-        return Task(rows, sequences.offsets, n_read=n_read, n_threads=n_threads(self.n_jobs), **more)
+        check_device(self.device)
+        return Task(
+            rows, sequences.offsets, n_read=n_read, n_threads=n_threads(self.n_jobs), device=self.device, **more
+        )
 
     def _starts(self, initial_state: Any, sequences: Sequences) -> np.ndarray | None:
         """(n_sequences, N), or (n_sequences, N + O) with feedback, from what the user gave; None: rest."""
@@ -131,6 +150,8 @@ class ReservoirEstimator(BaseEstimator):
         check_device(self.device)
         n_threads(self.n_jobs)
         kept: Reservoir | None = getattr(self, "reservoir_", None) if getattr(self, "warm_start", False) else None
+        for name in _FLAGS:
+            flag(name, getattr(self, name, False))
         feedback = number("feedback_scaling", getattr(self, "feedback_scaling", 0.0), least=0, remedy="0 turns it off")
         wanted = (n_inputs, n_outputs if feedback > 0 else 0, np.dtype(dtype))
         if kept is not None and (kept.n_inputs, kept.n_feedback, kept.dtype) == wanted and kept.n_units == self.n_units:
@@ -158,33 +179,24 @@ def generator(random_state: Any) -> np.random.Generator:
     """Generator from what scikit-learn users pass; an int gives the same numbers every time."""
     if isinstance(random_state, np.random.RandomState):
         return np.random.default_rng(random_state.randint(2**31, size=4))
-    try:
+    if random_state is None or isinstance(random_state, _RANDOM):
         return np.random.default_rng(random_state)
-    except (TypeError, ValueError):
-        raise ValueError(
-            f"random_state must be None, an integer >= 0, a Generator or a RandomState, got {random_state!r}; "
-            "give for example random_state=0."
-        ) from None
-
-
-def check_dtype(dtype: Any) -> Any:
-    """``dtype`` if it is None, float64 or float32."""
-    try:
-        is_known = dtype is None or np.dtype(dtype) in (np.float64, np.float32)
-    except TypeError:
-        is_known = False
-    if is_known:
-        return dtype
-    raise ValueError(
-        f"dtype must be None, numpy.float64 or numpy.float32, got {dtype!r}; choose a precision of the states."
+    message = (
+        f"random_state must be None, an integer >= 0, a Generator or a RandomState, got {brief(random_state)}; "
+        "give for example random_state=0."
     )
+    if isinstance(random_state, bool) or not isinstance(random_state, numbers.Integral):
+        raise TypeError(message)
+    if random_state < 0:
+        raise ValueError(message)
+    return np.random.default_rng(int(random_state))
 
 
 def progress(name: str, verbose: int) -> Any:
     """A callable that shows the fraction done with tqdm, if ``verbose`` > 0 and it is installed; else None."""
-    if not isinstance(verbose, (int, np.integer)):
-        raise ValueError(f"verbose must be an integer, got {verbose!r}; 0 shows nothing, 1 shows progress.")
-    if verbose <= 0:
+    if isinstance(verbose, (bool, np.bool_)):
+        verbose = int(verbose)
+    if integer("verbose", verbose, least=0, remedy="0 shows nothing, 1 shows progress") == 0:
         return None
     try:
         from tqdm.auto import tqdm

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from optim.arguments import brief
+from optim.arguments import as_array, brief
 from reservoir.sequences import Sequences, read_beside
 
 
@@ -67,10 +67,7 @@ def read_future(values: Any, names: np.ndarray | None, n_series: int, n_steps: i
     """(n_series, n_steps, n_exog) finite numbers for the steps to forecast."""
     wanted = (n_series, n_steps, n_exog)
     given = in_order(values, names, "exog")
-    try:
-        found = np.asarray(given if given is not None else [])
-    except ValueError:  # members of unequal shape
-        found = np.empty(0, object)
+    found = as_array("exog", [] if given is None else given)
     found = found.astype(float) if found.dtype.kind in "iuf" else np.full(1, np.nan)
     if found.size == np.prod(wanted) and found.shape in (wanted, wanted[1:], wanted[:-1], wanted[1:-1]):
         if np.isfinite(found).all():

@@ -17,9 +17,10 @@ from reservoir.alarms import IgnoredTargetWarning
 from reservoir.estimator import ReservoirEstimator, all_or_nothing, progress
 from reservoir.exog import names_of, read_exog, read_future
 from reservoir.free_run import range_of, watched
+from reservoir.memory import check_memory
 from reservoir.runs import drive
 from reservoir.sequences import Sequences, check_washout, read_sequences
-from reservoir.training import check_memory, train
+from reservoir.training import train
 
 
 class ESNForecaster(ReservoirEstimator):

@@ -167,6 +167,11 @@ class Gram:
             self.n_rows += sum(counts)
         self._parts = {}
 
+    def to_host(self) -> None:
+        """Bring sums of tiles on a GPU to NumPy, where they are solved."""
+        if self._sums and namespace(self._sums[0]) is not np:
+            self._sums = [np.tril(to_host(total)) for total in self._sums]
+
     def merge(self, other: Gram) -> None:
         """Add what ``other`` has seen; ``other`` is unchanged. Shifts may differ: this one's is kept."""
         check_same_kind(self, other)

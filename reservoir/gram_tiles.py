@@ -10,11 +10,11 @@ its tile lies, and is cut into blocks of :data:`DEPTH` columns, eight rows of wh
 from __future__ import annotations
 
 import llvmlite.ir as ir
-from numba import njit
 from numba.core import cgutils, types
 
 from reservoir.drive import drive_lanes
 from reservoir.drive_arguments import Plan
+from reservoir.kernels import njit
 from reservoir.llvm_vectors import (
     PACK_BYTES,
     address_of,

@@ -1,46 +1,159 @@
-"""Numba's cache of compiled kernels, written by one process at a time.
+"""Where compiled kernels are kept between processes, in the place of Numba's own cache.
 
-Numba (0.68) reads the index of a function, takes the next free file name, writes the index and then the file. Two
-processes that do so at once take the same name for kernels of different argument types, and the next process that asks
-for one of them loads the other. Processes of joblib, of MPI and of a study meet exactly where nothing is compiled yet.
+Numba (0.68) raises where no folder can be written, leaves a fit when the disk is full, and loads whatever a broken file
+holds. It keeps an index of each function's files too: two processes that write at once may give one name to kernels of
+different argument types. Here a kernel is one file, named by what it was compiled from and for. It holds a checksum and
+is renamed when it is whole, so it needs no index and no lock. What cannot be read is compiled; what cannot be written
+is used all the same, and the log says so, once.
+
+The folder is ``NUMBA_CACHE_DIR`` if that is set. Otherwise it is ``__pycache__`` beside the source, and where that
+cannot be written Numba's folder in the user's cache. Files are found in folders that can only be read, too.
 """
 
 from __future__ import annotations
 
 import functools
+import hashlib
+import logging
 import os
-from contextlib import ExitStack, suppress
+import pickle
+import sys
+import uuid
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
-try:
-    import fcntl
-except ImportError:  # Windows has no such locks: all is as Numba does it
-    fcntl = None
+import numba
+from numba.core import config
+from numba.core.compiler import CompileResult
+from numba.core.serialize import dumps
+from numba.misc.appdirs import AppDirs
+
+LOG = logging.getLogger("reservoir")
+_DIGEST = 16  # bytes
 
 
-def write_one_at_a_time() -> None:
-    """From now on this process waits for others before it writes to Numba's cache, whosever kernels they are.
+class KernelCache:
+    """The compiled code of one function, as Numba's dispatcher asks for it.
 
-    Numba has no setting for this and no place for a cache of ours, hence the one method of it that is wrapped. The
-    lock is a file beside the kernels, and lasts as long as two small files take to write.
+    Parameters
+    ----------
+    function : callable
+        At the top of its module: what a closure holds is not looked at.
     """
-    try:
-        from numba.core.caching import IndexDataCacheFile
-    except ImportError:  # moved in a later version
-        return
-    save = IndexDataCacheFile.save
-    if fcntl is None or hasattr(save, "__wrapped__"):
-        return
 
-    @functools.wraps(save)
-    def save_alone(self: IndexDataCacheFile, key: Any, data: Any) -> None:
-        with ExitStack() as held:
-            # Without it where the file system has no locks, or the file is another user's.
+    def __init__(self, function: Callable) -> None:
+        code = function.__code__
+        self._source = os.path.abspath(code.co_filename)
+        name = f"{Path(self._source).stem}.{function.__qualname__}-{code.co_firstlineno}"
+        self._of_function = f"{name}.{sys.implementation.cache_tag}."
+        # Read when the function is made: the file may be edited while the program runs.
+        self._of_version = f"{self._of_function}{_stamp(self._source)}."
+
+    @property
+    def cache_path(self) -> str:
+        """The folder that is tried first."""
+        return str(self._folders()[0])
+
+    def load_overload(self, signature: Any, target_context: Any) -> CompileResult | None:
+        """The code for one signature, or None."""
+        target_context.refresh()
+        key = _key(signature, target_context.codegen())
+        for folder in self._folders():
             with suppress(OSError):
-                lock = held.enter_context(open(os.path.join(self._cache_path, "kernels.lock"), "a"))
-                fcntl.flock(lock, fcntl.LOCK_EX)
-                # Closing is not enough: a child that was forked meanwhile has the file open.
-                held.callback(fcntl.flock, lock, fcntl.LOCK_UN)
-            save(self, key, data)
+                content = _checked((folder / self._file(key)).read_bytes())
+                if content is not None and content[0] == key:
+                    return CompileResult._rebuild(target_context, *content[1])
+        return None
 
-    IndexDataCacheFile.save = save_alone
+    def save_overload(self, signature: Any, result: CompileResult) -> None:
+        """Keep the code for one signature, in the first folder that takes it."""
+        if result.lifted or result.library.has_dynamic_globals:
+            return
+        key = _key(signature, result.codegen)
+        content = dumps((key, result._reduce()))
+        failure = None
+        for folder in self._folders():
+            try:
+                _write(folder / self._file(key), _digest(content) + content)
+                self._forget_old(folder)
+                return
+            except OSError as error:
+                failure = failure or error
+        _say_once(failure.strerror)
+
+    def flush(self) -> None:
+        """Forget what is on disk."""
+        for folder in self._folders():
+            _remove(folder.glob(f"{self._of_function}*"))
+
+    def _folders(self) -> list[Path]:
+        beside = os.path.dirname(self._source)
+        apart = f"{os.path.basename(beside)}_{_digest(beside.encode()).hex()}"
+        if config.CACHE_DIR:
+            return [Path(config.CACHE_DIR, apart)]
+        return [Path(beside, "__pycache__"), Path(AppDirs("numba", appauthor=False).user_cache_dir, apart)]
+
+    def _file(self, key: tuple) -> str:
+        return f"{self._of_version}{_digest(repr(key).encode()).hex()}.nbc"
+
+    def _forget_old(self, folder: Path) -> None:
+        """Remove what other versions of the source have left, files of killed writers among it."""
+        found = folder.glob(f"{self._of_function}*")
+        _remove(path for path in found if not path.name.startswith(self._of_version))
+
+
+def _key(signature: Any, codegen: Any) -> tuple:
+    """What code depends on beside its source: the types of the arguments, Numba's version, the processor."""
+    return numba.__version__, signature, codegen.magic_tuple()
+
+
+@functools.cache
+def _stamp(source: str) -> str:
+    """What tells versions of a source apart; one that is no file is known to this process only."""
+    try:
+        return _digest(Path(source).read_bytes()).hex()[:16]
+    except OSError:
+        return uuid.uuid4().hex[:16]
+
+
+def _digest(content: bytes) -> bytes:
+    return hashlib.blake2b(content, digest_size=_DIGEST).digest()
+
+
+def _checked(data: bytes) -> tuple | None:
+    """What a file holds, if it is whole and its types can still be imported."""
+    content = data[_DIGEST:]
+    if _digest(content) != data[:_DIGEST]:
+        return None
+    with suppress(AttributeError, ImportError):
+        return pickle.loads(content)
+    return None
+
+
+def _write(path: Path, data: bytes) -> None:
+    """Nobody sees a file that is not whole, and a writer that fails leaves none."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_suffix(f".{uuid.uuid4().hex}")
+    try:
+        beside.write_bytes(data)
+        os.replace(beside, path)
+    except BaseException:
+        _remove([beside])
+        raise
+
+
+def _remove(paths: Any) -> None:
+    for path in paths:
+        with suppress(OSError):
+            path.unlink()
+
+
+@functools.cache
+def _say_once(reason: str | None) -> None:
+    LOG.warning(
+        "compiled kernels cannot be kept on disk (%s): every process compiles them anew, which takes seconds to "
+        "minutes; set NUMBA_CACHE_DIR to a folder that can be written.",
+        reason,
+    )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from itertools import pairwise
 
-from numba import njit
+from reservoir.kernels import njit
 
 _STRIP = 256
 

@@ -11,7 +11,9 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import ArrayLike, DTypeLike
 
-from optim.arguments import array, brief, integer
+from optim.arguments import array, as_array, brief, integer, precision
+
+MOST_WEIGHTS = 2**31 - 1  # entries of a row pointer, int32 in SciPy's CSR as in the kernels
 
 
 @dataclass(frozen=True)
@@ -83,14 +85,35 @@ def from_matrix(matrix: ArrayLike | sp.sparray | Shifts, *, dtype: DTypeLike | N
     """
     if isinstance(matrix, Shifts):
         return _checked_shifts(matrix, dtype)
-    W = sp.coo_array(matrix) if sp.issparse(matrix) else np.asarray(matrix)
+    W = _intact(matrix) if sp.issparse(matrix) else as_array("topology", matrix)
     if len(W.shape) != 2 or W.shape[0] != W.shape[1] or W.shape[0] == 0:
         raise ValueError(
             f"topology must be a square matrix with at least one unit, got shape {tuple(W.shape)}; "
             "pass one row and one column for each unit."
         )
     _check_entries(W.data if sp.issparse(W) else W)
-    return canonical(sp.coo_array(W).astype(_float_type(W.dtype, dtype)))
+    check_size(W.shape[0], W.nnz if sp.issparse(W) else W.size)
+    with np.errstate(over="ignore"):
+        W = canonical(sp.coo_array(W).astype(_float_type(W.dtype, dtype)))
+    check_range("topology", W.data)
+    return W
+
+
+def check_size(n_units: int, n_weights: int) -> None:
+    """Raise unless a matrix of so many weights can be indexed by the integers of the kernels."""
+    if max(n_units, n_weights) > MOST_WEIGHTS:
+        raise ValueError(
+            f"n_units and in_degree must ask for at most {MOST_WEIGHTS} weights, got {n_weights} between {n_units} "
+            "units; take fewer of one."
+        )
+
+
+def check_range(name: str, weights: np.ndarray) -> None:
+    """Raise unless the weights that come of ``name`` are still finite in their precision."""
+    if not np.isfinite(weights).all():
+        raise ValueError(
+            f"{name} must give weights in the range of {weights.dtype}, got some beyond it; give smaller numbers."
+        )
 
 
 def checked_csr(data: np.ndarray, indices: np.ndarray, indptr: np.ndarray, shape: tuple[int, int]) -> sp.csr_array:
@@ -126,9 +149,23 @@ def canonical(W: sp.coo_array) -> sp.csr_array:
     return W
 
 
+def _intact(matrix: sp.sparray) -> sp.coo_array:
+    """A copy in COO; row pointers and indices that lead outside are refused before SciPy's kernels follow them."""
+    try:
+        matrix = matrix.copy()
+        if hasattr(matrix, "check_format"):
+            matrix.check_format(full_check=True)
+        return sp.coo_array(matrix)
+    except (ValueError, IndexError) as error:
+        raise ValueError(
+            f"topology must be a sparse matrix whose indices lie inside it, got {error}; build it by "
+            "scipy.sparse.coo_array."
+        ) from error
+
+
 def _float_type(came: np.dtype, asked: DTypeLike | None) -> np.dtype:
     if asked is not None:
-        return np.dtype(asked)
+        return np.dtype(precision("dtype", asked))
     return np.dtype(np.float32 if came == np.float32 else np.float64)
 
 
@@ -147,7 +184,7 @@ def _check_entries(entries: np.ndarray) -> None:
 
 
 def _checked_shifts(W: Shifts, dtype: DTypeLike | None) -> Shifts:
-    offsets, weights = np.asarray(W.shifts), np.asarray(W.weights)
+    offsets, weights = as_array("topology.shifts", W.shifts), as_array("topology.weights", W.weights)
     _check_entries(weights)
     if weights.ndim != 2 or 0 in weights.shape or offsets.shape != weights.shape[:1]:
         raise ValueError(
@@ -158,7 +195,11 @@ def _checked_shifts(W: Shifts, dtype: DTypeLike | None) -> Shifts:
     in_range = offsets.dtype.kind in "iu" and offsets.min() >= 0 and offsets.max() < N
     if not in_range or len(np.unique(offsets)) < len(offsets):
         raise ValueError(
-            f"topology must have distinct integer shifts in [0, {N}), got {offsets.tolist()}; "
+            f"topology must have distinct integer shifts in [0, {N}), got {brief(offsets.tolist())}; "
             "take them modulo n_units and merge equal ones."
         )
-    return Shifts(offsets.astype(np.int64), np.ascontiguousarray(weights, _float_type(weights.dtype, dtype)))
+    check_size(N, weights.size)
+    with np.errstate(over="ignore"):
+        weights = np.ascontiguousarray(weights, _float_type(weights.dtype, dtype))
+    check_range("topology", weights)
+    return Shifts(offsets.astype(np.int64), weights)

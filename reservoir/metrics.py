@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
-from sklearn.utils import check_array, check_consistent_length
 
+from optim.arguments import brief, choice, number, reals
+from reservoir.tables import as_array, checked
 from reservoir.targets import check_weights
+
+_WEIGHINGS = ("uniform_average", "raw_values", "pooled")
 
 
 def nmse(y_true, y_pred, *, sample_weight=None, normaliser=None, multioutput="uniform_average"):
@@ -128,18 +131,17 @@ def valid_prediction_time(y_true, y_pred, *, dt, threshold=0.4, lyapunov_time=1.
     1.0
     """
     for name, value in (("dt", dt), ("threshold", threshold), ("lyapunov_time", lyapunov_time)):
-        if not (np.isscalar(value) and np.isfinite(value) and value > 0):
-            raise ValueError(f"{name} must be a finite number > 0, got {value!r}; give it in the unit of time used.")
+        number(name, value, above=0, remedy="give it in the unit of time used")
     y_true, y_pred = _pair(y_true, y_pred)
     with np.errstate(over="ignore", invalid="ignore"):
+        if isinstance(normaliser, str):
+            choice("normaliser", normaliser, ("std", "rms"), or_else="numbers > 0")
         if isinstance(normaliser, str) and normaliser == "rms":
             scale = np.sqrt(np.mean(y_true**2))
             if not scale > 0:
                 raise ValueError(
                     "y_true must not be zero everywhere for normaliser='rms', got only zeros; give numbers."
                 )
-        elif isinstance(normaliser, str) and normaliser != "std":
-            raise ValueError(f"normaliser must be 'std', 'rms' or numbers > 0, got {normaliser!r}; use one of these.")
         else:
             scale = _deviations(y_true, None, None if isinstance(normaliser, str) else normaliser)
         error = np.sqrt(np.mean(((y_true - y_pred) / scale) ** 2, axis=1))
@@ -153,8 +155,8 @@ def valid_prediction_time(y_true, y_pred, *, dt, threshold=0.4, lyapunov_time=1.
 
 def _pair(y_true, y_pred) -> tuple[np.ndarray, np.ndarray]:
     """Truth and prediction as float64 (T, O); only the prediction may hold NaN or infinity."""
-    y_true = check_array(y_true, ensure_2d=False, dtype=np.float64, input_name="y_true")
-    y_pred = check_array(y_pred, ensure_2d=False, dtype=np.float64, ensure_all_finite=False, input_name="y_pred")
+    y_true = _float64(y_true, "y_true")
+    y_pred = _float64(y_pred, "y_pred", is_finite=False)
     y_true, y_pred = (y.reshape(len(y), -1) for y in (y_true, y_pred))
     if y_true.shape != y_pred.shape:
         raise ValueError(
@@ -164,14 +166,18 @@ def _pair(y_true, y_pred) -> tuple[np.ndarray, np.ndarray]:
     return y_true, y_pred
 
 
+def _float64(values, name: str, *, is_finite: bool = True) -> np.ndarray:
+    return checked(as_array(values, name), [np.dtype(np.float64)], name, is_table=False, is_finite=is_finite)
+
+
 def _deviations(y_true: np.ndarray, weights: np.ndarray | None, normaliser) -> np.ndarray:
     """Deviation of each output, (O,), all > 0."""
     n_outputs = y_true.shape[1]
     if normaliser is not None:
-        scale = np.asarray(normaliser, dtype=np.float64)
-        if scale.shape not in ((), (n_outputs,)) or not (np.isfinite(scale) & (scale > 0)).all():
+        scale = reals("normaliser", normaliser, remedy="give standard deviations").astype(np.float64)
+        if scale.shape not in ((), (n_outputs,)) or not (scale > 0).all():
             raise ValueError(
-                f"normaliser must be a number > 0 or {n_outputs} of them, one an output, got {normaliser!r}; "
+                f"normaliser must be a number > 0 or {n_outputs} of them, one an output, got {brief(normaliser)}; "
                 "give standard deviations."
             )
         return np.broadcast_to(scale, (n_outputs,))
@@ -189,16 +195,15 @@ def _deviations(y_true: np.ndarray, weights: np.ndarray | None, normaliser) -> n
 
 def _squared_errors_and_variances(y_true, y_pred, sample_weight, normaliser, multioutput):
     """Mean squared error and variance of each output, (O,) each, or their sums, (1,) each, when pooled."""
-    if multioutput not in ("uniform_average", "raw_values", "pooled"):
-        raise ValueError(
-            f"multioutput must be 'uniform_average', 'raw_values' or 'pooled', got {multioutput!r}; use one of these."
-        )
+    choice("multioutput", multioutput, _WEIGHINGS)
     y_true, y_pred = _pair(y_true, y_pred)
     if sample_weight is not None:
-        sample_weight = check_weights(
-            check_array(sample_weight, ensure_2d=False, dtype=np.float64, input_name="sample_weight")
-        )
-        check_consistent_length(y_true, sample_weight)
+        sample_weight = check_weights(_float64(sample_weight, "sample_weight"))
+        if len(sample_weight) != len(y_true):
+            raise ValueError(
+                f"sample_weight must have one entry a row of y_true ({len(y_true)}), got {len(sample_weight)}; check "
+                "that they belong together."
+            )
     variances = _deviations(y_true, sample_weight, normaliser) ** 2
     with np.errstate(over="ignore", invalid="ignore"):
         errors = np.average((y_true - y_pred) ** 2, axis=0, weights=sample_weight)

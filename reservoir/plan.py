@@ -11,9 +11,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numba import njit
 
 from reservoir.drive_arguments import Plan
+from reservoir.kernels import njit
 from reservoir.vectors import ONE_PACK, PACK_BYTES, TWO_PACKS
 
 MAX_GROUPS = 8

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import scipy.sparse as sp
-from numba import config, njit
+from numba import config
+
+from reservoir.kernels import njit
 
 
 def multiply_by_power(A: sp.csr_array | np.ndarray, x: np.ndarray, p: int, scale: float) -> np.ndarray:

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from scipy.linalg import lapack, solve_triangular
 
-from optim.arguments import brief
+from optim.arguments import brief, reals
 from optim.device import namespace
 from optim.threads import run_all, single_blas_thread
 from reservoir.alarms import IllConditionedWarning, StateOverflowError
@@ -33,6 +33,8 @@ from reservoir.decomposition import Decomposition, decompose, decompose_equation
 from reservoir.gram import Gram
 from reservoir.tsqr import TriangularFactor
 
+# A smaller penalty has lost its digits, and its inverse is infinite.
+SMALLEST_ALPHA = float(np.finfo(np.float64).tiny)
 # Rows from which handing work to another thread is worth it.
 _SIDE_BY_SIDE_FROM = 256
 
@@ -82,15 +84,14 @@ def check_alpha(alpha: Any) -> float | np.ndarray:
     >>> check_alpha([0.1, 10])
     array([ 0.1, 10. ])
     """
-    wanted = "alpha must be a number >= 0, or a 1-D array of such numbers to choose from"
-    values = np.asarray(alpha)
-    if values.dtype.kind not in "iuf":
-        raise TypeError(f"{wanted}, got {brief(alpha)}; give for example alpha=1e-6.")
+    wanted = f"alpha must be 0 or a number >= {SMALLEST_ALPHA:.1e}, or a 1-D array of such numbers to choose from"
+    remedy = "give for example alpha=1e-6"
+    values = reals("alpha", alpha, remedy=remedy).astype(np.float64)
     if values.ndim > 1 or values.size == 0:
         raise ValueError(f"{wanted}, got shape {values.shape}; give at least one value in one dimension.")
-    if not (np.all(np.isfinite(values)) and np.all(values >= 0)):
-        raise ValueError(f"{wanted}, got {brief(alpha)}; give for example alpha=1e-6.")
-    return values.astype(np.float64) if values.ndim else float(values)
+    if not ((values >= SMALLEST_ALPHA) | (values == 0)).all():
+        raise ValueError(f"{wanted}, got {brief(alpha)}; {remedy}.")
+    return np.abs(values) if values.ndim else abs(float(values))  # for the sign of -0.0
 
 
 def solve(moments: Gram | TriangularFactor, alpha: float, *, fit_intercept: bool = True, n_threads: int = 1) -> Readout:

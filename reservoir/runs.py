@@ -17,6 +17,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from reservoir.device_runs import device_tiles, drive_on_device
 from reservoir.lane_runs import LaneTiles, SeamOpenError, forgetting_time, run_lanes
 from reservoir.plan import Lanes, Stretches, choose_lanes, cut
 from reservoir.sequence_runs import run_sequences, sequence_tiles
@@ -73,6 +74,8 @@ def drive(
     states = np.empty((n if wants_states else 0, N), dtype)
     sinks = no_sinks(reservoir, O)._replace(outputs=np.empty((n, O), dtype), states=states)
     final = np.empty((len(task.offsets) - 1, N + O), dtype) if wants_final else None
+    if task.device == "gpu":
+        return Run(*drive_on_device(reservoir, task, coef, intercept, fed, wants_states, final), final)
 
     def in_lanes(lanes: Lanes, stretches: Stretches) -> None:
         for _ in run_lanes(reservoir, task, readout, sinks, lanes, stretches, final):
@@ -94,9 +97,10 @@ def each_pass(
 ) -> None:
     """Call ``consume`` with an iterator over (fold, tile); call it again, afresh, if a seam turned out open.
 
-    Where lanes run, the iterator is a :class:`reservoir.lane_runs.LaneTiles`, whose tiles may also be added up in
-    parts. A tile (N + n_read + 1 + n_targets, n_columns) float64 holds sqrt(weight) [x; u - shift; 1; y - shift], a
-    step a column in no particular order, with columns of zeros among them. The next tile overwrites it.
+    On a GPU tiles are arrays of the GPU. Where lanes run, the iterator is a :class:`reservoir.lane_runs.LaneTiles`,
+    whose tiles may also be added up in parts. A tile (N + n_read + 1 + n_targets, n_columns) float64 holds
+    sqrt(weight) [x; u - shift; 1; y - shift], a step a column in no particular order, with columns of zeros among them.
+    The next tile overwrites it.
 
     Parameters
     ----------
@@ -106,6 +110,9 @@ def each_pass(
         Filled with the state after the last row of each sequence.
     """
     breaks = np.array([0, len(task.rows)]) if breaks is None else breaks
+    if task.device == "gpu":
+        consume(device_tiles(reservoir, task, breaks, final))
+        return
 
     def in_lanes(lanes: Lanes, stretches: Stretches) -> None:
         consume(LaneTiles(reservoir, task, lanes, stretches, final))

@@ -13,14 +13,13 @@ keeps its boundaries inside the folds of a cross-validation, in every tool of sc
 
 from __future__ import annotations
 
-import numbers
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
-from scipy.sparse import issparse
 from sklearn.utils.validation import validate_data
 
+from optim.arguments import integer
 from reservoir.boundaries import (
     column_position,
     offsets_from_ids,
@@ -30,7 +29,7 @@ from reservoir.boundaries import (
     without_column,
 )
 from reservoir.stacking import offsets_of, refuse_states_as_ids
-from reservoir.tables import as_array, checked, flatten, precisions, read_only, refuse_unusable
+from reservoir.tables import as_array, checked, flatten, precisions, read_only
 from reservoir.targets import read_numbers, read_weights, read_y
 
 
@@ -216,11 +215,10 @@ def read_sequences(
             "give one target a row or one a sequence."
         )
     X, position, ids = table.rows, None, None
-    if sequence_column is not None and getattr(X, "ndim", 2) == 2 and not issparse(X):
+    if sequence_column is not None and getattr(X, "ndim", 2) == 2:
         position = column_position(sequence_column, X, estimator)
         ids, X = take_ids(X, position)
-    refuse_unusable(X, "X")
-    rows = checked(X, precisions(dtype), "X", estimator)
+    rows = checked(X, precisions(dtype), "X")
     header = rows if table.header is None else table.header
     _note_features(estimator, header, reset)
     form, n_steps = table.form, len(rows)
@@ -252,6 +250,13 @@ def _note_features(estimator, header, reset: bool) -> None:
             return
         if getattr(estimator, "n_features_in_", None) == header.shape[1]:
             return
+    expected = getattr(estimator, "n_features_in_", None)
+    has_names = hasattr(header, "columns") and hasattr(estimator, "feature_names_in_")
+    if not (reset or has_names) and expected != header.shape[1]:
+        raise ValueError(
+            f"X has {header.shape[1]} features, but {type(estimator).__name__} is expecting {expected} features as "
+            "input; give the columns that fit was given, in their order."
+        )
     validate_data(estimator, header, reset=reset, skip_check_array=True)
 
 
@@ -281,10 +286,7 @@ def check_washout(sequences: Sequences, washout: int) -> int:
     TypeError, ValueError
         If it is no integer, is negative, swallows a sequence, or leaves only rows of weight zero.
     """
-    if isinstance(washout, bool) or not isinstance(washout, numbers.Integral):
-        raise TypeError(f"washout must be an integer >= 0, got {washout!r}; give a number of steps.")
-    if washout < 0:
-        raise ValueError(f"washout must be an integer >= 0, got {washout}; 0 keeps every row.")
+    washout = integer("washout", washout, least=0, remedy="give a number of steps, 0 to keep every row")
     lengths = sequences.lengths
     shortest = int(lengths.argmin())
     if washout >= lengths[shortest]:
@@ -298,4 +300,4 @@ def check_washout(sequences: Sequences, washout: int) -> int:
             f"sample_weight must be positive on some row after the washout, got only zeros there with "
             f"washout={washout}; use a smaller washout or give weight to later rows."
         )
-    return int(washout)
+    return washout

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from optim.arguments import brief
+from optim.arguments import as_array, brief
 
 _REMEDY = "pass what return_state=True returned"
 
@@ -27,11 +27,8 @@ def read_states(values: Any, n_sequences: int, width: int, dtype: np.dtype) -> n
     array([[1., 2.],
            [1., 2.]], dtype=float32)
     """
-    try:
-        states = np.asarray(values)
-    except ValueError:  # rows of unequal length
-        states = np.empty(0, object)
-    if states.dtype.kind not in "iuf" or isinstance(values, np.ma.MaskedArray):
+    states = as_array("initial_state", values)
+    if states.dtype.kind not in "iuf":
         raise TypeError(f"initial_state must be an array of real numbers, got {brief(values)}; {_REMEDY}.")
     if states.shape not in ((width,), (n_sequences, width)):
         raise ValueError(

@@ -6,10 +6,11 @@ import numbers
 from typing import TYPE_CHECKING
 
 import numpy as np
-from sklearn.utils import assert_all_finite, column_or_1d
-from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils import column_or_1d
+from sklearn.utils.multiclass import type_of_target
 
-from reservoir.tables import as_array, checked, refuse_unusable
+from optim.arguments import brief, number
+from reservoir.tables import as_array, checked, is_missing, refuse_not_finite, refuse_unusable
 
 if TYPE_CHECKING:
     from reservoir.sequences import Sequences
@@ -27,7 +28,7 @@ def read_y(sequences: Sequences, y, target: str, *, y_of: str | None = None, has
         has_weight = _has_weight(sequences, one_per_sequence) if has_gaps else None
         if has_weight is not None and targets.dtype.kind == "f":
             targets = np.where(has_weight.reshape(-1, *[1] * (targets.ndim - 1)), targets, targets.dtype.type(0))
-        targets = _checked_numbers(targets, "y", sequences.rows.dtype)
+        targets = checked(targets, [sequences.rows.dtype], "y", is_table=False)
         targets = sequences.on_rows(targets) if one_per_sequence else targets
         is_1d = targets.ndim == 1
         targets = targets.reshape(sequences.n_steps, -1)
@@ -44,12 +45,28 @@ def read_y(sequences: Sequences, y, target: str, *, y_of: str | None = None, has
     has_weight = _has_weight(sequences, one_per_sequence) if has_gaps else None
     if has_weight is not None and labels.dtype.kind == "f":
         labels = np.where(has_weight | np.isfinite(labels), labels, labels[has_weight][0])
-    assert_all_finite(labels, input_name="y")
-    check_classification_targets(labels)
+    _check_labels(labels)
     return {
         "labels": sequences.on_rows(labels) if one_per_sequence else labels,
         "one_per_sequence": one_per_sequence,
     }
+
+
+def _check_labels(labels: np.ndarray) -> None:
+    """Refuse what tells no classes apart: missing labels, fractions, and what cannot be compared."""
+    if labels.dtype.kind == "f":
+        refuse_not_finite(labels, "y")
+    if labels.dtype == object and any(map(is_missing, labels)):
+        raise ValueError("y must hold a label everywhere, got a missing one (NaN); fill it in, or leave out its row.")
+    try:
+        found = type_of_target(labels)
+    except (TypeError, ValueError):
+        found = "labels of several kinds"
+    if found not in ("binary", "multiclass"):
+        raise ValueError(
+            f"y must hold labels of classes, got {brief(labels.tolist())}. Unknown label type: {found}; give integers "
+            "or text, or learn numbers by a regressor."
+        )
 
 
 def read_weights(sequences: Sequences, sample_weight) -> np.ndarray | None:
@@ -57,7 +74,7 @@ def read_weights(sequences: Sequences, sample_weight) -> np.ndarray | None:
     if sample_weight is None:
         return None
     if isinstance(sample_weight, numbers.Number):
-        sample_weight = np.full(sequences.n_steps, sample_weight)
+        sample_weight = np.full(sequences.n_steps, number("sample_weight", sample_weight, least=0))
     return check_weights(read_numbers(sequences, sample_weight, "sample_weight", np.float64)[0])
 
 
@@ -73,6 +90,13 @@ def check_weights(weights: np.ndarray) -> np.ndarray:
         raise ValueError(
             f"sample_weight must not be negative, got {weights[row]} on row {row}; use 0 for rows that do not count."
         )
+    with np.errstate(over="ignore"):
+        total = weights.sum()
+    if not np.isfinite(total):
+        raise ValueError(
+            f"sample_weight must have a finite sum, got weights up to {weights.max():g}; divide them all, "
+            "and alpha with them."
+        )
     if not weights.any():
         raise ValueError("sample_weight must be positive on some row, got zeros only; leave it out to weigh all alike.")
     return weights
@@ -81,19 +105,8 @@ def check_weights(weights: np.ndarray) -> np.ndarray:
 def read_numbers(sequences: Sequences, values, name: str, dtype) -> tuple[np.ndarray, bool]:
     """Finite numbers, one entry a row, 1-D or 2-D as given; and whether they came one a sequence."""
     array, one_per_sequence = _gather(sequences, values, name)
-    array = _checked_numbers(array, name, dtype)
+    array = checked(array, [np.dtype(dtype)], name, is_table=False)
     return (sequences.on_rows(array) if one_per_sequence else array), one_per_sequence
-
-
-def _checked_numbers(array: np.ndarray, name: str, dtype) -> np.ndarray:
-    """Finite numbers, 1-D or 2-D as given."""
-    refuse_unusable(array, name)
-    if array.ndim > 2:
-        raise ValueError(
-            f"{name} must have the rows of X and at most one axis of columns, got shape {array.shape}; "
-            "flatten further axes into columns."
-        )
-    return checked(array, [np.dtype(dtype)], name, is_table=False)
 
 
 def _has_weight(sequences: Sequences, one_per_sequence: bool) -> np.ndarray | None:

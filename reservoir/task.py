@@ -36,6 +36,7 @@ class Task:
         Standard deviation of the normal noise inside the activation.
     noise_seed : int
     n_threads : int
+    device : None, "cpu" or "gpu"
     watch : callable or None
         Called now and then with the fraction of all steps done, from the calling thread.
     """
@@ -50,6 +51,7 @@ class Task:
     noise: float = 0.0
     noise_seed: int = 0
     n_threads: int = 1
+    device: str | None = None
     watch: Callable[[float], None] | None = None
 
     @property

@@ -15,9 +15,9 @@ from __future__ import annotations
 
 import llvmlite.ir as ir
 import numpy as np
-from numba import njit
 from numba.core import cgutils, types
 
+from reservoir.kernels import njit
 from reservoir.llvm_vectors import (
     PACK_BYTES,
     address_of,

@@ -9,7 +9,6 @@ weights are drawn in float64 and rounded afterwards, so a float32 reservoir is t
 from __future__ import annotations
 
 import math
-import operator
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
@@ -17,8 +16,9 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import ArrayLike, DTypeLike
 
+from optim.arguments import brief, choice, integer, number, precision
 from optim.threads import single_blas_thread
-from reservoir.matrix import Shifts, canonical, fixed_in_degree, from_matrix
+from reservoir.matrix import MOST_WEIGHTS, Shifts, canonical, check_size, fixed_in_degree, from_matrix
 
 # Random keys held at once when columns are drawn by sorting: 32 MB, whatever n_units is.
 _KEYS_AT_ONCE = 4_000_000
@@ -52,6 +52,7 @@ def sparse(
     400
     """
     n_units, in_degree = _sizes(n_units, in_degree)
+    check_size(n_units, n_units * in_degree)
     columns = np.sort(_distinct_columns(n_units, in_degree, rng), axis=1)
     return fixed_in_degree(columns, _uniform(columns.shape, rng, dtype))
 
@@ -84,6 +85,7 @@ def shifts(n_units: int, *, in_degree: int = 10, rng: np.random.Generator, dtype
     (4, 100)
     """
     n_units, in_degree = _sizes(n_units, in_degree)
+    check_size(n_units, n_units * in_degree)
     if in_degree == n_units:
         offsets = np.arange(n_units)
     else:
@@ -162,13 +164,14 @@ def ring_jumps(
     section 2 (CRJ).
     """
     n_units, _ = _sizes(n_units, in_degree)
-    step = max(2, math.isqrt(n_units)) if jump_length is None else _integer("jump_length", jump_length, 2)
+    step = max(2, math.isqrt(n_units)) if jump_length is None else integer("jump_length", jump_length, least=2)
+    jump_weight = number("jump_weight", jump_weight)
     unit = np.arange(n_units)
     start = np.arange(n_units // step) * step
     end = (start + step) % n_units
     receiver = np.concatenate([unit, end, start])
     sender = np.concatenate([(unit - 1) % n_units, start, end])
-    weight = np.concatenate([np.ones(n_units), np.full(2 * len(start), float(jump_weight))])
+    weight = np.concatenate([np.ones(n_units), np.full(2 * len(start), jump_weight)])
     _, first = np.unique(receiver * n_units + sender, return_index=True)
     first = first[(receiver[first] != sender[first]) | (first < n_units)]
     edges = (receiver[first], sender[first])
@@ -238,6 +241,7 @@ def orthogonal(
     Mezzadri (2007), "How to generate random matrices from the classical compact groups", section 5.
     """
     n_units, _ = _sizes(n_units, in_degree)
+    check_size(n_units, n_units**2)
     with single_blas_thread():
         Q, R = np.linalg.qr(rng.standard_normal((n_units, n_units)))
     Q *= np.where(np.diag(R) < 0, -1.0, 1.0)
@@ -278,8 +282,8 @@ def small_world(
     Watts and Strogatz (1998), "Collective dynamics of 'small-world' networks", figure 1.
     """
     n_units, in_degree = _sizes(n_units, in_degree)
-    if not 0 <= rewiring <= 1:
-        raise ValueError(f"rewiring must be a probability in [0, 1], got {rewiring!r}; 0.1 is usual.")
+    check_size(n_units, n_units * in_degree)
+    rewiring = number("rewiring", rewiring, least=0, most=1, remedy="give a probability, such as 0.1")
     neighbour = np.arange(1, in_degree + 1)
     offset = np.where(neighbour % 2 == 1, -1, 1) * ((neighbour + 1) // 2)
     if in_degree == n_units:
@@ -333,41 +337,30 @@ def build(
            [1., 0., 0.],
            [0., 1., 0.]])
     """
-    if isinstance(topology, str):
-        if topology not in NAMES:
-            raise ValueError(
-                f"topology must be one of {', '.join(NAMES)} or a square matrix, got {topology!r}; "
-                "choose a name or pass the matrix."
-            )
+    is_matrix = isinstance(topology, (Shifts, list, tuple)) or hasattr(topology, "shape")
+    if isinstance(topology, str) or not is_matrix:
+        choice("topology", topology, NAMES, or_else="a square matrix")
         _sizes(n_units, in_degree)
-        return NAMES[topology](n_units, in_degree=in_degree, rng=rng, dtype=dtype or np.float64)
+        return NAMES[topology](n_units, in_degree=in_degree, rng=rng, dtype=precision("dtype", dtype) or np.float64)
     W = from_matrix(topology, dtype=dtype)
     if n_units is not None and W.shape[0] != n_units:
         raise ValueError(
-            f"topology must be a matrix of n_units={n_units} rows and columns, got shape {W.shape}; "
+            f"topology must be a matrix of n_units={brief(n_units)} rows and columns, got shape {W.shape}; "
             f"set n_units={W.shape[0]}."
         )
     return W
 
 
-def _integer(name: str, value: int, least: int) -> int:
-    if isinstance(value, bool) or not hasattr(value, "__index__"):
-        raise TypeError(f"{name} must be an integer >= {least}, got {value!r}; pass a whole number.")
-    if operator.index(value) < least:
-        raise ValueError(f"{name} must be an integer >= {least}, got {value!r}; raise it to {least} or more.")
-    return operator.index(value)
-
-
 def _sizes(n_units: int, in_degree: int) -> tuple[int, int]:
-    n_units = _integer("n_units", n_units, 1)
-    return n_units, min(_integer("in_degree", in_degree, 1), n_units)
+    n_units = integer("n_units", n_units, most=MOST_WEIGHTS, remedy="give a number of units")
+    return n_units, min(integer("in_degree", in_degree, remedy="give the weights that a unit receives"), n_units)
 
 
 def _uniform(shape: tuple[int, ...], rng: np.random.Generator, dtype: DTypeLike) -> np.ndarray:
     """Weights uniform on (-1, 1) without 0, which would be a missing edge."""
     weights = rng.uniform(-1.0, 1.0, shape)
     weights[weights == 0] = 0.5  # an exact sentinel: one draw in 2^53
-    return weights.astype(dtype, copy=False)
+    return weights.astype(precision("dtype", dtype), copy=False)
 
 
 def _distinct_columns(N: int, in_degree: int, rng: np.random.Generator) -> np.ndarray:

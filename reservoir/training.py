@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 
+from optim.arguments import choice
+from optim.device import to_host
 from optim.threads import single_blas_thread
 from reservoir.decomposition import Decomposition, decompose
 from reservoir.gram import Gram
 from reservoir.lane_runs import LaneTiles
+from reservoir.memory import check_memory
 from reservoir.penalty import blocked_errors, choose_alpha, gcv_errors, loo_errors
 from reservoir.readout import (
     Readout,
@@ -28,7 +32,6 @@ from reservoir.weights import Reservoir
 SOLVERS = ("auto", "gram", "qr")
 SELECTIONS = ("gcv", "loo", "blocked")
 N_FOLDS = 5
-_ALWAYS_THERE = 16_000_000  # bytes
 
 
 def train(
@@ -60,8 +63,8 @@ def train(
         Filled with the state after the last row of each sequence.
     """
     alpha = check_alpha(alpha)
-    check_choice("solver", solver, SOLVERS)
-    check_choice("alpha_selection", alpha_selection, SELECTIONS)
+    choice("solver", solver, SOLVERS)
+    choice("alpha_selection", alpha_selection, SELECTIONS)
     with single_blas_thread():
         if isinstance(alpha, float):
             if solver != "qr" and len(task.rows) < n_features(reservoir, task):
@@ -105,37 +108,19 @@ def take_sums(
                 gram.take_parts()
             return
         for fold, tile in tiles:
-            sums[fold].add(tile, task.n_threads)
+            sums[fold].add(tile if kind is Gram else on_host(tile), task.n_threads)
+        if kind is Gram:
+            for gram in sums:
+                gram.to_host()
 
     with single_blas_thread():
         each_pass(reservoir, task, fill, breaks, final)
     return sums
 
 
-def check_memory(n_bytes: int, what: str) -> None:
-    """Raise MemoryError if ``what`` needs more than is available, where the system says how much that is.
-
-    Asked before memory is taken: Linux grants more than it has and ends the process later. A few megabytes are taken to
-    be there.
-    """
-    if n_bytes < _ALWAYS_THERE:
-        return
-    try:
-        with open("/proc/meminfo") as file:
-            available = next(1024 * int(line.split()[1]) for line in file if line.startswith("MemAvailable"))
-    except (OSError, StopIteration):
-        return
-    if n_bytes > available:
-        raise MemoryError(
-            f"expected room for {what}, which need {n_bytes / 2**30:.1f} GiB, got {available / 2**30:.1f} GiB "
-            "available; use fewer units."
-        )
-
-
-def check_choice(name: str, value: object, choices: tuple[str, ...]) -> None:
-    """Raise unless ``value`` is one of ``choices``."""
-    if not isinstance(value, str) or value not in choices:
-        raise ValueError(f"{name} must be one of {', '.join(map(repr, choices))}, got {value!r}; choose one of them.")
+def on_host(tile: Any) -> np.ndarray:
+    """A tile as NumPy array, last axis contiguous."""
+    return np.ascontiguousarray(to_host(tile))
 
 
 def _for_one_penalty(
@@ -185,7 +170,7 @@ def _loo(reservoir: Reservoir, task: Task, decomposition: Decomposition, alphas:
     errors: list = []
 
     def fill(tiles: Iterable[tuple[int, np.ndarray]]) -> None:
-        errors[:] = [loo_errors((tile for _, tile in tiles), decomposition, alphas)]
+        errors[:] = [loo_errors((on_host(tile) for _, tile in tiles), decomposition, alphas)]
 
     each_pass(reservoir, task, fill)
     return errors[0]
@@ -196,7 +181,7 @@ def _all_columns(reservoir: Reservoir, task: Task, final: np.ndarray | None) -> 
     kept: list = []
 
     def fill(tiles: Iterable[tuple[int, np.ndarray]]) -> None:
-        kept[:] = [tile[:, tile[n_features(reservoir, task)] > 0] for _, tile in tiles]
+        kept[:] = [tile[:, tile[n_features(reservoir, task)] > 0] for tile in (on_host(tile) for _, tile in tiles)]
 
     each_pass(reservoir, task, fill, final=final)
     return np.concatenate(kept, axis=1)

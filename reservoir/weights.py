@@ -15,13 +15,18 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 
-from optim.arguments import array, brief, choice, precision
+from optim.arguments import array, brief, choice, integer, number, precision, reals
 from reservoir import topology as topologies
 from reservoir.activations import CODES
 from reservoir.drive_arguments import UNROLLED, Graph, Units
-from reservoir.matrix import Shifts, checked_csr, from_matrix
+from reservoir.matrix import MOST_WEIGHTS, Shifts, check_range, checked_csr, from_matrix
+from reservoir.memory import check_memory
 from reservoir.spectrum import SpectralRadius, scale_and_report
 from reservoir.vectors import PACK_BYTES, aligned, pad
+
+# Where in_degree does not count; None: all units
+_WEIGHTS_PER_UNIT = {"ring": 1, "ring_jumps": 3, "delay_line": 1, "orthogonal": None}
+_BYTES_PER_WEIGHT = 24  # while it is drawn: the number in float64, its rounded copy, an index of 64 bits
 
 
 @dataclass(frozen=True, eq=False)
@@ -247,60 +252,63 @@ def build_reservoir(
     >>> res.W.shape, res.input_weights.shape
     ((20, 20), (20, 1))
     """
-    N, dtype = _count("n_units", n_units, 1), np.dtype(dtype)
-    if activation not in CODES:
-        raise ValueError(
-            f"activation must be one of {', '.join(map(repr, CODES))}, got {activation!r}; choose one of them."
-        )
-    leak = _per("leak_rate", leak_rate, N, "unit")
+    in_degree = integer("in_degree", in_degree, remedy="give the weights that a unit receives")
+    N = integer("n_units", n_units, most=MOST_WEIGHTS, remedy="give a number of units")
+    dtype = np.dtype(dtype)
+    choice("activation", activation, CODES)
+    per_unit = _WEIGHTS_PER_UNIT.get(topology, min(in_degree, N)) if isinstance(topology, str) else 0
+    n_weights = N * ((N if per_unit is None else per_unit) + n_inputs + n_outputs)
+    check_memory(_BYTES_PER_WEIGHT * n_weights, f"a reservoir of n_units={N}")
+    leak = _per("leak_rate", leak_rate, N, "unit").astype(dtype)
     if not ((leak > 0) & (leak <= 1)).all():
-        raise ValueError(f"leak_rate must be in (0, 1], got {leak_rate!r}; 1 keeps nothing of the old state.")
+        raise ValueError(
+            f"leak_rate must be in (0, 1], got {brief(leak_rate)} in {dtype}; 1 keeps nothing of the old state."
+        )
     scale = _per("input_scaling", input_scaling, n_inputs, "input feature")
-    for name, value in (("bias_scaling", bias_scaling), ("feedback_scaling", feedback_scaling)):
-        if not (_is_number(value) and value >= 0):
-            raise ValueError(f"{name} must be a number >= 0, got {value!r}; 0 turns it off.")
+    bias_scaling = number("bias_scaling", bias_scaling, least=0, remedy="0 turns it off")
+    feedback_scaling = number("feedback_scaling", feedback_scaling, least=0, remedy="0 turns it off")
+    if spectral_radius is not None:
+        spectral_radius = number("spectral_radius", spectral_radius, above=0, remedy="try 0.9")
+    elif isinstance(topology, str):
+        raise ValueError(f"spectral_radius must be a number > 0 for topology={topology!r}, got None; try 0.9.")
     of_graph, of_radius, of_inputs, of_bias, of_feedback = rng.spawn(5)
     W = topologies.build(topology, N, in_degree=in_degree, rng=of_graph, dtype=dtype)
     radius = None
     if spectral_radius is not None:
-        if not (_is_number(spectral_radius) and spectral_radius > 0):
-            raise ValueError(f"spectral_radius must be a finite number > 0, got {spectral_radius!r}; try 0.9.")
-        scaled = scale_and_report(W, float(spectral_radius), rng=of_radius, n_jobs=n_jobs)
+        with np.errstate(over="ignore"):
+            scaled = scale_and_report(W, spectral_radius, rng=of_radius, n_jobs=n_jobs)
         W, radius = scaled.W, scaled.before
-    elif isinstance(topology, str):
-        raise ValueError(f"spectral_radius must be a number > 0 for topology={topology!r}, got None; try 0.9.")
+        check_range("spectral_radius", W.weights if isinstance(W, Shifts) else W.data)
     if not isinstance(W, Shifts):
         W = sp.csr_array(W)
     n_feedback = n_outputs if feedback_scaling > 0 else 0
     return Reservoir(
         W=W,
-        input_weights=(of_inputs.uniform(-1, 1, (N, n_inputs)) * scale).astype(dtype),
-        feedback_weights=(of_feedback.uniform(-1, 1, (N, n_feedback)) * feedback_scaling).astype(dtype),
-        bias=(of_bias.uniform(-1, 1, N) * bias_scaling).astype(dtype),
-        leak=leak.astype(dtype),
+        input_weights=_drawn("input_scaling", of_inputs, (N, n_inputs), scale, dtype),
+        feedback_weights=_drawn("feedback_scaling", of_feedback, (N, n_feedback), feedback_scaling, dtype),
+        bias=_drawn("bias_scaling", of_bias, (N,), bias_scaling, dtype),
+        leak=leak,
         activation=activation,
         radius=radius,
     )
 
 
-def _is_number(value: Any) -> bool:
-    is_real = isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool)
-    return is_real and bool(np.isfinite(value))
-
-
-def _count(name: str, value: int, least: int) -> int:
-    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least:
-        raise ValueError(f"{name} must be an integer >= {least}, got {value!r}; give a number of units.")
-    return int(value)
+def _drawn(
+    name: str, rng: np.random.Generator, shape: tuple[int, ...], scale: float | np.ndarray, dtype: np.dtype
+) -> np.ndarray:
+    """Uniform on (-1, 1) times ``scale``, which the argument ``name`` gave."""
+    with np.errstate(over="ignore"):
+        weights = (rng.uniform(-1, 1, shape) * scale).astype(dtype)
+    check_range(name, weights)
+    return weights
 
 
 def _per(name: str, value: float | np.ndarray, n: int, what: str) -> np.ndarray:
     """(n,) float64 from one number for all or one for each."""
-    values = np.asarray(value)
-    if values.dtype.kind not in "iuf" or not np.isfinite(values).all():
-        raise ValueError(f"{name} must be a finite number or one for each {what}, got {value!r}; give numbers.")
+    values = reals(name, value)
     if values.ndim > 1 or (values.ndim == 1 and len(values) != n):
         raise ValueError(
-            f"{name} must be a number or have one value for each {what}, {n} in all, got shape {values.shape}."
+            f"{name} must be a number or have one value for each {what}, {n} in all, got shape {values.shape}; "
+            "give one number for all, or as many as there are."
         )
     return np.broadcast_to(values.astype(np.float64), (n,))

@@ -9,7 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numba import njit
+
+from reservoir.kernels import njit
 
 LORENZ_LYAPUNOV_EXPONENT = 0.9056  # largest exponent at (10, 28, 8/3); Sprott 2003, Chaos and Time-Series Analysis
 LORENZ_LYAPUNOV_TIME = 1.0 / LORENZ_LYAPUNOV_EXPONENT

@@ -57,7 +57,7 @@ def kernel_sources() -> dict[str, str]:
         for path in sorted(folder.rglob("*.py")):
             name = ".".join(path.relative_to(folder.parent).with_suffix("").parts).removesuffix(".__init__")
             sources[name] = path.read_text(encoding="utf-8")
-    holds_kernels = re.compile(r"\b(numba|llvmlite)\b|^@step\(", re.MULTILINE)
+    holds_kernels = re.compile(r"\b(numba|llvmlite|njit)\b|^@step\(", re.MULTILINE)
     waiting = [name for name, text in sources.items() if holds_kernels.search(text)]
     reached = set()
     while waiting:

@@ -76,3 +76,10 @@ def spoilt(value):
     X = rows()
     X[17, 1] = value
     return X
+
+
+def endless(times):
+    """A list that holds itself, once or several times."""
+    members = []
+    members.extend([members] * times)
+    return members

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from optim import LineSearch
-from optim.acceptance import backtrack
+from optim.acceptance import backtrack, resolution_of
 from optim.cg import Iterate
 
 
@@ -87,3 +87,13 @@ def test_against_the_gradient_any_fall_will_do_but_no_plateau():
 def test_settings_out_of_range_are_named(settings):
     with pytest.raises(ValueError, match=next(iter(settings))):
         LineSearch(**settings)
+
+
+def test_resolution_of_losses_is_that_of_their_terms_and_not_of_their_sum():
+    theta = np.array([3.0, -2.0])
+    whole = resolution_of(lambda x: 1e6 + np.sum((x - theta) ** 2), theta, 1e6)
+    cancelled = resolution_of(lambda x: (1e6 + np.sum((x - theta) ** 2 + 1e-3 * x)) - 1e6, theta, 1e-3)
+    assert 1e-10 < whole < 1e-8 and 1e-11 < cancelled < 1e-8
+    assert resolution_of(lambda x: np.sum((x - theta) ** 2), theta, 0.0) < 1e-12
+    assert resolution_of(lambda x: float(np.float32(0.7) * np.float32(x[0])), theta, 2.1) > 1e-8
+    assert resolution_of(lambda x: np.nan, theta, 1.0) < 1e-14

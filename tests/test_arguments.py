@@ -6,7 +6,8 @@ import fractions
 import numpy as np
 import pytest
 
-from optim.arguments import brief, choice, fraction, integer, number, precision
+from estimator_data import endless
+from optim.arguments import as_array, brief, choice, flag, fraction, integer, number, options, precision, reals
 
 
 @pytest.mark.parametrize("value", [3, np.int8(3), np.uint64(3)])
@@ -14,7 +15,9 @@ def test_integers_of_every_kind_become_ints(value):
     assert type(integer("n", value)) is int and integer("n", value) == 3
 
 
-@pytest.mark.parametrize("value", [True, 1.0, 1.5, "3", None, np.bool_(True), [3], np.array(3), 3 + 0j])
+@pytest.mark.parametrize(
+    "value", [True, 1.0, 1.5, "3", None, np.bool_(True), [3], np.array(3), 3 + 0j, np.timedelta64(3, "s")]
+)
 def test_what_is_no_integer_is_a_type_error(value):
     with pytest.raises(TypeError, match=r"^n must be an integer >= 1, got .*; give a whole number\.$"):
         integer("n", value)
@@ -22,7 +25,8 @@ def test_what_is_no_integer_is_a_type_error(value):
 
 @pytest.mark.parametrize("value", [0, -1, 10**30, 2**63, np.int64(0)])
 def test_integers_outside_are_value_errors(value):
-    with pytest.raises(ValueError, match=r"^n must be an integer >= 1, got"):
+    wanted = r"in \[1, 9223372036854775807\]" if value > 1 else ">= 1"
+    with pytest.raises(ValueError, match=rf"^n must be an integer {wanted}, got"):
         integer("n", value)
     assert integer("n", 2**63 - 1) == 2**63 - 1
     with pytest.raises(ValueError, match=r"in \[0, 4\], got 5"):
@@ -113,3 +117,83 @@ def test_messages_are_short_whatever_came():
     pandas = pytest.importorskip("pandas")
     assert brief(pandas.Series(range(144))) == "a Series of shape (144,)"
     assert brief(np.float32(0.5)) == "numpy.float32(0.5)"
+
+
+def test_options_are_passed_on_as_they_are():
+    given = {"damping": 1.0}
+    assert options("hf_options", given, ("damping", "cg")) == given
+    assert options("hf_options", None, ("damping", "cg")) == {}
+
+
+def test_options_that_are_not_known_are_named_with_the_choices():
+    with pytest.raises(ValueError, match=r"^hf_options must be among damping, cg, got 'dampening', 'CG'; correct"):
+        options("hf_options", {"dampening": 1.0, "CG": 5}, ("damping", "cg"))
+    for wrong in ([1], "damping", {1: 2}):
+        with pytest.raises(TypeError, match=r"^hf_options must be a dict of damping, cg, got"):
+            options("hf_options", wrong, ("damping", "cg"))
+
+
+# ------------------------------------------------------------------------------------------------------ arrays
+
+
+@pytest.mark.parametrize("value", [[[1, 2], [3, 4]], ((1, 2), (3, 4)), np.ma.array([[1, 2], [3, 4]])])
+def test_what_is_rectangular_becomes_a_plain_array(value):
+    found = as_array("a", value)
+    assert type(found) is np.ndarray
+    assert found.tolist() == [[1, 2], [3, 4]]
+
+
+def test_an_array_is_not_copied():
+    given = np.ones(3)
+    assert as_array("a", given) is given
+
+
+@pytest.mark.parametrize("value", [{1}, {"a": 1}, None, iter([1]), (i for i in (1, 2)), object(), len])
+def test_what_is_no_array_is_a_type_error(value):
+    with pytest.raises(TypeError, match=r"^a must be an array or a list, got .*; give one of these\.$"):
+        as_array("a", value)
+
+
+@pytest.mark.parametrize("times", [1, 2])
+def test_a_list_in_itself_is_refused_at_once(times):
+    with pytest.raises(ValueError, match=r"^a must be a rectangular array, got lists in lists more than 32 deep"):
+        as_array("a", endless(times))
+
+
+def test_ragged_lists_are_refused_in_one_line():
+    with pytest.raises(
+        ValueError, match=r"^a must be a rectangular array, .* in \[\[1\], \[1, 2\]\]; make it square\.$"
+    ):
+        as_array("a", [[1], [1, 2]], remedy="make it square")
+
+
+@pytest.mark.parametrize("value", [np.ma.array([1, 2], mask=[0, 1]), [np.ma.array([1, 2], mask=[0, 1])] * 2])
+def test_what_is_masked_is_refused(value):
+    with pytest.raises(ValueError, match=r"^a must have no masked entry"):
+        as_array("a", value)
+
+
+def test_reals_are_finite_numbers_of_any_shape():
+    assert reals("a", 3).shape == ()
+    assert reals("a", [[1, 2.5]]).tolist() == [[1.0, 2.5]]
+    assert reals("a", np.float32([1])).dtype == np.float32
+    assert reals("a", [2**70, 1]).tolist() == [2.0**70, 1.0]
+
+
+@pytest.mark.parametrize("value", ["1", ["1"], True, [True], 1j, [1j], [None], np.datetime64("2020"), [{}]])
+def test_what_holds_no_reals_is_a_type_error(value):
+    with pytest.raises(TypeError, match=r"^a must"):
+        reals("a", value)
+
+
+@pytest.mark.parametrize("value", [np.nan, [1.0, np.inf], [10**400], [[1], [1, 2]], endless(2)])
+def test_reals_that_are_not_finite_are_value_errors(value):
+    with pytest.raises(ValueError, match=r"^a must"):
+        reals("a", value)
+
+
+def test_a_flag_is_true_or_false_and_nothing_that_counts_as_one():
+    assert flag("f", True) is True and flag("f", np.bool_(False)) is False
+    for value in (1, 0, "no", None, np.ones(2), []):
+        with pytest.raises(TypeError, match=r"^f must be True or False, got .*; give True or False\.$"):
+            flag("f", value)

@@ -56,7 +56,7 @@ def test_a_policy_that_returns_something_else_is_named():
     ("make", "message"),
     [
         (lambda: Epochs(0, 1), "n_sequences must be an integer >= 1, got 0"),
-        (lambda: Epochs(10, 2.5), "batch_size must be an integer, got 2.5"),
+        (lambda: Epochs(10, 2.5), "batch_size must be an integer >= 1, got 2.5"),
         (lambda: RandomBatches(10, gradient=11, curvature=2), r"gradient must be an integer in \[1, 10\], got 11"),
         (lambda: RandomBatches(10, gradient=5, curvature=6), r"curvature must be an integer in \[1, 5\]"),
         (lambda: RandomBatches(10, gradient=5, curvature=3, acceptance="test"), "acceptance must be"),

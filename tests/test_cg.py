@@ -182,16 +182,103 @@ def test_a_solved_start_is_returned():
     np.testing.assert_array_equal(found.iterates[-1].x, x)
 
 
-def test_residual_replacement_keeps_float32_honest():
+def test_looks_at_the_residual_keep_float32_honest():
     A, b = system(n=100, condition=1e5, dtype=np.float32)
     errors = {}
     for every in (0, 10):
-        settings = CGSettings(progress=0.0, max_iterations=400, replace_every=every, spacing=100.0)
+        settings = CGSettings(progress=0.0, max_iterations=800, replace_every=every, spacing=100.0)
         found = conjugate_gradient(lambda v: A @ v, b, settings=settings)
         true = np.linalg.norm(b - A.astype(float) @ found.x.astype(float)) / np.linalg.norm(b)
         errors[every] = abs(found.residual - true) / true
     assert found.x.dtype == np.float32
-    assert errors[10] < errors[0]
+    assert errors[10] < 0.1 < errors[0]
+
+
+# ------------------------------------------------------------------------------------------------- the floor
+
+# What rounding leaves of a solution is eps times the condition, times a factor for sums over a long way.
+FLOOR_FACTOR = 10.0
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@pytest.mark.parametrize("start", [0.0, 1.0, 1e4])
+@pytest.mark.parametrize("preconditioned", [False, True])
+def test_at_the_floor_an_iteration_stays_there(preconditioned, start, dtype):
+    A, b = system(n=200, condition=1e4, dtype=dtype)
+    x0 = (start * np.random.default_rng(1).standard_normal(b.size)).astype(dtype)
+    exact, eps = A.astype(float), np.finfo(dtype).eps
+    truth = np.linalg.solve(exact, b.astype(float))
+    floor = 1e4 * eps * np.linalg.norm(truth)
+    for n in (1500, 2500, 4000):
+        settings = CGSettings(progress=0.0, max_iterations=n, spacing=1.01)
+        M = np.diag(A).copy() if preconditioned else None
+        found = conjugate_gradient(lambda v: A @ v, b, x0=x0, preconditioner=M, settings=settings)
+        assert np.linalg.norm(found.x - truth) <= FLOOR_FACTOR * floor
+        # φ above its minimum: what differences of φ itself would drown in rounding.
+        errors = np.array([iterate.x.astype(float) for iterate in found.iterates]) - truth
+        heights = np.einsum("ij,jk,ik->i", errors, exact, errors)
+        assert (np.diff(heights) <= FLOOR_FACTOR * floor**2).all()
+        size = max(abs(quadratic) for quadratic in found.quadratics)
+        assert (np.diff(found.quadratics) <= FLOOR_FACTOR * eps * size).all()
+    assert found.reason == CGStop.FLOOR and found.n_iterations < 2500
+    true = np.linalg.norm(b - exact @ found.x.astype(float)) / np.linalg.norm(b)
+    assert found.residual == pytest.approx(true, rel=0.2)
+
+
+@pytest.mark.parametrize("every", [1, 7, 50])
+def test_looks_change_no_iterate_of_a_start_from_zero(every):
+    A, b = system(n=100, condition=1e4)
+    looking, blind = (
+        conjugate_gradient(lambda v: A @ v, b, settings=CGSettings(progress=0.0, max_iterations=600, replace_every=k))
+        for k in (every, 0)
+    )
+    assert looking.quadratics == blind.quadratics
+    np.testing.assert_array_equal(looking.x, blind.x)
+
+
+def test_what_a_start_far_away_has_spoilt_is_mended():
+    A, b = system(n=100, condition=1e3)
+    truth = np.linalg.solve(A, b)
+    x0 = 1e8 * np.random.default_rng(1).standard_normal(b.size)
+    error = {}
+    for every in (0, 50):
+        settings = CGSettings(progress=0.0, max_iterations=2000, replace_every=every)
+        found = conjugate_gradient(lambda v: A @ v, b, x0=x0, settings=settings)
+        error[every] = np.linalg.norm(found.x - truth) / np.linalg.norm(truth)
+    assert error[50] < 1e-11 < 1e-8 < error[0]
+
+
+def test_a_residual_that_only_the_recursion_reaches_is_told_apart():
+    A, b = system(n=100, condition=1e4, dtype=np.float32)
+    reasons = {}
+    for residual in (1e-2, 1e-6):
+        found = conjugate_gradient(
+            lambda v: A @ v, b, settings=CGSettings(progress=0.0, residual=residual, max_iterations=2000)
+        )
+        true = np.linalg.norm(b - A.astype(float) @ found.x.astype(float)) / np.linalg.norm(b)
+        reasons[found.reason] = true <= residual
+    assert reasons == {CGStop.RESIDUAL: True, CGStop.FLOOR: False}
+
+
+def test_lengths_measured_again_stay_at_the_floor_too():
+    A, b = system(n=60, condition=1e3, dtype=np.float32)
+    truth = 0.5 * np.linalg.solve(A.astype(float), b.astype(float))
+    for n in (400, 4000):
+        settings = CGSettings(progress=0.0, max_iterations=n)
+        found = conjugate_gradient(lambda v: A @ v, b, settings=settings, second_product=lambda v: 2.0 * (A @ v))
+        error = np.linalg.norm(found.iterates[-1].x - truth)
+        assert error <= FLOOR_FACTOR * 1e3 * np.finfo(np.float32).eps * np.linalg.norm(truth)
+
+
+@pytest.mark.parametrize("condition", [10.0, 1e3, 1e5])
+def test_as_many_iterations_as_scipy_are_enough(condition):
+    A, b = system(n=150, condition=condition)
+    steps = []
+    _, failed = cg(A, b, rtol=1e-8, maxiter=5000, callback=steps.append)
+    settings = CGSettings(progress=0.0, residual=1e-8, max_iterations=5000)
+    found = conjugate_gradient(lambda v: A @ v, b, settings=settings)
+    assert failed == 0 and found.reason == CGStop.RESIDUAL
+    assert found.n_iterations <= 1.01 * len(steps) + 1
 
 
 def test_second_product_decides_the_lengths():
@@ -203,7 +290,7 @@ def test_second_product_decides_the_lengths():
         np.testing.assert_allclose(one.x, 0.5 * other.x, rtol=SOLVE_RTOL)
         model = 0.5 * one.x @ (2.0 * A) @ one.x - b @ one.x
         assert one.quadratic == pytest.approx(model, rel=SOLVE_RTOL)
-    assert doubled.n_products == 2 * plain.n_products
+    assert doubled.n_products == plain.n_products + plain.n_iterations
 
 
 def test_debiasing_shortens_steps_along_directions_that_only_look_flat():
@@ -249,15 +336,22 @@ def test_iterations_allocate_nothing_of_the_size_of_the_vectors(dtype):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"max_iterations": 0}, "max_iterations must be a finite number > 0, got 0"),
-        ({"progress": -1.0}, "progress must be a finite number >= 0"),
-        ({"spacing": 1.0}, "spacing must be > 1, got 1.0"),
-        ({"progress_from": "warm"}, "progress_from must be 'zero' or 'start', got 'warm'"),
+        ({"max_iterations": 0}, "max_iterations must be an integer >= 1, got 0"),
+        ({"max_iterations": 10**30}, "max_iterations must be an integer >= 1, got 1000+;"),
+        ({"progress": -1.0}, "progress must be a finite number >= 0, got -1.0"),
+        ({"spacing": 1.0}, "spacing must be a finite number >= 1.001, got 1.0"),
+        ({"progress_from": "warm"}, "progress_from must be one of 'zero', 'start', got 'warm'"),
     ],
 )
 def test_settings_out_of_range_are_named(settings, message):
     with pytest.raises(ValueError, match=message):
         CGSettings(**settings)
+
+
+@pytest.mark.parametrize("name", ["max_iterations", "window", "replace_every"])
+def test_counts_are_whole_numbers(name):
+    with pytest.raises(TypeError, match=f"{name} must be an integer >= [01], got 1.5"):
+        CGSettings(**{name: 1.5})
 
 
 def test_vectors_that_do_not_fit_are_named():

@@ -109,3 +109,19 @@ def test_products_of_another_size_are_named():
     objective = from_callables(value_and_grad, lambda x, v: v[:2], n_params=4)
     with pytest.raises(ValueError, match="a curvature product must be float64 of shape"):
         checks.symmetry(objective, START)
+
+
+@pytest.mark.parametrize("check", [checks.symmetry, checks.positivity])
+def test_a_tolerance_of_zero_is_one(check):
+    objective, theta = from_callables(lambda x: (0.5 * x @ x, x), lambda x, v: v, n_params=3), np.ones(3)
+    assert check(objective, theta, rtol=0.0).tolerance == 0.0
+    with pytest.raises(ValueError, match=r"rtol must be a finite number >= 0, got -1.0"):
+        check(objective, theta, rtol=-1.0)
+
+
+def test_settings_of_a_check_are_named():
+    objective, theta = from_callables(lambda x: (0.5 * x @ x, x), lambda x, v: v, n_params=3), np.ones(3)
+    with pytest.raises(ValueError, match=r"step must be a finite number > 0, got 0.0"):
+        checks.gradient(objective, theta, step=0.0)
+    with pytest.raises(TypeError, match=r"n_pairs must be an integer >= 1, got 2.5"):
+        checks.symmetry(objective, theta, n_pairs=2.5)

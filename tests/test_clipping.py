@@ -42,3 +42,12 @@ def test_out_may_be_the_gradient_itself(clip):
     expected = clip(grad, 0.5)
     assert clip(grad, 0.5, out=grad) is grad and grad.dtype == np.float32
     np.testing.assert_array_equal(grad, expected)
+
+
+@pytest.mark.parametrize("clip", [clip_by_norm, clip_by_value])
+def test_a_limit_that_is_none_is_named(clip):
+    for limit in (0.0, -1.0, np.nan):
+        with pytest.raises(ValueError, match="limit must be a finite number > 0, got"):
+            clip(np.ones(2), limit)
+    with pytest.raises(TypeError, match="limit must be a finite number > 0, got 'small'"):
+        clip(np.ones(2), "small")

@@ -33,13 +33,13 @@ def test_a_loss_that_rises_or_is_not_finite_has_the_worst_ratio(change, predicte
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"initial": 0.0}, "initial must be a finite number > 0, got 0.0"),
-        ({"initial": -1.0}, "initial must be a finite number > 0, got -1.0"),
-        ({"initial": 1e20}, "initial must lie between minimum and maximum"),
-        ({"increase": 0.5}, "increase must be >= 1"),
-        ({"low": 0.8, "high": 0.7}, "low <= high"),
-        ({"model": "inside"}, "model must be 'undamped' or 'damped', got 'inside'"),
-        ({"at": "first"}, "at must be 'backtracked' or 'last'"),
+        ({"initial": 0.0}, r"initial must be a finite number in \[1e-12, 1e\+12\], got 0.0"),
+        ({"initial": -1.0}, "initial must be a finite number in .*, got -1.0"),
+        ({"initial": 1e20}, "initial must be a finite number in .*, got 1e.20; or widen minimum and maximum"),
+        ({"increase": 0.5}, "increase must be a finite number >= 1, got 0.5"),
+        ({"low": 0.8, "high": 0.7}, "high must be a finite number >= 0.8, got 0.7"),
+        ({"model": "inside"}, "model must be one of 'undamped', 'damped', got 'inside'"),
+        ({"at": "first"}, "at must be one of 'backtracked', 'last', got 'first'"),
     ],
 )
 def test_settings_out_of_range_are_named(settings, message):

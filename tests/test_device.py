@@ -1,5 +1,8 @@
 """Namespaces of arrays, the way to the host, and devices."""
 
+import sys
+import types
+
 import array_api_strict as strict
 import numpy as np
 import pytest
@@ -75,9 +78,20 @@ def test_the_processor_is_there():
     assert check_device("cpu") is None
 
 
-def test_the_gpu_is_not_there_yet():
-    with pytest.raises(NotImplementedError, match="device must be None or 'cpu' in this version, got 'gpu'"):
+def test_a_gpu_needs_cupy(monkeypatch):
+    monkeypatch.setitem(sys.modules, "cupy", None)
+    with pytest.raises(ImportError, match=r"CuPy must be installed .*pip install 'reservoir-hf\[gpu\]'"):
         check_device("gpu")
+
+
+def test_a_gpu_needs_a_card(monkeypatch):
+    monkeypatch.setitem(sys.modules, "cupy", types.SimpleNamespace(is_available=lambda: False))
+    with pytest.raises(
+        RuntimeError, match="device='gpu' needs an NVIDIA GPU and its driver, got a CuPy that finds none"
+    ):
+        check_device("gpu")
+    monkeypatch.setitem(sys.modules, "cupy", types.SimpleNamespace(is_available=lambda: True))
+    assert check_device("gpu") is None
 
 
 @pytest.mark.parametrize("device", ["cuda", "CPU", "", 0])

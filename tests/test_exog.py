@@ -89,7 +89,7 @@ def test_a_target_is_not_ignored_without_a_word():
 @pytest.mark.parametrize("n_steps", [0, -1, 2.0, True, "many", 10**30])
 def test_steps_that_cannot_be_meant_are_refused(n_steps):
     model = ESNForecaster(**SMALL).fit(data()[0])
-    with pytest.raises((TypeError, ValueError), match="n_steps must be an integer >= 1"):
+    with pytest.raises((TypeError, ValueError), match="n_steps must be an integer"):
         model.forecast(n_steps)
 
 

@@ -186,15 +186,23 @@ def test_a_root_of_zero_is_not_divided_by():
         (lambda: SGD(0.0), "learning_rate must be a finite number > 0, got 0.0"),
         (lambda: SGD("fast"), "learning_rate must be a finite number > 0, got 'fast'"),
         (lambda: Adam(clip_norm=-1.0), "clip_norm must be a finite number > 0, got -1.0"),
-        (lambda: Momentum(0.1, momentum=1.0), r"momentum must be in \[0, 1\), got 1.0"),
-        (lambda: Adam(beta2=1.0), r"beta2 must be in \[0, 1\)"),
-        (lambda: RMSProp(decay=-0.1), "decay must be a finite number >= 0, got -0.1"),
-        (lambda: Adagrad(epsilon_place="under"), "epsilon_place must be 'inside' or 'outside', got 'under'"),
+        (lambda: Momentum(0.1, momentum=1.0), r"momentum must be a finite number in \[0, 1\), got 1.0"),
+        (lambda: Adam(beta2=1.0), r"beta2 must be a finite number in \[0, 1\), got 1.0"),
+        (lambda: RMSProp(decay=-0.1), r"decay must be a finite number in \[0, 1\), got -0.1"),
+        (lambda: Adagrad(epsilon_place="under"), "epsilon_place must be one of 'inside', 'outside', got 'under'"),
     ],
 )
 def test_settings_out_of_range_are_named(make, message):
     with pytest.raises((ValueError, TypeError), match=message):
         make()
+
+
+def test_a_schedule_that_breaks_leaves_the_parameters_alone():
+    theta = np.ones(2)
+    for method in (SGD(lambda t: np.nan), Momentum(0.1, momentum=lambda t: np.inf), Adam(lambda t: -np.inf)):
+        with pytest.raises(ValueError, match=r"(learning_rate|momentum) must be finite at every step, got .* at step"):
+            method.update(np.ones(2), theta, method.init(theta))
+    np.testing.assert_array_equal(theta, np.ones(2))
 
 
 def test_a_gradient_of_another_size_or_precision_is_named():

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from objectives import small_net
-from optim import HessianFree, checks, for_jax, minimize
+from optim import FlatCurvatureWarning, HessianFree, StopReason, checks, for_jax, minimize
 from same_steps import assert_same_steps
 
 jax = pytest.importorskip("jax", reason="jax is not installed")
@@ -161,9 +161,22 @@ def linear_model(params, X):
     [
         ({"apply": 1}, TypeError, "apply must be a function, got int"),
         ({"loss": None}, TypeError, "loss must be a function, got NoneType"),
-        ({"data": np.ones(3)}, TypeError, r"data must be \(X, y\), got ndarray"),
+        ({"data": np.ones(3)}, TypeError, r"data must be \(X, y\), got a ndarray of shape \(3,\)"),
         ({"params": np.arange(2)}, TypeError, "params must be float32 or float64 arrays.* got int64"),
         ({"params": []}, TypeError, "at least one, got none"),
+        ({"params": {"a": 1}}, TypeError, "params must be float32 or float64 arrays.* got int64"),
+        ({"params": [np.ones(2, np.float32), np.ones(2)]}, TypeError, "got float32, float64; convert them"),
+        ({"params": np.ones(2, complex)}, TypeError, "got complex128; convert them"),
+        ({"params": np.ones(2, np.float16)}, TypeError, "got float16; convert them"),
+        ({"params": np.ones((0, 2))}, ValueError, r"at least one number, got shapes \(0, 2\)"),
+        (
+            {"data": (np.ones((3, 2)), np.ones(4))},
+            ValueError,
+            r"y must have 3 entries, one a sequence, .* shape \(4,\)",
+        ),
+        ({"data": ({"a": np.ones((3, 2)), "b": np.ones(2)}, None)}, ValueError, r"X\['b'\] must have 3 entries"),
+        ({"data": (np.float64(1.0), None)}, ValueError, r"batch_axis must be an axis of X, got 0 for shape \(\)"),
+        ({"batch_axis": True}, TypeError, "batch_axis must be an integer"),
     ],
 )
 def test_what_cannot_be_an_objective_is_refused(change, error, message):
@@ -190,7 +203,28 @@ def test_theta_of_another_precision_is_refused():
     ("model", "loss", "settings", "error", "message"),
     [
         (linear_model, half_square, {"structural": 0.1}, NotImplementedError, "give has_hidden=True"),
-        (linear_model, lambda o, y: (o - y) ** 2, {}, TypeError, r"loss must return one number, got shape \(3,\)"),
+        (
+            linear_model,
+            lambda o, y: (o - y) ** 2,
+            {},
+            TypeError,
+            r"loss must return one real number, got float64 of shape \(3,\)",
+        ),
+        (linear_model, lambda o, y: (o + 1j).sum(), {}, TypeError, r"one real number, got complex128 of shape \(\)"),
+        (
+            linear_model,
+            lambda o, y: (1.0, 2.0, 3.0),
+            {},
+            TypeError,
+            r"loss must return one real number, got \(1.0, 2.0",
+        ),
+        (
+            linear_model,
+            lambda o, y: (half_square(o, y), jnp.nan),
+            {},
+            ValueError,
+            "weight of a batch must be .* got nan",
+        ),
         (linear_model, lambda o, y: (half_square(o, y), 0), {}, ValueError, "weight of a batch must be .* > 0, got 0"),
     ],
 )
@@ -205,6 +239,117 @@ def test_hidden_states_that_are_promised_must_come():
     objective = for_jax.JaxObjective(linear_model, half_square, np.ones(2), data, has_hidden=True)
     with pytest.raises(TypeError, match=r"apply must return \(outputs, hidden\) with has_hidden=True"):
         objective.linearize(objective.theta0)
+
+
+def line(params, x):
+    return params["a"] * x + params["b"]
+
+
+@pytest.mark.parametrize("x64", [False, True])
+@pytest.mark.parametrize(
+    ("params", "dtypes"),
+    [
+        ({"a": 1.0, "b": 0.0}, ("float32", "float64")),
+        ({"a": np.ones(1, np.float32), "b": 0.0}, ("float32", "float32")),
+        ({"a": np.ones(1, np.float32), "b": np.float32(0.0)}, ("float32", "float32")),
+    ],
+)
+def test_floats_of_python_take_the_precision_of_the_others_or_of_jax(params, dtypes, x64):
+    jax.config.update("jax_enable_x64", x64)
+    objective = for_jax.JaxObjective(line, half_square, params, (np.arange(3.0), np.ones(3)))
+    assert objective.theta0.dtype == dtypes[x64]
+    np.testing.assert_array_equal(objective.theta0, [1.0, 0.0])
+    assert np.shape(objective.params(objective.theta0)["b"]) == ()
+
+
+@compiles
+def test_a_line_with_floats_of_python_is_fitted():
+    x = np.linspace(0.0, 1.0, 20)
+    objective = for_jax.JaxObjective(line, half_square, {"a": 1.0, "b": 0.0}, (x, 2.0 * x + 1.0))
+    result = minimize(objective, objective.theta0, HessianFree(), tolerance=1e-8)
+    np.testing.assert_allclose(result.theta, [2.0, 1.0], rtol=1e-6)
+
+
+@compiles
+@pytest.mark.parametrize("data", [(None, None), (None, np.array([1.0, 2.0])), [(), {}]])
+def test_residuals_need_no_data(data):
+    def rosenbrock(p, X):
+        return jnp.stack([10.0 * (p[1] - p[0] ** 2), 1.0 - p[0]])
+
+    objective = for_jax.JaxObjective(rosenbrock, lambda r, y: 0.5 * jnp.sum(r**2), np.array([-1.2, 1.0]), data)
+    weight = float(objective.n_sequences)
+    assert weight == (2.0 if data[1] is not None and len(data[1]) else 1.0)
+    result = minimize(objective, objective.theta0, HessianFree(), tolerance=1e-8)
+    np.testing.assert_allclose(result.theta, 1.0, rtol=1e-6)
+    if weight == 1.0:
+        squares = objective.linearize(objective.theta0, np.array([0])).squared_gradients()
+        np.testing.assert_allclose(squares, objective.value_and_grad(objective.theta0).grad ** 2, rtol=RTOL)
+
+
+@compiles
+def test_lengths_and_answers_of_time_major_sequences_are_taken_by_sequence():
+    rng = np.random.default_rng(0)
+    X, lengths, y = rng.standard_normal((7, 10, 2)), rng.integers(1, 8, 10), rng.standard_normal((10, 1))
+
+    def apply(params, data):
+        X, lengths = data
+        mask = jnp.arange(7)[:, None] < lengths
+        return jnp.sum((X @ params) * mask[..., None], 0)
+
+    objective = for_jax.JaxObjective(apply, half_square, np.ones((2, 1)), ((X, lengths), y), batch_axis=1)
+    batch = np.array([8, 1, 5])
+    by_hand = for_jax.JaxObjective(
+        apply, half_square, np.ones((2, 1)), ((X[:, batch], lengths[batch]), y[batch]), batch_axis=1
+    )
+    ours, expected = objective.value_and_grad(objective.theta0, batch), by_hand.value_and_grad(objective.theta0)
+    assert objective.n_sequences == 10 and ours.weight == expected.weight == 3.0
+    np.testing.assert_allclose(ours.grad, expected.grad, rtol=RTOL)
+    squares = [part.linearize(objective.theta0, rows).squared_gradients() for part, rows in
+               ((objective, batch), (by_hand, None))]  # fmt: skip
+    np.testing.assert_allclose(*squares, rtol=RTOL)
+
+
+@pytest.mark.parametrize(
+    ("batch", "error"), [([3], ValueError), ([-1], ValueError), ([0.5], TypeError), ([], ValueError)]
+)
+def test_a_batch_of_what_is_not_there_is_named(batch, error):
+    objective = for_jax.JaxObjective(linear_model, half_square, np.ones(2), (np.ones((3, 2)), np.ones(3)))
+    with pytest.raises(error, match=r"batch must be indices in \[0, 2\]"):
+        objective.value(objective.theta0, np.array(batch))
+
+
+@compiles
+def test_squared_gradients_of_many_sequences_are_summed_in_float64():
+    n, x = 100_000, np.float32(0.1**0.5)
+    data = (np.full((n, 1), x), np.zeros(n, np.float32))
+    objective = for_jax.JaxObjective(linear_model, lambda o, y: jnp.sum(o), np.ones(1, np.float32), data)
+    squares = objective.linearize(objective.theta0).squared_gradients()
+    assert squares.dtype == np.float32
+    np.testing.assert_allclose(squares, n * np.float64(x) ** 2, rtol=1e-6)  # 256 products of float32 at a time
+
+
+@compiles
+@pytest.mark.parametrize("is_flat", [True, False])
+def test_a_loss_without_curvature_is_told(is_flat, recwarn):
+    def apply(params, X):
+        return jax.nn.log_softmax(X @ params) if is_flat else X @ params
+
+    def loss(outputs, y):
+        return -jnp.sum(y * (outputs if is_flat else jax.nn.log_softmax(outputs)))
+
+    rng = np.random.default_rng(0)
+    data = (rng.standard_normal((5, 2)), np.eye(3)[[0, 1, 2, 0, 1]])
+    objective = for_jax.JaxObjective(apply, loss, np.zeros((2, 3)), data)
+    minimize(objective, objective.theta0, HessianFree(), max_iterations=2)
+    assert [each.category for each in recwarn] == [FlatCurvatureWarning] * is_flat
+
+
+@compiles
+def test_a_loss_that_is_not_finite_ends_the_run_with_that_reason():
+    objective = for_jax.JaxObjective(
+        linear_model, lambda o, y: jnp.sum(jnp.log(o)), np.array([-1.0, 0.0]), (np.ones((3, 2)), None)
+    )
+    assert minimize(objective, objective.theta0, HessianFree()).reason == StopReason.NOT_FINITE
 
 
 def test_importing_the_adapter_does_not_load_jax():

@@ -1,11 +1,8 @@
 """torch modules under the Hessian-free method: the same numbers as NumPy's, by a route that every layer has."""
 
-import copy
 import doctest
-import io
 import logging
 import os
-import pickle
 import subprocess
 import sys
 import warnings
@@ -15,93 +12,11 @@ import numpy as np
 import pytest
 
 from contracts import every
-from objectives import small_net
 from optim import HessianFree, StopReason, checks, for_torch, minimize
 from optim.probing import GRADIENT_RTOL
-from same_steps import DAMPING, LOSS_RTOL, assert_same_steps
-
-torch = pytest.importorskip("torch", reason="torch is not installed")
-nn = torch.nn
-F = torch.nn.functional
-
-# Sums of a few hundred float64 products, taken in another order.
-RTOL = 1e-10
-ROUTES = {route: route for route in ("forward", "double backward", "double backward unfused")}
-LAYERS = {"rnn": nn.RNN, "gru": nn.GRU, "lstm": nn.LSTM}
-
-
-@pytest.fixture(autouse=True)
-def one_thread_and_a_seed():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    torch.manual_seed(0)
-    yield
-    torch.set_num_threads(threads)
-
-
-class Recurrent(nn.Module):
-    """A recurrent layer of torch's and a linear readout of its last state; returns the states as well."""
-
-    def __init__(self, layer, dtype=torch.float64):
-        super().__init__()
-        self.layer = layer(2, 3, batch_first=True, dtype=dtype)
-        self.readout = nn.Linear(3, 2, dtype=dtype)
-
-    def forward(self, X):
-        states, _ = self.layer(X)
-        return self.readout(states[:, -1]), states
-
-
-class TwinNet(nn.Module):
-    """The naive TanhNet, its parameters in the same order; returns outputs (B, O) and pre-activations (B, T, H)."""
-
-    def __init__(self, net, theta):
-        super().__init__()
-        names = ("Wx", "Wh", "b", "h0", "Wo", "bo")
-        for name, value in zip(names, net.parts(theta), strict=True):
-            self.register_parameter(name, nn.Parameter(torch.tensor(value)))
-
-    def forward(self, X):
-        h, activations = self.h0.expand(len(X), -1), []
-        for x in X.unbind(1):
-            activations.append(x @ self.Wx.T + h @ self.Wh.T + self.b)
-            h = torch.tanh(activations[-1])
-        return h @ self.Wo.T + self.bo, torch.stack(activations, 1)
-
-
-def half_square(outputs, y):
-    return 0.5 * ((outputs - y) ** 2).sum()
-
-
-def tanh_distance(a):
-    return 1.0 - torch.tanh(a) ** 2
-
-
-def twin(**settings):
-    """The naive objective, its twin in torch and where to start."""
-    naive, theta = small_net(**settings)
-    module = TwinNet(naive.net, theta)
-    objective = for_torch.TorchObjective(
-        module, half_square, torch.tensor(naive.net.X), torch.tensor(naive.net.y),
-        hidden=lambda returned: returned[1], hidden_curvature=tanh_distance,
-    )  # fmt: skip
-    return naive, objective, theta
-
-
-def recurrent(layer, dtype=torch.float64, **settings):
-    """An objective of a recurrent layer, with cross-entropy and hidden states."""
-    X, y = torch.randn(4, 3, 2, dtype=dtype), torch.tensor([0, 1, 1, 0])
-    return for_torch.TorchObjective(
-        Recurrent(layer, dtype), nn.CrossEntropyLoss(reduction="sum"), X, y, hidden=lambda returned: returned[1],
-        **settings,
-    )  # fmt: skip
-
-
-def closure_of(module, X, y, **settings):
-    return lambda role: (half_square((returned := module(X))[0], y), len(X), *returned)
-
-
-# ------------------------------------------------------------------------------------------------ TorchObjective
+from same_steps import assert_same_steps
+from torch_models import LAYERS, ROUTES, RTOL, half_square, make, nn, recurrent, torch, twin
+from torch_models import one_thread_and_a_seed as one_thread_and_a_seed
 
 
 @every(ROUTES)
@@ -248,7 +163,8 @@ def test_dropout_is_refused_in_words():
         ({"module": nn.Linear(2, 1).half()}, TypeError, "float32 or float64 tensors of one dtype.* got torch.float16"),
         ({"module": nn.Tanh()}, TypeError, "at least one, got none"),
         ({"loss": nn.MSELoss()}, ValueError, "a function that sums over sequences, got reduction='mean'"),
-        ({"routes": ("sideways",)}, ValueError, "routes must be a tuple of names among"),
+        ({"routes": "forward"}, TypeError, "routes must be a tuple of names among"),
+        ({"routes": ("sideways",)}, ValueError, r"routes\[0\] must be one of 'forward', .* got 'sideways'"),
     ],
 )
 def test_what_cannot_be_an_objective_is_refused(change, error, message):
@@ -260,8 +176,10 @@ def test_what_cannot_be_an_objective_is_refused(change, error, message):
 @pytest.mark.parametrize(
     ("loss", "message"),
     [
-        (lambda outputs, y: (outputs - y) ** 2, r"loss_sum must be a tensor of one number, got shape \(4, 1\)"),
-        (lambda outputs, y: 1.0, "loss_sum must be a tensor of one number, got float"),
+        (lambda outputs, y: (outputs - y) ** 2, r"one real number, got torch.float32 of shape \(4, 1\)"),
+        (lambda outputs, y: (outputs * 1j).sum(), r"one real number, got torch.complex64 of shape \(\)"),
+        (lambda outputs, y: (half_square(outputs, y), 1.0, 2.0), "got tuple; sum the losses"),
+        (lambda outputs, y: 1.0, "loss_sum must be a tensor of one real number, got float"),
     ],
 )
 def test_a_loss_that_is_not_one_number_is_refused(loss, message):
@@ -277,225 +195,6 @@ def test_a_loss_that_is_not_one_number_is_refused(loss, message):
 def test_ten_steps_are_those_of_numpy(structural):
     naive, objective, theta = twin()
     assert_same_steps([naive, objective], theta, structural)
-
-
-def test_the_optimizer_takes_the_steps_of_minimize():
-    naive, objective, theta = twin()
-    expected = minimize(naive, theta, HessianFree(structural=0.1, damping=DAMPING, cg=10), max_iterations=10).trace
-    module = objective.module
-    settings = {"structural": 0.1, "hidden_curvature": tanh_distance, "damping": DAMPING, "cg": 10}
-    optimizer = for_torch.HessianFree(module.parameters(), **settings)
-    closure = closure_of(module, objective.X, objective.y)
-    losses = [optimizer.step(closure) for _ in range(10)]
-    np.testing.assert_array_equal(optimizer.trace["damping"], expected["damping"])
-    np.testing.assert_allclose(losses, expected["loss"], rtol=LOSS_RTOL)
-    np.testing.assert_allclose(optimizer.trace["loss_after"], expected["loss_after"], rtol=LOSS_RTOL)
-
-
-# -------------------------------------------------------------------------------------------------- the optimizer
-
-
-def make(layer=nn.RNN, dtype=torch.float64, **settings):
-    torch.manual_seed(1)
-    module = Recurrent(layer, dtype)
-    X = torch.randn(12, 5, 2, dtype=dtype)
-    optimizer = for_torch.HessianFree(module.parameters(), **settings)
-    return module, optimizer, closure_of(module, X, torch.tanh(X[:, 0]))
-
-
-def test_it_is_a_torch_optimizer():
-    module, optimizer, closure = make()
-    assert isinstance(optimizer, torch.optim.Optimizer) and type(optimizer) is for_torch.HessianFree
-    optimizer.zero_grad()
-    assert optimizer.step(closure) > optimizer.step(closure)
-    assert all(parameter.grad is None for parameter in module.parameters())
-
-
-@every(LAYERS)
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=["float32", "float64"])
-def test_it_lowers_the_loss_of_torchs_layers(layer, dtype):
-    _, optimizer, closure = make(layer, dtype, structural=0.03)
-    first, *_, last = [optimizer.step(closure) for _ in range(6)]
-    assert last < 0.6 * first and optimizer.reason is None and optimizer.trace.n_rows == 6
-
-
-def test_resuming_by_state_dict_gives_the_same_bits():
-    module, optimizer, closure = make(structural=0.1, weight_decay=1e-3)
-    for _ in range(3):
-        optimizer.step(closure)
-    file = io.BytesIO()
-    torch.save({"module": module.state_dict(), "optimizer": optimizer.state_dict()}, file)
-    for _ in range(3):
-        optimizer.step(closure)
-    expected = [parameter.detach().clone() for parameter in module.parameters()]
-    module, again, closure = make(structural=0.1, weight_decay=1e-3)
-    saved = torch.load(io.BytesIO(file.getvalue()), weights_only=True)
-    module.load_state_dict(saved["module"])
-    again.load_state_dict(saved["optimizer"])
-    for _ in range(3):
-        again.step(closure)
-    for parameter, value in zip(module.parameters(), expected, strict=True):
-        assert torch.equal(parameter, value)
-    np.testing.assert_array_equal(again.trace["damping"], optimizer.trace["damping"][3:])
-
-
-@every({"copy": copy.deepcopy, "pickle": lambda pair: pickle.loads(pickle.dumps(pair))})
-def test_a_copy_goes_on_as_the_original(duplicate):
-    module, optimizer, closure = make()
-    optimizer.step(closure)
-    twin_module, twin_optimizer = duplicate((module, optimizer))
-    X = torch.randn(12, 5, 2, dtype=torch.float64)
-    for each, its_optimizer in ((module, optimizer), (twin_module, twin_optimizer)):
-        its_optimizer.step(closure_of(each, X, X[:, 0]))
-    for parameter, value in zip(module.parameters(), twin_module.parameters(), strict=True):
-        assert torch.equal(parameter, value)
-
-
-def test_steps_without_fused_kernels_are_the_same():
-    losses = []
-    for route in ("double backward", "double backward unfused"):
-        _, optimizer, closure = make(structural=0.1)
-        optimizer.route = route
-        losses.append([optimizer.step(closure) for _ in range(3)])
-        assert optimizer.route == route
-    np.testing.assert_allclose(*losses, rtol=LOSS_RTOL)
-
-
-def test_closure_is_asked_for_every_role():
-    _, optimizer, closure = make(debias=True)
-    asked = []
-    optimizer.step(lambda role: asked.append(role) or closure(role))
-    assert set(asked) == {"gradient", "curvature", "acceptance", "debias"}
-
-
-def test_weight_decay_of_groups_spares_what_they_say():
-    module, _, closure = make()
-    groups = [
-        {"params": [p for name, p in module.named_parameters() if "bias" not in name]},
-        {"params": [p for name, p in module.named_parameters() if "bias" in name], "weight_decay": 0.0},
-    ]
-    optimizer = for_torch.HessianFree(groups, weight_decay=0.5)
-    decayed = sum(float((p.detach() ** 2).sum()) for p in groups[0]["params"])
-    with torch.no_grad():
-        loss_sum, weight, *_ = closure("gradient")
-    assert optimizer.step(closure) == pytest.approx(float(loss_sum) / weight + 0.25 * decayed, rel=RTOL)
-    optimizer.param_groups[1]["weight_decay"] = 0.1
-    with pytest.raises(ValueError, match=r"weight_decay of a group must be 0 or that of all others, got \[0.1, 0.5\]"):
-        optimizer.step(closure)
-
-
-@pytest.mark.parametrize("error", [KeyboardInterrupt, ZeroDivisionError])
-def test_a_step_that_is_broken_off_leaves_the_parameters(error):
-    module, optimizer, closure = make()
-    optimizer.step(closure)
-    before, state = [p.detach().clone() for p in module.parameters()], copy.deepcopy(optimizer.state_dict())
-    calls = []
-
-    def broken(role):
-        calls.append(role)
-        if len(calls) == 5:  # a trial, at parameters that are not those of the start
-            assert not all(torch.equal(p, value) for p, value in zip(module.parameters(), before, strict=True))
-            raise error
-        return closure(role)
-
-    with pytest.raises(error):
-        optimizer.step(broken)
-    assert all(torch.equal(p, value) for p, value in zip(module.parameters(), before, strict=True))
-    now, then = optimizer.state_dict()["state"][0], state["state"][0]
-    assert torch.equal(now.pop("direction"), then.pop("direction")) and now == then
-
-
-def detached(closure):
-    return lambda role: (lambda loss, weight, outputs, hidden: (loss, weight, outputs.detach()))(*closure(role))
-
-
-def used_up(closure):
-    def call(role):
-        returned = closure(role)
-        if returned[0].requires_grad:
-            returned[0].backward()
-        return returned
-
-    return call
-
-
-@pytest.mark.parametrize(
-    ("spoil", "error", "message"),
-    [
-        (lambda closure: None, TypeError, "closure must be a function of a role, got None"),
-        (lambda closure: lambda: closure("gradient"), TypeError, "closure must take one argument, the role"),
-        (
-            lambda closure: lambda role: closure(role)[0],
-            TypeError,
-            "got a Tensor alone; Gauss-Newton products .* a loss",
-        ),
-        (lambda closure: lambda role: closure(role)[0].item(), TypeError, "got float; Gauss-Newton"),
-        (lambda closure: lambda role: closure(role)[:2], TypeError, "got 2 values; Gauss-Newton"),
-        (lambda closure: lambda role: (1.0, *closure(role)[1:]), TypeError, "loss_sum must be a tensor of one number"),
-        (lambda closure: lambda role: (closure(role)[0].detach(), 1, 2), TypeError, "outputs of closure.* got int"),
-        (
-            lambda closure: lambda role: (closure(role)[0].detach(), *closure(role)[1:]),
-            ValueError,
-            "loss_sum that depends on the parameters, got one without a graph",
-        ),
-        (lambda closure: lambda role: (closure(role)[0], 0, closure(role)[2]), ValueError, "weight of a batch must be"),
-        (
-            lambda closure: lambda role: (closure(role)[0], 12, closure(role)[2]),
-            ValueError,
-            "loss_sum must be computed from the very tensor that is given as outputs",
-        ),
-        (detached, ValueError, "outputs must be computed from the parameters, got a tensor without a graph"),
-        (used_up, ValueError, r"call no backward\(\) in it"),
-    ],
-)
-def test_wrong_closures_are_named_before_anything_moves(spoil, error, message):
-    module, optimizer, closure = make()
-    before = [parameter.detach().clone() for parameter in module.parameters()]
-    with pytest.raises(error, match=message):
-        optimizer.step(spoil(closure))
-    assert all(torch.equal(p, value) for p, value in zip(module.parameters(), before, strict=True))
-
-
-def test_structural_damping_without_hidden_states_is_refused():
-    _, optimizer, closure = make(structural=0.1)
-    with pytest.raises(NotImplementedError, match=r"return them last from closure\(role\)"):
-        optimizer.step(lambda role: closure(role)[:3])
-
-
-def test_other_data_at_every_call_are_an_error_in_words():
-    module, optimizer, _ = make()
-    before = [parameter.detach().clone() for parameter in module.parameters()]
-
-    def noisy(role):
-        X = torch.randn(12, 5, 2, dtype=torch.float64)
-        return closure_of(module, X, X[:, 0])(role)
-
-    with pytest.raises(RuntimeError, match=r"not_deterministic.* freeze dropout"):
-        optimizer.step(noisy)
-    assert all(torch.equal(p, value) for p, value in zip(module.parameters(), before, strict=True))
-
-
-def test_a_loss_that_is_not_finite_moves_nothing_and_warns():
-    module, optimizer, closure = make()
-    before = [parameter.detach().clone() for parameter in module.parameters()]
-    with pytest.warns(for_torch.StuckWarning, match="not_finite"):
-        optimizer.step(lambda role: (closure(role)[0] * torch.nan, 12, closure(role)[2]))
-    assert optimizer.reason == StopReason.NOT_FINITE
-    assert all(torch.equal(p, value) for p, value in zip(module.parameters(), before, strict=True))
-
-
-@pytest.mark.parametrize("name", ["lr", "preconditioner", "curvature_growth", "decay_mask"])
-def test_settings_that_make_no_sense_here_are_refused(name):
-    with pytest.raises(TypeError, match=f"settings must be among .* got {name}"):
-        for_torch.HessianFree([nn.Parameter(torch.ones(2))], **{name: 0.1})
-
-
-def test_state_of_other_parameters_is_refused():
-    _, optimizer, closure = make()
-    optimizer.step(closure)
-    optimizer.add_param_group({"params": [nn.Parameter(torch.ones(2, dtype=torch.float64))]})
-    with pytest.raises(ValueError, match=r"the state must be of 31 parameters.* got one of 29"):
-        optimizer.step(closure)
 
 
 def test_nothing_warns_on_the_way():

@@ -1,6 +1,7 @@
 """What goes wrong on the way of the Hessian-free method is survived or named, and never harms the parameters."""
 
 import dataclasses
+import itertools
 import math
 
 import numpy as np
@@ -8,7 +9,7 @@ import pytest
 
 from contracts import every
 from objectives import bowl, small_net
-from optim import Batches, HessianFree, StopReason, from_callables, minimize
+from optim import SGD, Adam, Batches, HessianFree, RandomBatches, StopReason, from_callables, minimize
 
 
 class Broken:
@@ -129,6 +130,30 @@ def test_a_start_that_is_not_finite_stops_before_anything_is_written(where):
     np.testing.assert_array_equal(result.theta, theta)
 
 
+@pytest.mark.parametrize("method", [HessianFree(patience=2, cg=5), SGD(0.1), Adam(0.05)], ids=["hf", "sgd", "adam"])
+@pytest.mark.parametrize("policy", [None, RandomBatches(12, gradient=8, curvature=4, acceptance="gradient")])
+@pytest.mark.parametrize("name", ["value", "loss", "gradient", "product"])
+def test_whatever_is_not_finite_and_whenever_parameters_are_and_the_reason_tells(name, policy, method):
+    objective, theta = small_net(n_sequences=12, n_steps=2, n_hidden=2)
+    values = (math.nan, -math.inf) if name in ("value", "loss") else (math.nan, 1e308)
+    called = {"loss": "value_and_grad", "gradient": "value_and_grad"}.get(name, name)
+    for value, when, once in itertools.product(values, (1, 4), (True, False)):
+
+        def hook(came, count, answer, value=value, when=when, once=once):
+            if came != called or not (count == when if once else count >= when):
+                return answer
+            if name == "product":
+                return np.concatenate([[value], answer[1:]])
+            if name == "gradient":
+                return dataclasses.replace(answer, grad=np.concatenate([[value], answer.grad[1:]]))
+            return poison(answer, value)
+
+        result = minimize(Broken(objective, hook), theta, method, batches=policy, max_iterations=3)
+        assert np.isfinite(result.theta).all()
+        assert np.isfinite(result.value) or result.reason == StopReason.NOT_FINITE
+        assert objective.value(result.theta).loss <= 1.5 * objective.value(theta).loss
+
+
 # ---------------------------------------------------------------------------------- objectives that are wrong
 
 
@@ -244,18 +269,25 @@ def test_an_interrupted_run_returns_the_best_so_far():
 @pytest.mark.parametrize(
     ("settings", "error", "message"),
     [
-        ({"damping": 0.0}, ValueError, "initial must be a finite number > 0, got 0.0"),
-        ({"damping": "auto"}, TypeError, "initial must be a finite number > 0, got 'auto'"),
+        (
+            {"damping": 0.0},
+            ValueError,
+            r"damping must be a finite number in \[1e-12, 1e\+12\], got 0.0; .* LevenbergMarquardt",
+        ),
+        ({"damping": "auto"}, TypeError, "damping must be a finite number .*, got 'auto'"),
         ({"structural": -0.1}, ValueError, "structural must be a finite number >= 0, got -0.1"),
-        ({"cg": 0}, ValueError, "max_iterations must be a finite number > 0, got 0"),
-        ({"warm_start": 1.5}, ValueError, r"warm_start must be in \[0, 1\], got 1.5"),
+        ({"cg": 0}, ValueError, "cg must be an integer >= 1, got 0; .* CGSettings"),
+        ({"cg": 2.5}, TypeError, "cg must be an integer >= 1, got 2.5"),
+        ({"warm_start": 1.5}, ValueError, r"warm_start must be a finite number in \[0, 1\], got 1.5"),
+        ({"line_search": 0.5}, TypeError, "line_search must be a LineSearch, got 0.5"),
         ({"preconditioner": "fisher"}, ValueError, "preconditioner must be one of .*squared_gradients.* got 'fisher'"),
-        ({"backtracking": True}, ValueError, "backtracking must be one of"),
+        ({"backtracking": True}, TypeError, "backtracking must be one of"),
         ({"negative_curvature": "ignore"}, ValueError, "negative_curvature must be one of"),
-        ({"curvature_growth": 0.5}, ValueError, "curvature_growth must be a factor that does not shrink, got 0.5"),
-        ({"restart_increase": 1.0}, ValueError, "restart_increase must be a factor"),
+        ({"curvature_growth": 0.5}, ValueError, "curvature_growth must be a finite number >= 1, got 0.5"),
+        ({"restart_increase": 1.0}, ValueError, "restart_increase must be a finite number > 1, got 1.0"),
         ({"growth_when": "never"}, ValueError, "growth_when must be one of"),
-        ({"patience": 0}, ValueError, "patience must be a finite number > 0"),
+        ({"patience": 0}, ValueError, "patience must be an integer >= 1, got 0"),
+        ({"patience": 2.5}, TypeError, "patience must be an integer >= 1, got 2.5"),
         ({"dampening": 1.0}, TypeError, "unexpected keyword argument 'dampening'"),
     ],
 )

@@ -121,6 +121,12 @@ def test_growth_takes_sequences_of_the_gradient_that_play_no_role_yet(gradient_i
     assert not set(apart.curvature) & set(range(10, 20))
 
 
+def test_growth_without_end_takes_what_there_is():
+    drawn = Batches(np.arange(30), np.arange(5), np.arange(5))
+    for scale in (1e300, np.inf):
+        assert len(grown(drawn, scale, 30).curvature) == 30
+
+
 def test_curvature_grows_when_asked_to():
     objective, theta = small_net(n_sequences=40)
     method = HessianFree(curvature_growth=2.0, growth_when="always")

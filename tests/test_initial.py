@@ -117,15 +117,33 @@ def test_normal_is_the_deviation_asked_for():
     assert_allclose(W.std(), 0.01, rtol=0.03)  # 10,000 weights: known to 0.7 %, four times that
 
 
-@pytest.mark.parametrize("scheme", ["glorott", 3, None])
+@pytest.mark.parametrize("scheme", ["glorott", 3, None, [], {}, Sparse])
 def test_a_scheme_that_is_none_is_refused(scheme):
-    with pytest.raises(ValueError, match="scheme"):
+    with pytest.raises(ValueError if scheme == "glorott" else TypeError, match="scheme must be one of 'glorot', "):
         initial_theta(Network(Elman(1, 2), n_out=1), scheme, rng=np.random.default_rng(0))
 
 
-def test_settings_that_cannot_be_meant_are_refused():
-    for make in (lambda: Sparse(in_degree=0), lambda: EchoState(in_degree=1.5), lambda: Sparse(convention="paper")):
-        with pytest.raises(ValueError, match=r"in_degree|convention"):
-            make()
+@pytest.mark.parametrize(
+    ("make", "kind", "name"),
+    [
+        (lambda: Sparse(in_degree=0), ValueError, "in_degree"),
+        (lambda: EchoState(in_degree=1.5), TypeError, "in_degree"),
+        (lambda: Sparse(convention="paper"), ValueError, "convention"),
+        (lambda: Glorot(gain=0.0), ValueError, "gain"),
+        (lambda: Orthogonal(gain=np.nan), ValueError, "gain"),
+        (lambda: Identity(scale="1"), TypeError, "scale"),
+        (lambda: Normal(deviation=-0.1), ValueError, "deviation"),
+        (lambda: EchoState(spectral_radius=np.inf), ValueError, "spectral_radius"),
+        (lambda: EchoState(input_scale=-1), ValueError, "input_scale"),
+    ],
+)
+def test_settings_that_cannot_be_meant_are_refused(make, kind, name):
+    with pytest.raises(kind, match=f"{name} must be"):
+        make()
+
+
+def test_a_generator_and_a_precision_are_asked_for():
+    with pytest.raises((TypeError, ValueError), match="dtype must be None"):
+        initial_theta(Network(Elman(1, 2), n_out=1), rng=np.random.default_rng(0), dtype="float16")
     with pytest.raises(TypeError, match="rng"):
         initial_theta(Network(Elman(1, 2), n_out=1), rng=0)

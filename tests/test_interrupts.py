@@ -3,8 +3,10 @@
 import signal
 import threading
 
+import numpy as np
 import pytest
 
+from optim.checkpoint import load_checkpoint, save_checkpoint
 from optim.interrupts import commits, interruptible_until_commit, interrupts_deferred
 
 
@@ -77,6 +79,32 @@ def test_a_commit_inside_a_deferral_waits_for_both():
     assert done == ["deferred", "recorded"]
 
 
+@pytest.mark.parametrize("which", ["entering", "leaving"])
+@pytest.mark.parametrize("is_late", [False, True], ids=["before", "after"])
+def test_an_interrupt_while_handlers_change_spoils_no_later_context(monkeypatch, which, is_late):
+    install, calls = signal.signal, []
+
+    def interrupted(number, handler):
+        calls.append(handler)
+        is_here = len(calls) == (1 if which == "entering" else 2)
+        if is_here and not is_late:
+            ctrl_c()
+        before = install(number, handler)
+        if is_here and is_late:
+            ctrl_c()
+        return before
+
+    monkeypatch.setattr(signal, "signal", interrupted)
+    with pytest.raises(KeyboardInterrupt), interrupts_deferred():
+        pass
+    monkeypatch.undo()
+    done = []
+    with pytest.raises(KeyboardInterrupt), interrupts_deferred():
+        ctrl_c()
+        done.append("written")
+    assert done == ["written"]
+
+
 def test_an_error_inside_is_not_lost():
     with pytest.raises(ZeroDivisionError), interrupts_deferred():
         raise ZeroDivisionError
@@ -103,3 +131,16 @@ def test_other_threads_and_other_handlers_are_left_alone():
     finally:
         signal.signal(signal.SIGINT, signal.default_int_handler)
     assert seen == [signal.default_int_handler, "own"]
+
+
+def test_a_file_that_is_being_written_is_whole_before_an_interrupt_acts(monkeypatch, tmp_path):
+    write = np.lib.format.write_array
+
+    def interrupted(*args, **kwargs):
+        ctrl_c()
+        write(*args, **kwargs)
+
+    monkeypatch.setattr(np.lib.format, "write_array", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        save_checkpoint(tmp_path / "run.npz", {"theta": np.arange(3.0)})
+    assert load_checkpoint(tmp_path / "run.npz")["theta"].tolist() == [0.0, 1.0, 2.0]

@@ -82,6 +82,26 @@ def test_best_parameters_are_returned_where_losses_compare():
     assert last.theta[0] == 0.125 and last.value == 0.5 * 0.125**2
 
 
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+@pytest.mark.parametrize("max_iterations", [0, 1, 5])
+def test_a_value_that_is_not_finite_is_the_reason(max_iterations, value):
+    broken = from_callables(lambda x: (value, x), n_params=3)
+    result = minimize(broken, START, SGD(0.1), max_iterations=max_iterations)
+    assert result.reason == StopReason.NOT_FINITE and not result.success
+    np.testing.assert_array_equal(result.theta, START)
+
+
+def test_parameters_that_have_converged_are_returned_though_rounding_made_an_earlier_loss_smaller():
+    calls = []
+
+    def value_and_grad(x):
+        calls.append(1)
+        return 1.0 + 1e-16 * len(calls) + (2e-16 if abs(x[0]) < 1e-9 else 0.0), x
+
+    result = minimize(from_callables(value_and_grad, n_params=1), np.array([1e-8]), SGD(0.95), tolerance=1e-9)
+    assert result.reason == StopReason.CONVERGED and abs(result.theta[0]) <= 1e-9
+
+
 def test_batches_are_followed_and_the_last_parameters_returned():
     result = minimize(least_squares(), np.zeros(3), Adam(0.1), batches=Epochs(40, 8), max_iterations=300)
     np.testing.assert_allclose(result.theta, [1.0, 2.0, -1.0], atol=0.1)

@@ -4,6 +4,7 @@ import os
 
 import numpy as np
 import pytest
+from sklearn.exceptions import NotFittedError
 
 from cells.ngram import SMOOTHINGS, NGram
 from naive.ngram import NaiveNGram
@@ -115,10 +116,33 @@ def test_symbols_may_be_any_numbers():
     assert set(model.sample(20, rng=np.random.default_rng(0))) <= {-5, 7, 1000}
 
 
+def sample(n_symbols=2, *, rng=None, **how):
+    return NGram(1).fit("ab").sample(n_symbols, rng=np.random.default_rng(0) if rng is None else rng, **how)
+
+
+def test_temperature_zero_takes_the_likeliest_symbol():
+    model = NGram().fit(PHRASES)
+    cold = [model.sample(8, prime="she sell", rng=np.random.default_rng(7), temperature=T) for T in (0, 1e-300, 1e-3)]
+    assert cold == ["s sea sh"] * 3
+
+
+def test_a_fit_that_fails_leaves_the_model_as_it_was():
+    model = NGram(1).fit("abab")
+    with pytest.raises(ValueError, match="at least one symbol"):
+        model.fit("")
+    assert model.alphabet_ == "ab" and model.bits_per_symbol("ab") == NGram(1).fit("abab").bits_per_symbol("ab")
+
+
+def test_any_character_may_be_learnt():
+    text = "e\u0301\ud800\U0001f600" * 3  # a combining accent, half a pair that stands alone, one beyond 16 bits
+    model = NGram(2).fit(text)
+    assert model.n_symbols_ == 4 and model.bits_per_symbol(text) < 2.0
+
+
 @pytest.mark.parametrize(
     "act, error, message",
     [
-        (lambda: NGram(-1), ValueError, r"order must be a whole number >= 0, got -1"),
+        (lambda: NGram(-1), ValueError, r"order must be an integer in \[0, 1000\], got -1"),
         (lambda: NGram(2, smoothing="good-turing"), ValueError, r"must be one of .*kneser-ney.* got 'good-turing'"),
         (lambda: NGram().fit(""), ValueError, r"at least one symbol to fit, got none"),
         (lambda: NGram().fit("abc").bits_per_symbol(""), ValueError, r"at least one symbol to score"),
@@ -127,11 +151,37 @@ def test_symbols_may_be_any_numbers():
             ValueError,
             r"only symbols of the alphabet, got \['x', 'é'\]",
         ),
-        (lambda: NGram(alphabet="ab").fit("abc"), ValueError, r"got \['c'\]. Name the whole alphabet"),
-        (lambda: NGram().fit("abc").bits_per_symbol([0, 1]), TypeError, r"must be a str like the one fitted, got list"),
+        (lambda: NGram(alphabet="ab").fit("abc"), ValueError, r"got \['c'\]; name the whole alphabet"),
+        (
+            lambda: NGram().fit("abc").bits_per_symbol([0, 1]),
+            TypeError,
+            r"must be a str like the one fitted, got \[0, 1",
+        ),
         (lambda: NGram().fit([0, 1, 2]).bits_per_symbol("a"), TypeError, r"must be an array of symbols"),
         (lambda: NGram().fit(np.zeros((2, 2), int)), ValueError, r"one dimension, got shape \(2, 2\)"),
-        (lambda: NGram().fit("ab").sample(2, rng=np.random.default_rng(0), temperature=0), ValueError, r"> 0, got 0"),
+        (lambda: NGram(1.5), TypeError, r"order must be an integer in \[0, 1000\], got 1.5"),
+        (lambda: NGram(10**30), ValueError, r"order must be an integer in \[0, 1000\], got 10+"),
+        (lambda: NGram(2, smoothing=None), TypeError, r"smoothing must be one of .*got None"),
+        (
+            lambda: NGram().fit(b"abc"),
+            TypeError,
+            r"text must be a str or an array of symbols, got b'abc'; decode bytes",
+        ),
+        (lambda: NGram().fit(None), TypeError, r"text must be a str or an array of symbols, got None"),
+        (lambda: NGram().fit(["ab", None]), TypeError, r"text must be a str or an array of symbols"),
+        (lambda: NGram().fit([[1, 2], [3, [4]]]), ValueError, r"text must have one dimension"),
+        (lambda: NGram(alphabet="").fit("ab"), ValueError, r"alphabet must hold at least one symbol, got ''"),
+        (lambda: NGram(alphabet=3).fit("ab"), TypeError, r"alphabet must be a str or a list of characters, got 3"),
+        (lambda: NGram(alphabet=["ab"]).fit("ab"), TypeError, r"alphabet must be a str or a list of characters"),
+        (lambda: NGram().bits_per_symbol("ab"), NotFittedError, r"call fit first"),
+        (lambda: sample(temperature=-0.1), ValueError, r"temperature must be a finite number >= 0, got -0.1"),
+        (lambda: sample(temperature=np.nan), ValueError, r"temperature must be a finite number >= 0, got nan"),
+        (lambda: sample(temperature="1"), TypeError, r"temperature must be a finite number >= 0, got '1'"),
+        (lambda: sample(-1), ValueError, r"n_symbols must be an integer in \[0, .*got -1"),
+        (lambda: sample(1.5), TypeError, r"n_symbols must be an integer .*got 1.5"),
+        (lambda: sample(10**30), ValueError, r"n_symbols must be an integer .*got 10+"),
+        (lambda: sample(rng=0), TypeError, r"rng must be a numpy.random.Generator, got 0"),
+        (lambda: sample(prime=b"a"), TypeError, r"text must be a str like the one fitted, got b'a'"),
     ],
 )
 def test_mistakes_are_told(act, error, message):

@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -15,6 +16,7 @@ from numpy.testing import assert_array_equal
 
 from conftest import package_folders
 from contracts import ESTIMATORS, WITH_ROWS, every
+from optim.threads import EXIT_S
 
 pytestmark = pytest.mark.compiled
 
@@ -161,6 +163,53 @@ def test_ctrl_c_is_answered_and_leaves_no_half_fitted_model(make, fitted_before)
     assert found["state"] in ({"as before", "unfitted"} if fitted_before else {"unfitted"})
     assert found["clean"]
     assert found["fits again"]
+
+
+AT_EXIT = """
+import threading, time
+import numpy as np
+from reservoir import ESNRegressor
+
+X = np.random.default_rng(0).standard_normal((N_STEPS, 2))
+if IS_WARM:
+    ESNRegressor(200, random_state=0).fit(X[:2000], X[:2000, 0])
+started = threading.Event()
+
+def fit():
+    started.set()
+    ESNRegressor(200, random_state=0, n_jobs=2).fit(X, X[:, 0])
+    print("fitted", flush=True)
+
+threading.Thread(target=fit, daemon=IS_DAEMON).start()
+started.wait()
+time.sleep(DELAY)
+print("end", flush=True)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("delay", [0.0, 0.1, 0.4])
+@pytest.mark.parametrize("is_warm", [True, False])
+@pytest.mark.parametrize("is_daemon", [True, False])
+def test_threads_that_still_fit_at_exit_end_quietly(is_daemon, is_warm, delay):
+    """A daemon in the middle of its work, any other thread when it is done."""
+    script = AT_EXIT.replace("IS_DAEMON", str(is_daemon)).replace("IS_WARM", str(is_warm)).replace("DELAY", str(delay))
+    script = script.replace("N_STEPS", "4_000_000" if is_daemon else "200_000")
+    environment = {**os.environ, "PYTHONPATH": str(package_folders()[0].parent)}
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    with subprocess.Popen([sys.executable, "-W", "error", "-c", script], env=environment, **pipes) as process:
+        try:
+            assert process.stdout.readline() in ("end\n", "fitted\n")
+            start = time.perf_counter()
+            rest, errors = process.communicate(timeout=120)
+            waited = time.perf_counter() - start
+        finally:
+            process.kill()
+    assert (process.returncode, errors) == (0, "")
+    if is_daemon:
+        assert rest == "" and waited < EXIT_S + ANSWER_TO_CTRL_C_S
+    else:
+        assert rest in ("end\n", "fitted\n")
 
 
 OUT_OF_MEMORY = """

@@ -20,7 +20,6 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from cells import LSTM, RNNClassifier, RNNRegressor, load
-from cells.estimator import NotFiniteWarning
 from contracts import RECURRENT, every
 from estimator_data import LENGTHS, SAME_NUMBERS, flat, forms, parts, rows, spoilt, with_ids
 from optim import Adam
@@ -28,7 +27,6 @@ from scikit_learn_checks import PIPELINES_FIT_THEIR_STEPS, NumberRows, clashes_w
 
 pytestmark = pytest.mark.compiled  # trainings: minutes with the JIT switched off
 
-REGRESSORS = {name: contract for name, contract in RECURRENT.items() if contract.target == "numbers"}
 # Twenty steps of Adam divide by the roots of squares, and amplify what summing in another order rounds.
 STEPS = {"rtol": 1e-7, "atol": 1e-7}
 
@@ -119,12 +117,32 @@ def test_the_answer_does_not_depend_on_rows_to_come(contract, models):
     assert not np.allclose(contract.answer(both, rows()[:50]), contract.answer(both, rows())[:50], rtol=1e-6)
 
 
-@every(REGRESSORS)
+ANSWERS = {"numbers": ("predict",), "labels": ("predict", "predict_proba", "decision_function")}
+
+
+@every(RECURRENT)
 def test_a_state_handed_over_continues_the_sequence(contract, models):
-    X = rows()
-    head, state = models[contract].predict(X[:70], return_state=True)
-    tail = models[contract].predict(X[70:], initial_state=state)
-    assert_array_equal(np.concatenate([head, tail]), models[contract].predict(X))
+    X, y = rows(), contract.targets(rows())
+    for name in ANSWERS[contract.target]:
+        answer = getattr(models[contract], name)
+        head, state = answer(X[:70], return_state=True)
+        tail, last = answer(X[70:], initial_state=state, return_state=True)
+        assert_array_equal(np.concatenate([head, tail]), answer(X))
+        assert_array_equal(last, answer(X, return_state=True)[1])
+        assert not np.array_equal(answer(X[70:72]), answer(X)[70:72]) or name == "predict"
+    assert models[contract].score(X[70:], y[70:], initial_state=state) != models[contract].score(X[70:], y[70:])
+    assert_array_equal(models[contract].run(X[70:], initial_state=state), models[contract].run(X)[70:])
+
+
+@every(RECURRENT)
+def test_states_of_several_sequences_are_handed_over_in_every_form(contract, models):
+    model, stack = models[contract], rows(60).reshape(4, 15, 3)
+    whole = contract.answer(model, stack)
+    _, state = contract.answer(model, stack[:, :9], return_state=True)
+    assert_array_equal(contract.answer(model, stack[:, 9:], initial_state=state), whole[:, 9:])
+    ends, expected = list(stack[:, 9:]), np.concatenate(list(whole[:, 9:]))
+    assert_array_equal(flat(contract.answer(model, ends, initial_state=state)), expected)
+    assert_array_equal(contract.answer(model, flat(ends), lengths=[6] * 4, initial_state=state), expected)
 
 
 @every(RECURRENT)
@@ -364,31 +382,6 @@ def test_a_checkpoint_of_other_data_or_settings_is_refused_by_name(contract, tmp
             contract.make(**settings | changes).fit(*contract.arguments(X))
 
 
-@every(RECURRENT)
-def test_ctrl_c_leaves_the_model_as_it_was(contract, monkeypatch):
-    model = contract.make().fit(*contract.arguments(rows()))
-    before = dict(vars(model))
-
-    def interrupted(self, theta, batch=None):
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr("cells.objective.SequenceObjective.value_and_grad", interrupted)
-    with pytest.raises(KeyboardInterrupt):
-        model.fit(rows(seed=3), contract.targets(rows(seed=3)))
-    assert vars(model) == before
-    with pytest.raises(KeyboardInterrupt):
-        contract.make().fit(*contract.arguments(rows()))
-
-
-def test_a_loss_that_is_no_longer_finite_is_warned_of_and_the_parameters_stay_finite():
-    X = rows()
-    model = RNNRegressor(4, cell="relu", solver="sgd", learning_rate=1e200, clip_norm=None, decay=None, random_state=0)
-    with pytest.warns(NotFiniteWarning, match="infinite or NaN"):
-        model.fit(X, X[:, 0])
-    assert model.stop_reason_ == "not_finite"
-    assert np.isfinite(model.theta_).all()
-
-
 # ---------------------------------------------------------------------------------------------------- bad input
 
 
@@ -401,30 +394,12 @@ def test_what_is_not_finite_is_refused_and_leaves_no_trace(contract, value):
     assert not hasattr(model, "theta_") and not hasattr(model, "n_features_in_")
 
 
-BAD = {
-    "n_units": (0, 2.5), "n_layers": (0,), "cell": ("lstmm",), "solver": ("cg", None), "learning_rate": (0.0, -1.0),
-    "decay": ("linear",), "batch_size": (0,), "max_epochs": (0, -3), "clip_norm": (0.0,), "clip_signal": (-1.0,),
-    "init": ("glorott",), "dtype": ("float16", int), "n_jobs": (0,), "random_state": (-1, "seed"), "targets": ("end",),
-}  # fmt: skip
-
-
 @every(RECURRENT)
-@pytest.mark.parametrize(("name", "value"), [(name, value) for name, values in BAD.items() for value in values])
-def test_parameters_that_cannot_be_meant_are_refused(contract, name, value):
-    model = contract.make(**{name: value})
-    with pytest.raises((ValueError, TypeError), match="scheme" if name == "init" else name):
-        model.fit(*contract.arguments(rows()))
-    assert not hasattr(model, "theta_")
-
-
-@every(RECURRENT)
-def test_lengths_weights_and_fractions_that_cannot_be_meant_are_refused(contract):
+def test_lengths_and_weights_that_cannot_be_meant_are_refused(contract):
     X, y = contract.arguments(rows())
     refusals = {
         "lengths": ({}, {"lengths": [100, 101]}),
         "sample_weight": ({}, {"sample_weight": np.zeros(200)}),
-        "validation_fraction": ({"early_stopping": True, "validation_fraction": 1.5}, {}),
-        "patience": ({"early_stopping": True, "patience": 0}, {}),
     }
     for message, (parameters, sequences) in refusals.items():
         with pytest.raises(ValueError, match=message):
@@ -433,10 +408,12 @@ def test_lengths_weights_and_fractions_that_cannot_be_meant_are_refused(contract
         contract.make(early_stopping=True).fit(X[:1], y[:1])
 
 
-@every(REGRESSORS)
+@every(RECURRENT)
 def test_a_state_that_does_not_fit_is_refused(contract, models):
     with pytest.raises(ValueError, match="initial_state"):
-        models[contract].predict(rows(), initial_state=np.zeros(3))
+        contract.answer(models[contract], rows(), initial_state=np.zeros(3))
     both = contract.make(bidirectional=True).fit(*contract.arguments(rows()))
     with pytest.raises(NotImplementedError, match="initial_state"):
-        both.predict(rows(), initial_state=np.zeros(16))
+        contract.answer(both, rows(), initial_state=np.zeros(16))
+    with pytest.raises(NotImplementedError, match="return_state"):
+        contract.answer(both, rows(), return_state=True)

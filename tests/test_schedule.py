@@ -5,6 +5,7 @@ import pytest
 
 from naive import first_order as naive
 from optim import Cosine, Piecewise, RisingMomentum, StepDecay, Warmup
+from optim.schedule import value_at
 
 # log2 and a power of two, each rounded once.
 FORMULA_RTOL = 1e-14
@@ -45,11 +46,22 @@ def test_piecewise_changes_at_its_starts():
     [
         (lambda: Piecewise((0.1, 0.2), starts=()), "starts must be increasing, one fewer than the 2 parts"),
         (lambda: Piecewise((1, 2, 3), starts=(5, 5)), "starts must be increasing"),
-        (lambda: RisingMomentum(1.0), r"maximum must be in \[0, 1\)"),
+        (lambda: RisingMomentum(1.0), r"maximum must be a finite number in \[0, 1\), got 1.0"),
         (lambda: StepDecay(1.0, factor=-1.0, every=2), "factor must be a finite number > 0"),
-        (lambda: Cosine(1.0, n_steps=0), "n_steps must be a finite number > 0"),
+        (lambda: Cosine(1.0, n_steps=0), "n_steps must be an integer >= 1, got 0"),
+        (lambda: Warmup("fast", n_steps=2), "then must be a finite number, got 'fast'; give a number, or a function"),
+        (lambda: StepDecay(1.0, factor=0.5, every=1.5), "every must be an integer >= 1, got 1.5"),
+        (lambda: Piecewise((1, 2), starts=7), "starts must be a sequence, got 7"),
+        (lambda: Piecewise((1, "b"), starts=(7,)), "each of parts must be a finite number, got 'b'"),
+        (lambda: Piecewise((1, 2), starts=(0.5,)), "each of starts must be an integer >= 0, got 0.5"),
     ],
 )
 def test_settings_that_make_no_schedule_are_named(make, message):
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises((ValueError, TypeError), match=message):
         make()
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_a_schedule_that_is_not_finite_is_named_with_its_step(value):
+    with pytest.raises(ValueError, match=r"learning_rate must be finite at every step, got (nan|inf) at step 3"):
+        value_at(lambda t: value, 3, "learning_rate")

@@ -2,9 +2,9 @@
 
 import numpy as np
 import pytest
-from numpy.testing import assert_array_equal
+from numpy.testing import assert_allclose, assert_array_equal
 
-from cells import GRU, LSTM, ForgetGate, Network
+from cells import GRU, LSTM, ForgetGate, Network, predict
 from cells.elman import Elman
 from cells.state_dict import from_state_dict, to_state_dict
 from contracts import every
@@ -206,6 +206,103 @@ def test_layers_of_different_kinds_have_their_own_numbers_in_keras():
     assert_array_equal(from_state_dict(network, state, "keras"), theta)
 
 
+# ------------------------------------------------------------------------------------------------ several modules
+
+
+def of_two_sizes(make, *, bidirectional=False):
+    """Two layers of H units below one of 5, as torch has in two modules."""
+    width = 2 * H if bidirectional else H
+    return Network([make(I, H), make(width, H), make(width, 5)], n_out=2, bidirectional=bidirectional)
+
+
+@pytest.mark.parametrize("bidirectional", [False, True])
+@pytest.mark.parametrize("make", [Elman, LSTM, after])
+def test_layers_of_two_sizes_are_two_modules_in_any_order(make, bidirectional):
+    network = of_two_sizes(make, bidirectional=bidirectional)
+    theta = some_theta(network)
+    state = to_state_dict(network, theta, "torch", recurrent=("net.low", "up"), readout="head")
+    assert {name.rpartition(".")[0] for name in state} == {"net.low", "up", "head"}
+    assert {name for name in state if "_l1" in name} == {name for name in state if "low" in name and "_l1" in name}
+    backwards = dict(reversed(state.items()))
+    assert_array_equal(from_state_dict(network, state, "torch"), theta)
+    assert_array_equal(from_state_dict(network, backwards, "torch"), theta)
+    assert_array_equal(from_state_dict(network, state, "torch", recurrent=["net.low", "up"], readout="head"), theta)
+
+
+def test_modules_of_equal_sizes_are_told_apart_by_name_only():
+    network = Network([LSTM(H, H), LSTM(H, H)], n_out=2)
+    theta = some_theta(network)
+    state = to_state_dict(network, theta, "torch", recurrent=("first", "second"))
+    with pytest.raises(ValueError, match=r"sizes tell their order, .* of which 2 .*recurrent=\('first'"):
+        from_state_dict(network, state, "torch")
+    assert_array_equal(from_state_dict(network, state, "torch", recurrent=("first", "second")), theta)
+    views = network.views(from_state_dict(network, state, "torch", recurrent=("second", "first")))
+    assert_array_equal(views["layer0.input"], network.views(theta)["layer1.input"])
+
+
+def test_a_cell_of_torch_that_runs_one_step_has_names_without_a_layer():
+    network = stack(LSTM, n_layers=1)
+    theta = some_theta(network)
+    state = to_state_dict(network, theta, "torch", recurrent="cell")
+    state = {name.removesuffix("_l0"): array for name, array in state.items()}
+    assert_array_equal(from_state_dict(network, state, "torch"), theta)
+
+
+@pytest.mark.parametrize("recurrent", [("a",), ("a", "b", "c", "d"), ("a", "a"), (), 3, ("a", 3)])
+def test_names_that_cannot_be_meant_are_refused(recurrent):
+    network = of_two_sizes(LSTM)
+    with pytest.raises((TypeError, ValueError, NotImplementedError), match="recurrent"):
+        to_state_dict(network, some_theta(network), "torch", recurrent=recurrent)
+
+
+# ------------------------------------------------------------------------------------------------ biases
+
+
+@every(NETWORKS)
+def test_biases_that_a_module_does_not_have_are_zero(network_and_framework):
+    network, framework = network_and_framework
+    theta = some_theta(network)
+    state = to_state_dict(network, theta, framework)
+    found = from_state_dict(network, {name: array for name, array in state.items() if "bias" not in name}, framework)
+    for name, view in network.views(theta).items():
+        if name.endswith("bias"):
+            view[:] = 0.0
+    assert_array_equal(found, theta)
+
+
+def test_one_module_with_biases_and_one_without():
+    network = of_two_sizes(LSTM)
+    theta = some_theta(network)
+    state = to_state_dict(network, theta, "torch", recurrent=("low", "up"))
+    found = from_state_dict(network, {k: v for k, v in state.items() if not k.startswith("up.bias")}, "torch")
+    network.views(theta)["layer2.bias"][:] = 0.0
+    assert_array_equal(found, theta)
+    with pytest.raises(ValueError, match=r"missing are low.bias_ih_l1, and"):
+        from_state_dict(network, {k: v for k, v in state.items() if k != "low.bias_ih_l1"}, "torch")
+
+
+# ------------------------------------------------------------------------------------------------ torch itself
+
+
+@pytest.mark.parametrize("bias", [False, True])
+@pytest.mark.parametrize("kind", ["RNN", "LSTM", "GRU"])
+def test_stacks_of_torch_answer_as_ours_do(kind, bias):
+    torch = pytest.importorskip("torch")
+    torch.manual_seed(0)
+    choices = {"bias": bias, "bidirectional": True, "batch_first": True}
+    parts = {
+        "up": getattr(torch.nn, kind)(2 * H, 5, **choices),
+        "low": getattr(torch.nn, kind)(I, H, 2, **choices),
+        "head": torch.nn.Linear(10, 2, bias=bias),
+    }
+    module = torch.nn.ModuleDict(parts).double()
+    X = np.random.default_rng(0).standard_normal((3, 7, I))
+    expected = parts["head"](parts["up"](parts["low"](torch.from_numpy(X))[0])[0]).detach().numpy()
+    network = of_two_sizes({"RNN": Elman, "LSTM": LSTM, "GRU": after}[kind], bidirectional=True)
+    theta = from_state_dict(network, dict(module.named_parameters()), "torch")
+    assert_allclose(predict(network, theta, X), expected, rtol=1e-12, atol=1e-13)  # a few hundred operations
+
+
 # ------------------------------------------------------------------------------------------------ what is refused
 
 
@@ -222,7 +319,12 @@ def test_a_missing_name_is_named():
 
 
 def test_an_unknown_name_is_named():
-    with pytest.raises(ValueError, match=r"missing are none, and not expected are weight_hr_l0"):
+    with pytest.raises(ValueError, match=r"missing are none, and not expected are weight_ih_l1"):
+        from_state_dict(*changed(weight_ih_l1=np.zeros((4, 4))))
+
+
+def test_a_projected_lstm_is_refused_with_what_is_supported():
+    with pytest.raises(NotImplementedError, match=r"proj_size = 0, got weight_hr_l0; supported are RNN, LSTM and GRU"):
         from_state_dict(*changed(weight_hr_l0=np.zeros((4, 4))))
 
 
@@ -234,8 +336,8 @@ def test_names_of_another_module_are_named():
 
 def test_a_missing_name_in_keras_is_named_as_the_layer_is():
     network, state, _ = changed("keras")
-    state = {f"model/{name}": array for name, array in state.items() if not name.endswith("cell/bias")}
-    with pytest.raises(ValueError, match=r"missing are model/lstm/lstm_cell/bias, and"):
+    state = {f"model/{name}": array for name, array in state.items() if not name.endswith("cell/kernel")}
+    with pytest.raises(ValueError, match=r"missing are model/lstm/lstm_cell/kernel, and"):
         from_state_dict(network, state, "keras")
 
 
@@ -265,10 +367,28 @@ def test_the_bias_of_the_other_gru_of_keras_is_refused():
         from_state_dict(network, state, "keras")
 
 
-@pytest.mark.parametrize("value", ["zeros", np.zeros(16, complex), np.zeros(16, bool)])
+@pytest.mark.parametrize("framework", ["torch", "keras"])
+@pytest.mark.parametrize("value", [np.nan, -np.inf])
+def test_what_is_not_finite_is_refused_by_name(framework, value):
+    network, state, _ = changed(framework)
+    name = next(name for name in state if "bias" in name)
+    state[name][2] = value
+    with pytest.raises(ValueError, match=f"{name} must be finite, got NaN or infinity"):
+        from_state_dict(network, state, framework)
+    with pytest.raises(ValueError, match="theta must be finite"):
+        to_state_dict(network, np.full(network.n_params, value), framework)
+
+
+@pytest.mark.parametrize("value", ["zeros", [[1.0], [1.0, 2.0]], np.zeros(16, complex), np.zeros(16, bool)])
 def test_what_is_no_array_of_numbers_is_refused(value):
     with pytest.raises(TypeError, match=r"bias_ih_l0 must be an array of real numbers, got"):
         from_state_dict(*changed(bias_ih_l0=value))
+
+
+def test_a_name_that_is_no_text_is_refused():
+    network, state, framework = changed()
+    with pytest.raises(TypeError, match="state must have names of parameters as keys, got 3"):
+        from_state_dict(network, state | {3: np.zeros(4)}, framework)
 
 
 def test_a_list_of_arrays_is_refused():
@@ -297,7 +417,7 @@ def test_cells_that_the_framework_does_not_have_are_refused(case):
             ask(network, {} if ask is from_state_dict else np.zeros(network.n_params), framework)
 
 
-def test_layers_of_two_sizes_or_kinds_are_refused_for_torch():
+def test_layers_of_two_sizes_or_kinds_are_refused_for_one_module_of_torch():
     for above in (LSTM(H, 5), after(H, H)):
         network = Network([LSTM(I, H), above], n_out=1)
         with pytest.raises(NotImplementedError, match=r"layers of one kind and size only, got .*LSTM\(4 units\)"):
@@ -311,7 +431,7 @@ def test_the_initial_forget_bias_is_no_obstacle():
 
 def test_an_unknown_framework_is_named():
     network = stack(LSTM)
-    with pytest.raises(ValueError, match=r"framework must be one of torch, keras, got 'jax'"):
+    with pytest.raises(ValueError, match=r"framework must be one of 'torch', 'keras', got 'jax'"):
         to_state_dict(network, some_theta(network), "jax")
 
 

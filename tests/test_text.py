@@ -239,7 +239,21 @@ def test_a_cold_sample_is_always_the_likeliest_character(model):
         best = int(p[0].argmax())
         expected += model.alphabet_[best]
         p = stepper.step(best)
-    assert model.sample("it was", 20, temperature=1e-3, random_state=0) == expected
+    for temperature in (0, 0.0, np.float32(1e-3), 5e-324):
+        assert model.sample("it was", 20, temperature=temperature, random_state=0) == expected
+
+
+@pytest.mark.parametrize("kind", [np.float32, np.float64, int, np.int64])
+def test_any_kind_of_number_is_a_temperature(model, kind):
+    expected = model.sample("it was", 20, temperature=2.0, random_state=0)
+    assert model.sample("it was", 20, temperature=kind(2), random_state=0) == expected
+
+
+def test_a_huge_temperature_draws_every_character_alike(model):
+    drawn = model.sample("it was", 2000, temperature=1e308, random_state=0)
+    V = len(model.alphabet_)
+    shares = np.array([drawn.count(character) for character in model.alphabet_]) / 2000
+    assert abs(shares - 1 / V).max() < 5 * np.sqrt(1 / V / 2000)  # five standard deviations of a share
 
 
 def test_samples_are_drawn_with_the_models_probabilities(model):
@@ -269,7 +283,75 @@ def test_completions_are_the_likeliest_and_their_bits_are_those_of_the_score(mod
         assert_allclose(item.bits, bits, rtol=1e-10)
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_bits_of_a_confident_model_are_those_of_its_outputs(dtype):
+    """A probability below the smallest float32 has a logarithm all the same."""
+    model = small(dtype=dtype, max_epochs=20, n_streams=2).fit("abcd" * 100)
+    model.network_.views(model.theta_)["readout.weights"][:] *= 40
+    found = model.complete("ab", 3, n_characters=3)
+    by_hand = [-model.log_probabilities_of("ab" + item.text)[1:].sum() / np.log(2.0) for item in found]
+    # An exponent of some 500 nats rounded to eight digits, in two orders of the sum.
+    assert_allclose([item.bits for item in found], by_hand, rtol=1e-5, atol=1e-4)
+    assert by_hand[-1] > 200
+
+
 # ------------------------------------------------------------------------------------------------- texts and files
+
+
+@pytest.mark.parametrize("how", [{"validation_fraction": 0.1}, {"validation": "a CAT!"}])
+def test_characters_of_the_text_held_out_belong_to_the_alphabet(how):
+    text = "the cat sat on the mat. " * 10 + "the CAT sat: fin."
+    told = {name: value for name, value in how.items() if name == "validation"}
+    model = small(max_epochs=1, validation_fraction=how.get("validation_fraction", 0.0)).fit(text, **told)
+    assert model.alphabet_ == "".join(sorted(set(text + told.get("validation", ""))))
+    assert np.isfinite(model.validation_curve_["loss"]).all()
+
+
+def test_any_character_may_be_learnt_and_saved(tmp_path):
+    text = "e\u0301\ud800\U0001f600" * 10  # a combining accent, half a pair that stands alone, one beyond 16 bits
+    model = small(max_epochs=1).fit(text)
+    model.save(tmp_path / "model.npz")
+    assert load(tmp_path / "model.npz").alphabet_ == model.alphabet_ == "".join(sorted(set(text)))
+    assert np.isfinite(model.score(text))
+
+
+@pytest.mark.parametrize(
+    ("act", "error", "message"),
+    [
+        (lambda m: m.sample(None), TypeError, "prime must be a str, got None"),
+        (lambda m: m.sample("ß"), ValueError, r"prime must hold only .*'ß'"),
+        (lambda m: m.complete(b"it"), TypeError, "prefix must be a str, got b'it'; decode bytes"),
+        (lambda m: m.complete("ß"), ValueError, r"prefix must hold only .*'ß'"),
+        (lambda m: m.complete("it", stop=None), TypeError, "stop must be a str, got None"),
+        (lambda m: m.complete("it", 0), ValueError, r"k must be an integer in \[1, 65536\], got 0"),
+        (lambda m: m.complete("it", 1.5), TypeError, "k must be an integer"),
+        (lambda m: m.complete("it", 10**30), ValueError, "k must be an integer"),
+        (lambda m: m.complete("it", 5, n_beams=4), ValueError, r"n_beams must be an integer in \[5, 65536\], got 4"),
+        (lambda m: m.complete("it", n_characters=0), ValueError, "n_characters must be an integer"),
+        (lambda m: m.score(["it", "was"]), TypeError, r"text must be a str, got \['it', 'was'\]; .*join lists"),
+        (lambda m: m.interpolate(None, "it was"), TypeError, r"ngram must be a fitted cells\.ngram\.NGram, got None"),
+        (lambda m: m.interpolate(NGram().fit(TEXT), ""), ValueError, "held_out must hold at least 2 characters"),
+        (lambda m: small().fit(TEXT, validation=b"it"), TypeError, "validation must be a str"),
+        (lambda m: small().fit(TEXT, validation="i"), ValueError, "validation must hold at least 2 characters"),
+        (lambda m: small(validation_fraction=0.1).fit("short"), ValueError, "validation_fraction must leave two"),
+        (lambda m: copy.deepcopy(m).partial_fit("i"), ValueError, "text must hold at least 2 characters"),
+        (lambda m: small(unknown=None).fit(TEXT), TypeError, "unknown must be a str, got None"),
+    ],
+)  # fmt: skip
+def test_mistakes_name_the_argument(model, act, error, message):
+    with pytest.raises(error, match=message):
+        act(model)
+
+
+def test_more_completions_than_there_are_come_as_they_are(model):
+    found = model.complete("it wa", 500, n_characters=1, stop="")
+    assert sorted(item.text for item in found) == list(model.alphabet_)
+    assert_allclose(sum(2.0**-item.bits for item in found), 1.0, rtol=1e-12)
+
+
+def test_streams_and_windows_longer_than_the_text_are_cut_to_it():
+    model = small(n_streams=10**9, n_steps=10**9, max_epochs=1).fit(TEXT)
+    assert model.state_.shape[0] == 1 and np.isfinite(model.score(TEXT))
 
 
 def test_characters_never_seen_are_refused_or_replaced(model):
@@ -296,9 +378,11 @@ def test_a_text_of_two_characters_is_enough():
     assert np.isfinite(small().fit("ab").score("ab"))
 
 
-@pytest.mark.parametrize("alphabet", ["aa", 3, ["a", "b"]])
-def test_an_alphabet_that_is_none_is_refused(alphabet):
-    with pytest.raises(ValueError, match="alphabet"):
+@pytest.mark.parametrize(
+    ("alphabet", "error"), [("aa", ValueError), ("", ValueError), (3, TypeError), (["a", "b"], TypeError)]
+)
+def test_an_alphabet_that_is_none_is_refused(alphabet, error):
+    with pytest.raises(error, match="alphabet"):
         small(alphabet=alphabet).fit("ab")
 
 
@@ -324,9 +408,21 @@ def test_hessian_free_is_told_where_to_go():
         small(solver="hf").fit(TEXT)
 
 
-@pytest.mark.parametrize("bad", [{"temperature": 0}, {"temperature": -1.0}, {"n": -1}])
-def test_samples_that_cannot_be_meant_are_refused(model, bad):
-    with pytest.raises(ValueError, match=next(iter(bad))):
+@pytest.mark.parametrize(
+    ("bad", "error"),
+    [
+        ({"temperature": -1.0}, ValueError),
+        ({"temperature": np.nan}, ValueError),
+        ({"temperature": np.inf}, ValueError),
+        ({"temperature": True}, TypeError),
+        ({"temperature": "hot"}, TypeError),
+        ({"n": -1}, ValueError),
+        ({"n": 10**30}, ValueError),
+        ({"n": 2.0}, TypeError),
+    ],
+)
+def test_samples_that_cannot_be_meant_are_refused(model, bad, error):
+    with pytest.raises(error, match=next(iter(bad))):
         model.sample("it", **bad)
 
 

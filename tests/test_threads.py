@@ -11,6 +11,7 @@ import pytest
 from threadpoolctl import threadpool_info, threadpool_limits
 
 import optim
+from optim import threads
 from optim.threads import n_threads, run_all, single_blas_thread
 
 SOURCES = Path(next(iter(optim.__path__))).parent
@@ -118,6 +119,57 @@ assert run_all(outer, [(i,) for i in range(20)], 2) == [i * i + i + 1 for i in r
 def test_work_may_ask_for_threads_itself():
     # In a process of its own: threads that wait for each other could not be ended here.
     subprocess.run([sys.executable, "-c", NESTED], check=True, timeout=30, cwd=SOURCES)
+
+
+def test_where_no_more_threads_can_be_had_fewer_will_do(monkeypatch):
+    def no_more(thread):
+        raise RuntimeError("can't start new thread")
+
+    threads._helpers_of.cache_clear()
+    monkeypatch.setattr(threading.Thread, "start", no_more)
+    try:
+        assert run_all(pow, [(2, k) for k in range(20)], 5) == [2**k for k in range(20)]
+    finally:
+        threads._helpers_of.cache_clear()
+
+
+AT_EXIT = """
+import threading, time
+from optim.threads import held_at_exit, run_all
+began = threading.Event()
+def work(i):
+    began.set()
+    time.sleep(0.05)
+def compute():
+    run_all(work, [(i,) for i in range(N_CALLS)], 2)
+    print("computed", flush=True)
+threading.Thread(target=compute, daemon=IS_DAEMON).start()
+began.wait()
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("is_daemon", [True, False])
+def test_at_exit_daemons_stop_between_two_calls_and_other_threads_go_on(is_daemon):
+    script = AT_EXIT.replace("IS_DAEMON", str(is_daemon)).replace("N_CALLS", "10_000" if is_daemon else "10")
+    answer = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, timeout=30, cwd=SOURCES, check=True
+    )
+    assert (answer.stdout, answer.stderr) == ("" if is_daemon else "computed\n", "")
+
+
+def test_a_closed_door_ends_daemons_and_waits_for_those_inside():
+    door, inside = threads._Door(), []
+    door.enter()
+    closing = threading.Thread(target=lambda: (door.close(os.getpid()), inside.append(door.n_inside)))
+    closing.start()
+    while not door.is_closed:
+        pass
+    with pytest.raises(SystemExit):
+        door.enter()
+    door.leave()
+    closing.join()
+    assert inside == [0]
 
 
 def test_many_callers_share_the_threads():

@@ -5,6 +5,7 @@ import pytest
 import scipy.sparse as sp
 
 from contracts import TOPOLOGIES, every
+from estimator_data import endless
 from naive.spectrum import cyclic_diagonals, ring_with_jumps
 from reservoir import topology
 from reservoir.matrix import Shifts, from_matrix
@@ -217,6 +218,13 @@ def test_read_only_matrix_is_accepted():
     np.testing.assert_array_equal(from_matrix(mine).toarray(), DENSE)
 
 
+def with_indices(indices, indptr, kind=sp.csr_array):
+    """Three units of one weight each, whose indices are then put out of their bounds."""
+    W = kind(np.eye(3))
+    W.indices, W.indptr = np.array(indices, np.int32), np.array(indptr, np.int32)
+    return W
+
+
 WRONG_MATRICES = {
     "not square": (np.ones((2, 3)), ValueError, "square"),
     "one dimension": (np.ones(4), ValueError, "square"),
@@ -227,6 +235,17 @@ WRONG_MATRICES = {
     "float16": (np.eye(2, dtype=np.float16), TypeError, "float16"),
     "object": (np.eye(2, dtype=object), TypeError, "object"),
     "text": (np.array([["a"]]), TypeError, "real"),
+    "index beyond": (with_indices([0, 1, 99], [0, 1, 2, 3]), ValueError, "inside it, got indices must be < 3"),
+    "index below": (with_indices([0, 1, -9], [0, 1, 2, 3]), ValueError, "inside it, got indices must be >= 0"),
+    "row pointer beyond": (with_indices([0, 1, 2], [0, 1, 2, 10**6]), ValueError, "inside it"),
+    "row pointer that falls": (with_indices([0, 1, 2], [0, 3, 1, 3]), ValueError, "inside it"),
+    "row pointer below": (with_indices([0, 1, 2], [0, -5, 1, 3]), ValueError, "inside it"),
+    "column pointer beyond": (with_indices([0, 1, 2], [0, 1, 2, 10**6], sp.csc_array), ValueError, "inside it"),
+    "sum of duplicates": (sp.coo_array(([1e308] * 2, ([0, 0], [0, 0])), shape=(1, 1)), ValueError, "range of float64"),
+    "masked": (np.ma.array(np.eye(2), mask=np.eye(2)), ValueError, "no masked entry"),
+    "list in itself": (endless(2), ValueError, "rectangular"),
+    "ragged": ([[1, 2], [3]], ValueError, "rectangular"),
+    "shift of 64 bits": (Shifts(np.array([1, 2**62]), np.ones((2, 3))), ValueError, "distinct"),
     "shift out of range": (Shifts(np.array([3]), np.ones((1, 3))), ValueError, "distinct"),
     "shift twice": (Shifts(np.array([1, 1]), np.ones((2, 3))), ValueError, "distinct"),
     "shifts without weights": (Shifts(np.array([1, 2]), np.ones((1, 3))), ValueError, "shape"),
@@ -256,6 +275,43 @@ def test_build_takes_the_size_from_a_matrix_and_refuses_another():
 
 
 def test_build_refuses_an_unknown_name_and_lists_the_known_ones():
-    with pytest.raises(ValueError, match="sparse, shifts, ring") as caught:
+    with pytest.raises(ValueError, match="'sparse', 'shifts', 'ring'") as caught:
         topology.build("torus", 5, rng=generator())
     assert "'torus'" in str(caught.value)
+
+
+def test_a_matrix_with_indices_out_of_bounds_is_not_changed():
+    W = with_indices([0, 1, 2], [0, 1, 2, 3])
+    W.indices, W.indptr = W.indices.astype(np.int64), W.indptr.astype(np.int64)
+    from_matrix(W)
+    assert W.indices.dtype == W.indptr.dtype == np.int64
+
+
+def test_duplicates_and_unsorted_indices_are_summed_and_sorted():
+    W = sp.csr_array((np.array([1.0, 2.0, 4.0]), np.array([1, 0, 1]), np.array([0, 3, 3])), shape=(2, 2))
+    found = from_matrix(W)
+    np.testing.assert_array_equal(found.toarray(), [[2.0, 5.0], [0.0, 0.0]])
+    assert found.indices.tolist() == [0, 1]
+
+
+def test_weights_beyond_the_precision_asked_for_are_refused():
+    with pytest.raises(ValueError, match=r"^topology must give weights in the range of float32"):
+        from_matrix(np.full((2, 2), 1e308), dtype=np.float32)
+    with pytest.raises(ValueError, match=r"^topology must give weights in the range of float32"):
+        from_matrix(Shifts(np.array([1]), np.full((1, 3), 1e308)), dtype=np.float32)
+
+
+@pytest.mark.parametrize("name", ["sparse", "shifts", "orthogonal", "small_world"])
+def test_more_weights_than_an_index_can_count_are_refused_before_memory_is_taken(name):
+    with pytest.raises(ValueError, match="at most 2147483647 weights, got"):
+        topology.NAMES[name](100_000, in_degree=50_000, rng=generator())
+
+
+@pytest.mark.parametrize(("name", "value"), [("jump_length", 10**30), ("jump_length", 1), ("jump_weight", "a")])
+def test_jumps_that_cannot_be_meant_are_refused(name, value):
+    with pytest.raises((ValueError, TypeError), match=f"^{name} must"):
+        topology.ring_jumps(10, **{name: value})
+
+
+def test_a_jump_longer_than_the_ring_leaves_the_ring():
+    np.testing.assert_array_equal(topology.ring_jumps(5, jump_length=2**62).toarray(), topology.ring(5).toarray())

@@ -235,8 +235,8 @@ WRONG = {
     "solver": ({"solver": "cg"}, "solver must be one of 'auto', 'gram', 'qr', got 'cg'"),
     "solver type": ({"solver": None}, "solver must be one of"),
     "selection": ({"alpha_selection": "cv"}, "alpha_selection must be one of 'gcv', 'loo', 'blocked', got 'cv'"),
-    "negative alpha": ({"alpha": -1.0}, "alpha must be a number >= 0"),
-    "no alphas": ({"alpha": []}, "alpha must be a number >= 0"),
+    "negative alpha": ({"alpha": -1.0}, r"alpha must be 0 or a number >= 2\.2e-308.* got -1\.0"),
+    "no alphas": ({"alpha": []}, r"alpha must be .* got shape \(0,\)"),
 }
 
 

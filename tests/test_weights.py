@@ -7,8 +7,11 @@ import pytest
 import scipy.sparse as sp
 from numpy.testing import assert_allclose, assert_array_equal
 
+from estimator_data import endless
+from reservoir import topology, weights
 from reservoir.drive_arguments import UNROLLED
 from reservoir.matrix import Shifts
+from reservoir.memory import check_memory
 from reservoir.vectors import PACK_BYTES, pad
 from reservoir.weights import Reservoir, build_reservoir
 
@@ -122,30 +125,46 @@ def test_no_inputs_are_allowed():
 
 
 WRONG = {
-    "no units": ({"n_units": 0}, "n_units must be an integer >= 1, got 0"),
+    "no units": ({"n_units": 0}, r"n_units must be an integer in \[1, 2147483647\], got 0"),
     "float units": ({"n_units": 4.0}, "n_units must be an integer"),
     "true units": ({"n_units": True}, "n_units must be an integer"),
     "activation": ({"activation": "sigmoid"}, "activation must be one of .*'tanh'.* got 'sigmoid'"),
     "leak 0": ({"leak_rate": 0.0}, r"leak_rate must be in \(0, 1\], got 0.0"),
     "leak above 1": ({"leak_rate": 1.5}, r"leak_rate must be in \(0, 1\]"),
-    "leak nan": ({"leak_rate": np.nan}, "leak_rate must be a finite number"),
+    "leak nan": ({"leak_rate": np.nan}, "leak_rate must hold finite real numbers, got nan"),
     "leak shape": ({"leak_rate": np.ones(39)}, r"leak_rate .* 40 in all, got shape \(39,\)"),
     "leak matrix": ({"leak_rate": np.ones((40, 1))}, "leak_rate .* got shape"),
     "input shape": ({"input_scaling": [1.0, 2.0]}, "input_scaling .* 3 in all"),
-    "input text": ({"input_scaling": "big"}, "input_scaling must be a finite number"),
-    "bias": ({"bias_scaling": -1.0}, "bias_scaling must be a number >= 0, got -1.0"),
-    "bias text": ({"bias_scaling": "1"}, "bias_scaling must be a number >= 0"),
-    "feedback": ({"feedback_scaling": np.inf}, "feedback_scaling must be a number >= 0"),
+    "input text": ({"input_scaling": "big"}, "input_scaling must hold finite real numbers, got 'big'"),
+    "bias": ({"bias_scaling": -1.0}, "bias_scaling must be a finite number >= 0, got -1.0"),
+    "bias text": ({"bias_scaling": "1"}, "bias_scaling must be a finite number >= 0, got '1'"),
+    "feedback": ({"feedback_scaling": np.inf}, "feedback_scaling must be a finite number >= 0"),
     "radius 0": ({"spectral_radius": 0.0}, "spectral_radius must be a finite number > 0, got 0.0"),
     "radius nan": ({"spectral_radius": np.nan}, "spectral_radius must be a finite number > 0"),
     "radius true": ({"spectral_radius": True}, "spectral_radius must be a finite number > 0"),
+    "leak that underflows": ({"leak_rate": 1e-60, "dtype": np.float32}, r"leak_rate must be in \(0, 1\].* in float32"),
+    "input that overflows": ({"input_scaling": 1e39, "dtype": np.float32}, "input_scaling must give .* of float32"),
+    "bias that overflows": (
+        {"bias_scaling": 1e39, "dtype": np.float32},
+        "bias_scaling must give weights .* of float32",
+    ),
+    "feedback overflows": (
+        {"feedback_scaling": 1e39, "n_outputs": 1, "dtype": np.float32},
+        "feedback_scaling must give",
+    ),
+    "radius that overflows": ({"spectral_radius": 1e39, "dtype": np.float32}, "spectral_radius must give weights"),
+    "radius of many bits": ({"spectral_radius": 10**400}, "spectral_radius must be a finite number > 0"),
+    "leak in itself": ({"leak_rate": endless(2)}, "leak_rate must be a rectangular array"),
+    "leak masked": ({"leak_rate": np.ma.array(np.ones(40), mask=np.eye(40)[0])}, "leak_rate must have no masked entry"),
+    "activation list": ({"activation": []}, r"activation must be one of .*, got \[\]"),
+    "units of many bits": ({"n_units": 10**30}, r"n_units must be an integer in \[1, 2147483647\]"),
     "radius none": ({"spectral_radius": None}, "spectral_radius must be a number > 0 for topology='sparse'"),
 }
 
 
 @pytest.mark.parametrize(("settings", "message"), WRONG.values(), ids=WRONG)
 def test_wrong_values_name_the_parameter_what_came_and_what_to_do(settings, message):
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises((TypeError, ValueError), match=message):
         build(**settings)
 
 
@@ -234,3 +253,19 @@ def test_layouts_are_made_once_and_not_pickled(topology):
     assert_array_equal(again.units.input_weights, r.units.input_weights)
     assert again.activation_code == r.activation_code
     assert vars(again).keys() >= {"W", "bias", "leak"}
+
+
+@pytest.mark.parametrize("name", topology.NAMES)
+def test_room_is_asked_for_before_a_reservoir_is_drawn(monkeypatch, name):
+    asked = []
+    monkeypatch.setattr(weights, "check_memory", lambda n_bytes, what: asked.append((n_bytes, what)))
+    r = build(n_units=300, topology=name)
+    W = r.W.to_csr() if isinstance(r.W, Shifts) else r.W
+    ((n_bytes, what),) = asked
+    assert W.data.nbytes + W.indices.nbytes + r.input_weights.nbytes < n_bytes
+    assert what == "a reservoir of n_units=300"
+
+
+def test_a_reservoir_without_room_is_refused():
+    with pytest.raises(MemoryError, match=r"expected room for a reservoir, which needs .* GiB available; use fewer"):
+        check_memory(2**70, "a reservoir")
