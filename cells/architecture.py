@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import fields
 from functools import partial
@@ -167,4 +168,4 @@ def decayed(solver: Any, learning_rate: Any, decay: str | None, n_steps: float) 
     rate = LEARNING_RATES.get(solver) if learning_rate is None and isinstance(solver, str) else learning_rate
     if decay is None or rate is None or callable(rate):
         return rate
-    return Cosine(rate, n_steps, _LAST_RATE * rate)
+    return Cosine(rate, max(1, math.ceil(n_steps)), _LAST_RATE * rate)

@@ -98,7 +98,7 @@ def normal_equations(
         gram.empty()
     matrix = used.lower(keep=keep and used is gram, n_threads=n_threads)
     xp = namespace(matrix)
-    _require_finite(float(xp.linalg.trace(matrix)))
+    require_finite(float(xp.linalg.trace(matrix)))
     total = float(matrix[K, K])
     _require_rows(total)
     features, cross = matrix[:K, :K], matrix[K + 1 :, :K].T
@@ -128,7 +128,7 @@ def centred_factor(moments: TriangularFactor, *, fit_intercept: bool = True) -> 
     K = moments.n_features
     used = moments if fit_intercept else moments.recentred(np.zeros_like(moments.shift))
     R = used.factor
-    _require_finite(float(np.vdot(R, R)))
+    require_finite(float(np.vdot(R, R)))
     constant, others = R[:, K : K + 1], np.delete(R, K, axis=1)
     total = float(np.sum(constant**2))
     _require_rows(total)
@@ -149,7 +149,7 @@ def centred_rows(tile, n_features: int, shift: np.ndarray, *, fit_intercept: boo
     root_weight = tile[K, :]
     weight = float(xp.sum(root_weight**2))
     _require_rows(weight)
-    _require_finite(float(xp.sum(tile)))
+    require_finite(float(xp.sum(tile)))
     if fit_intercept:
         centre, target_centre = tile[:K, :] @ root_weight / weight, tile[K + 1 :, :] @ root_weight / weight
     else:
@@ -183,7 +183,8 @@ def _require_rows(weight: float) -> None:
         )
 
 
-def _require_finite(value: float) -> None:
+def require_finite(value: float) -> None:
+    """Raise unless ``value``, made of states, targets or their products, is finite."""
     if not np.isfinite(value):
         raise StateOverflowError(
             "X and y must keep states and sums of products finite, got sums that overflowed or are NaN; scale the data "

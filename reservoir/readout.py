@@ -26,6 +26,7 @@ from reservoir.centring import (
     centred_factor,
     centred_rows,
     normal_equations,
+    require_finite,
     rounding_of_products,
 )
 from reservoir.cholesky import factorise
@@ -199,8 +200,9 @@ def solve_dual(
     shift = np.zeros(tile.shape[0] - 1) if shift is None else shift
     rows = centred_rows(tile, n_features, shift, fit_intercept=fit_intercept)
     if namespace(tile) is np:
-        with single_blas_thread():
+        with single_blas_thread(), np.errstate(over="ignore", invalid="ignore"):
             kernel = rows.features.T @ rows.features
+        require_finite(float(np.trace(kernel)))
         rounding = rounding_of_products(kernel)
         solved = _solve_positive(kernel, rows.targets.T, alpha, rounding)
         if solved is not None:

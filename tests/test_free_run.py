@@ -15,6 +15,7 @@ from reservoir import (
     StateOverflowError,
 )
 from reservoir.free_run import watched
+from reservoir.readout import SMALLEST_ALPHA
 
 SMALL = {"n_units": 20, "in_degree": 5, "random_state": 0}
 GROWS = {**SMALL, "activation": "relu", "spectral_radius": 5.0}
@@ -128,7 +129,7 @@ def test_states_that_overflow_in_a_fit_are_an_error(solver, dtype):
 
 @pytest.mark.parametrize("solver", ["auto", "gram", "qr"])
 @pytest.mark.parametrize("n_rows", [10, 60])
-@pytest.mark.parametrize("alpha", [5e-324, 1e-310, [5e-324, 1e-3]])
+@pytest.mark.parametrize("alpha", [SMALLEST_ALPHA, 1e-300, [SMALLEST_ALPHA, 1e-3]])
 @pytest.mark.parametrize("size", [0.0, 1e-310, 1e-160, 1.0])
 @pytest.mark.filterwarnings("ignore::reservoir.IllConditionedWarning")
 def test_the_least_penalty_gives_a_finite_model(solver, n_rows, alpha, size):

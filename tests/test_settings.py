@@ -35,6 +35,7 @@ WRONG_KIND = {
     "checkpoint": (3, ["run.npz"]),
     "warm_start": (1,),
     "dtype": (LOOP, "no dtype"),
+    "random_state": ("seed", 1.5),
     "verbose": ("much", 1.5, None),
 }
 WRONG_VALUE = {
@@ -55,7 +56,7 @@ WRONG_VALUE = {
     "tol": (-1.0,),
     "dtype": ("float16", int),
     "n_jobs": (0,),
-    "random_state": (-1, "seed"),
+    "random_state": (-1,),
 }
 
 
@@ -90,7 +91,7 @@ def test_a_value_that_a_setting_cannot_have_is_a_value_error(contract, name, val
         {"verbose": True}, {"verbose": -1}, {"clip_norm": None}, {"tol": np.float32(0)}, {"n_units": np.int8(4)},
         {"patience": None, "early_stopping": True}, {"learning_rate": Cosine(0.1, 5)}, {"init": Sparse(in_degree=2)},
         {"cell": LSTM}, {"dtype": "f4"}, {"n_jobs": -1}, {"solver": Adam(0.01), "clip_norm": 1.0, "momentum": 0.9},
-        {"solver": "hf", "clip_norm": None, "hf_options": {}}, {"solver": "nesterov", "momentum": RisingMomentum()},
+        {"solver": "hf", "clip_norm": None, "hf_options": {}}, {"solver": "nesterov", "momentum": RisingMomentum(0.9)},
         {"bidirectional": np.bool_(True)},
     ],
     ids=repr,

@@ -30,7 +30,8 @@ from studies.rows import RowFile, key_of
 pytest.importorskip("matplotlib")
 pd = pytest.importorskip("pandas")
 
-OURS = [name for name in runner.names() if not name.startswith("speed_")]  # those measure time, beside rivals
+# Those measure time, beside rivals, and check what has one answer.
+OURS = [name for name in runner.names() if not name.startswith(("speed_", "gpu_"))]
 # Studies that read files which are not shipped.
 FETCHES = {name for name in runner.names() if getattr(runner.load(name).Settings, "data_files", ())}
 
