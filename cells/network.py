@@ -108,6 +108,7 @@ class Network:
             for name, most in _MOST.items():
                 if getattr(cell, name, None) is not None:
                     integer(f"{name} of layer {layer}", getattr(cell, name), most=most)
+            check_maps(cell)
         integer("n_out", self.n_out, most=_MOST["n_in"], remedy="it is the number of outputs")
         choice("loss", self.loss, LOSSES)
         choice("targets", self.targets, ("all", "last"), remedy="single steps are chosen by a mask")
@@ -178,3 +179,28 @@ class Network:
             (name, end - size, end, shape)
             for (name, shape), size, end in zip(shapes, sizes, accumulate(sizes), strict=True)
         )
+
+
+def check_maps(cell: Cell) -> None:
+    """Raise unless every map of ``cell`` reads columns that its source has and writes columns that z has.
+
+    Raises
+    ------
+    ValueError
+        Naming the map; kernels follow its columns without a look.
+    """
+    H, second = cell.n_units, cell.n_units * cell.has_second_state
+    widths = {
+        "x": cell.n_in, "h": H, "c": second, "c_now": second, "e": cell.n_kept, "e_before": cell.n_fed_back, "": 0,
+    }  # fmt: skip
+    for map_ in cell.maps:
+        read = {"dense": map_.source_width, "diagonal": map_.width, "bias": 0}[map_.form]
+        for what, first, n, width in (
+            (f"source {map_.source!r}", map_.source_column, read, widths[map_.source]),
+            ("z", map_.column, map_.width, cell.n_columns),
+        ):
+            if not 0 <= first <= first + n <= width:
+                raise ValueError(
+                    f"maps of {type(cell).__name__} must stay within their columns, got {map_.name!r} with columns "
+                    f"{first} to {first + n} of {what}, which has {width}; mend the cell."
+                )
