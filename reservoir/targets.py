@@ -124,8 +124,10 @@ def _gather(
 
     The rule for what could be read both ways stands in `read_sequences`, under y.
     """
-    if y_of == "sequences" and may_be_vectors and np.iterable(values) and len(values) == sequences.n_sequences:
-        return as_array(values, name), True
+    if y_of == "sequences" and may_be_vectors:
+        array = as_array(values, name)
+        if array.ndim and len(array) == sequences.n_sequences:
+            return array, True
     array, one_per_sequence = _by_shape(sequences, values, name)
     if y_of == "sequences" and not one_per_sequence:
         return _first_of_each(sequences, array, name), True

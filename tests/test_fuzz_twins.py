@@ -14,7 +14,12 @@ from naive.readout import ridge
 from network_problems import TWINS, pair
 from reservoir import ESNForecaster, ESNRegressor, ReservoirTransformer
 
-pytestmark = [pytest.mark.compiled, pytest.mark.fuzz]
+# Loops of a readout that has learnt a few rows of noise go where they like.
+pytestmark = [
+    pytest.mark.compiled,
+    pytest.mark.fuzz,
+    pytest.mark.filterwarnings("ignore::reservoir.FreeRunDivergedWarning"),
+]
 FUZZ = {"suppress_health_check": [HealthCheck.too_slow, HealthCheck.data_too_large]}
 LENGTHS = st.lists(st.integers(3, 9), min_size=1, max_size=4)
 SEEDS = st.integers(0, 2**16)
@@ -49,7 +54,7 @@ def sequences(lengths, n_columns, seed):
     return [rng.uniform(-1, 1, (T, n_columns)) for T in lengths]
 
 
-@settings(max_examples=examples(150), **FUZZ)
+@settings(max_examples=examples(300), **FUZZ)
 @given(chosen=RESERVOIRS, lengths=LENGTHS, n_columns=st.integers(1, 3), seed=SEEDS)
 def test_states_equal_the_twin(chosen, lengths, n_columns, seed):
     X = sequences(lengths, n_columns, seed)
