@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from reservoir import spectrum, topology
 from reservoir.alarms import (
+    ColdStartWarning,
     FreeRunDivergedWarning,
     IgnoredTargetWarning,
     IllConditionedWarning,
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from reservoir.transformer import ReservoirTransformer
 
 __all__ = [
+    "ColdStartWarning",
     "ESNClassifier",
     "ESNForecaster",
     "ESNRegressor",

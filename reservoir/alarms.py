@@ -32,6 +32,26 @@ class IgnoredTargetWarning(UserWarning):
     """``fit`` was given a y that has no meaning there."""
 
 
+class ColdStartWarning(UserWarning):
+    """Rows that came as a sequence of their own are fewer than a reservoir needs to forget that it began at rest.
+
+    A stream that comes in pieces is learnt with ``partial_fit(X, y, initial_state="last")``. Where short sequences are
+    meant, ``lengths=`` or a list says so.
+
+    Examples
+    --------
+    >>> import warnings
+    >>> import numpy as np
+    >>> from reservoir import ColdStartWarning, ESNRegressor
+    >>> u = np.sin(np.arange(100.0))[:, None]
+    >>> model = ESNRegressor(20, random_state=0).partial_fit(u[:90], u[:90])
+    >>> with warnings.catch_warnings(record=True, action="always", category=ColdStartWarning) as met:
+    ...     model = model.partial_fit(u[90:95], u[90:95]).partial_fit(u[95:], u[95:], initial_state="last")
+    >>> len(met)
+    1
+    """
+
+
 class StateOverflowError(ValueError):
     """States or outputs of a reservoir left the range of finite numbers, as those of unbounded activations may.
 

@@ -8,6 +8,7 @@ Only C and c are learnt, by ridge regression; everything else is drawn once.
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import replace
 from typing import Any
 
@@ -15,12 +16,14 @@ import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
 from optim.arguments import brief, choice, integer, number, precision
+from reservoir.alarms import ColdStartWarning
 from reservoir.estimator import ReservoirEstimator, progress
 from reservoir.free_run import range_of, watched
 from reservoir.gram import Gram
 from reservoir.readout import Readout, check_alpha, solve
 from reservoir.runs import Run, drive
 from reservoir.sequences import Sequences, check_washout, read_sequences
+from reservoir.states import steps_of_memory
 from reservoir.task import Task
 from reservoir.training import SOLVERS, take_sums, train
 from reservoir.tsqr import TriangularFactor
@@ -186,6 +189,8 @@ class EchoStateNetwork(ReservoirEstimator):
                 f"alpha must be one number for partial_fit, got {len(alpha)} candidates; choose by fit, or give one."
             )
         before: Gram | TriangularFactor | None = getattr(self, "sums_", None)
+        if before is not None and initial_state is None:
+            self._warn_of_a_cold_start(sequences)
         if before is None:
             self._draw(sequences.rows.shape[1], targets.shape[1], sequences.rows.dtype)
         N = self.reservoir_.n_units
@@ -206,6 +211,18 @@ class EchoStateNetwork(ReservoirEstimator):
         self.sums_ = sums
         self.state_ = self._with_outputs(state, sequences, targets)
         self.target_range_ = range_of(targets, None if before is None else self.target_range_)
+
+    def _warn_of_a_cold_start(self, sequences: Sequences) -> None:
+        """Warn where a piece of a stream seems to have come, too short for the reservoir to forget that it rested."""
+        needed = steps_of_memory(self.spectral_radius, self.reservoir_.leak)
+        if sequences.form == "rows" and sequences.n_steps < needed:
+            warnings.warn(
+                f"X must go on from a state to be the next piece of a stream, got {sequences.n_steps} rows that begin "
+                f"at rest, while the reservoir remembers some {needed} steps; say initial_state='last', or "
+                f"lengths=[{sequences.n_steps}] if they are a sequence of their own.",
+                ColdStartWarning,
+                stacklevel=5,
+            )
 
     def _with_outputs(self, state: np.ndarray, sequences: Sequences, targets: np.ndarray) -> np.ndarray:
         """States after the last rows with, where there is feedback, the targets there beside them."""

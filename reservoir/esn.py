@@ -113,6 +113,12 @@ class ESNRegressor(MultiOutputMixin, RegressorMixin, EchoStateNetwork):
         self
             ``state_`` holds the states after the last rows, with feedback followed by the targets there. The first
             call draws the reservoir, also after ``fit``, unless ``warm_start``.
+
+        Warns
+        -----
+        ColdStartWarning
+            If a later call gives fewer rows from rest than the reservoir remembers, and nothing says that they are a
+            sequence.
         """
         is_first = not hasattr(self, "sums_")
         initial_state = self._going_on(initial_state)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
 
 from optim.arguments import as_array, brief
 
+_LONGEST_MEMORY = 100
 _REMEDY = "pass what return_state=True returned"
 
 
@@ -43,3 +45,26 @@ def read_states(values: Any, n_sequences: int, width: int, dtype: np.dtype) -> n
             f"initial_state must hold finite numbers of {np.dtype(dtype)}, got {n_bad} that are not; {_REMEDY}."
         )
     return np.broadcast_to(states, (n_sequences, width))
+
+
+def steps_of_memory(spectral_radius: float | None, leak: np.ndarray) -> int:
+    """Steps n in which a state of a linear reservoir fades to a hundredth: (1 - a (1 - ρ))ⁿ = 0.01; at most 100.
+
+    Parameters
+    ----------
+    spectral_radius : float > 0, or None
+        ρ; None, of a matrix taken as it is, counts as 1.
+    leak : (N,) in (0, 1]
+        The slowest unit's is a.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from reservoir.states import steps_of_memory
+    >>> steps_of_memory(0.9, np.ones(5)), steps_of_memory(1.1, np.ones(5))
+    (44, 100)
+    """
+    kept = 1.0 - float(leak.min()) * (1.0 - (1.0 if spectral_radius is None else spectral_radius))
+    if kept <= 0.0:
+        return 1
+    return min(_LONGEST_MEMORY, math.ceil(math.log(0.01) / math.log(kept))) if kept < 1.0 else _LONGEST_MEMORY

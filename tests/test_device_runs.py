@@ -83,7 +83,7 @@ def test_weights_partial_fits_and_states_are_those_of_the_cpu():
 
     def make(device):
         model = ESNRegressor(**SMALL, alpha=0.1, device=device)
-        return model.partial_fit(X[:20], y[:20], sample_weight=weights[:20]).partial_fit(X[20:], y[20:])
+        return model.partial_fit(X[:20], y[:20], sample_weight=weights[:20]).partial_fit([X[20:]], [y[20:]])
 
     check(make, lambda model: model.coef_)
     check(make, lambda model: model.run(X))

@@ -83,7 +83,7 @@ def test_feedback_that_diverges_is_warned_of_and_a_teacher_holds_it():
 
 def test_the_range_of_a_stream_grows_with_it():
     u, y = np.random.default_rng(0).uniform(-1, 1, (40, 1)), np.arange(40.0)
-    model = ESNRegressor(**SMALL, feedback_scaling=0.1).partial_fit(u[:20], y[:20]).partial_fit(u[20:], y[20:])
+    model = ESNRegressor(**SMALL, feedback_scaling=0.1).partial_fit(u[:20], y[:20]).partial_fit([u[20:]], [y[20:]])
     assert_array_equal(model.target_range_, [[0.0], [39.0]])
     assert_array_equal(model.fit(u[:10], y[:10]).target_range_, [[0.0], [9.0]])
 

@@ -7,7 +7,7 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 from estimator_data import BATCH, BLOCKS
-from reservoir import ESNClassifier, ESNForecaster, ESNRegressor, ReservoirTransformer
+from reservoir import ColdStartWarning, ESNClassifier, ESNForecaster, ESNRegressor, ReservoirTransformer
 
 SMALL = {"n_units": 30, "in_degree": 5, "random_state": 0}
 HELD = {**SMALL, "alpha": 1.0, "solver": "gram"}  # a penalty that makes the sums well-conditioned
@@ -81,6 +81,19 @@ def test_a_state_given_as_an_array_is_that_of_the_last_rows():
         other.partial_fit(u[piece], y[piece], initial_state=state)
         state = other.state_
     assert_array_equal(one.coef_, other.coef_)
+
+
+def test_a_stream_in_pieces_that_is_not_carried_on_is_told():
+    u, y = stream()
+    for solver in ("gram", "qr"):
+        model = ESNRegressor(**HELD | {"solver": solver}).partial_fit(u[:200], y[:200])
+        with pytest.warns(ColdStartWarning, match=r"^X must go on from a state .* got 5 rows .*initial_state='last'"):
+            model.partial_fit(u[200:205], y[200:205])
+        # None of these can be a piece whose beginning is forgotten.
+        model.partial_fit(u[205:210], y[205:210], initial_state="last")
+        model.partial_fit(u[205:210], y[205:210], lengths=[5])
+        model.partial_fit([u[205:210]], [y[205:210]])
+        model.partial_fit(u[:100], y[:100])
 
 
 def test_without_a_state_every_call_starts_from_rest():
