@@ -191,7 +191,7 @@ def check_maps(cell: Cell) -> None:
     """
     H, second = cell.n_units, cell.n_units * cell.has_second_state
     widths = {
-        "x": cell.n_in, "h": H, "c": second, "c_now": second, "e": cell.n_kept, "e_before": cell.n_fed_back, "": 0,
+        "x": cell.n_in, "h": H, "c": second, "c_now": second, "e": cell.n_kept, "e_before": cell.n_kept, "": 0,
     }  # fmt: skip
     for map_ in cell.maps:
         read = {"dense": map_.source_width, "diagonal": map_.width, "bias": 0}[map_.form]

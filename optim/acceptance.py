@@ -100,7 +100,7 @@ def resolution_of(loss_at: Callable[[np.ndarray], float], theta: np.ndarray, los
     >>> import numpy as np
     >>> from optim.acceptance import resolution_of
     >>> bowl = lambda x: float(np.sum((x - 1.0) ** 2))
-    >>> resolution_of(bowl, np.ones(2), 0.0) < 1e-13 < resolution_of(lambda x: 1e3 - (1e3 - bowl(x)), np.ones(2), 0.0)
+    >>> resolution_of(bowl, np.ones(2), 0.0) < 1e-13 < resolution_of(bowl, np.full(2, 3.0), 8.0)
     True
     """
     rng, eps = np.random.default_rng(0), float(np.finfo(np.float32).eps)
