@@ -275,15 +275,6 @@ class _ProductsAndSquares(_Products):
         return self._functions._squared_gradients(self._theta, *self._functions.arguments(self._batch))
 
 
-def check_positive(name: str, value: Any, *, or_zero: bool = False) -> None:
-    """Raise unless ``value`` is a finite number > 0, or >= 0."""
-    wanted = f"{name} must be a finite number {'>=' if or_zero else '>'} 0"
-    if isinstance(value, (bool, str)) or not isinstance(value, (int, float, np.integer, np.floating)):
-        raise TypeError(f"{wanted}, got {value!r}; give a plain number.")
-    if not np.isfinite(value) or value < 0 or (value == 0 and not or_zero):
-        raise ValueError(f"{wanted}, got {value!r}; give a larger one.")
-
-
 def check_problem(objective: Any, theta: Any, *, needs_linearize: bool = False, name: str = "theta") -> None:
     """Raise unless ``theta`` is a finite float vector of the size that ``objective``, complete, asks for.
 
