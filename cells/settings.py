@@ -13,7 +13,7 @@ import numpy as np
 from cells.architecture import FIRST_ORDER, MOST_LAYERS, MOST_UNITS, SOLVERS, WITH_MOMENTUM, is_method
 from cells.initial import resolve_scheme
 from cells.targets import TARGETS
-from optim.arguments import LARGEST, brief, choice, fraction, integer, number, precision
+from optim.arguments import LARGEST, brief, choice, flag, fraction, integer, number, precision
 from optim.threads import n_threads
 
 Check = Callable[[str, Any], Any]
@@ -29,25 +29,6 @@ def optional(check: Check) -> Check:
     >>> optional(integer)("batch_size", None)
     """
     return lambda name, value: None if value is None else check(name, value)
-
-
-def flag(name: str, value: Any) -> bool:
-    """``value`` as a bool, if it is True or False.
-
-    Raises
-    ------
-    TypeError
-
-    Examples
-    --------
-    >>> from cells.settings import flag
-    >>> flag("bidirectional", "no")
-    Traceback (most recent call last):
-    TypeError: bidirectional must be True or False, got 'no'; choose one.
-    """
-    if not isinstance(value, bool | np.bool_):
-        raise TypeError(f"{name} must be True or False, got {brief(value)}; choose one.")
-    return bool(value)
 
 
 def path(name: str, value: Any) -> str:
