@@ -54,6 +54,7 @@ def diverging():
     return 1.1 ** np.arange(60.0)[:, None]
 
 
+@pytest.mark.compiled  # infinities: plain Python warns of them
 def test_a_forecast_that_diverges_is_finite_and_warned_of():
     model = ESNForecaster(**SMALL, activation="identity", washout=5, alpha=1e-6).fit(diverging())
     with pytest.warns(FreeRunDivergedWarning):
@@ -70,6 +71,7 @@ def test_a_forecast_near_the_data_is_not_warned_of():
         ESNForecaster(**SMALL, washout=20, alpha=1e-6).fit(X).forecast(50)
 
 
+@pytest.mark.compiled  # infinities: plain Python warns of them
 def test_feedback_that_diverges_is_warned_of_and_a_teacher_holds_it():
     y, nothing = diverging()[:, 0], np.ones((60, 1))
     model = ESNRegressor(**SMALL, activation="identity", feedback_scaling=1.0, alpha=1e-6).fit(nothing, y)
@@ -91,6 +93,7 @@ def test_the_range_of_a_stream_grows_with_it():
 # ------------------------------------------------------------------------------------------------------- overflow
 
 
+@pytest.mark.compiled  # infinities: plain Python warns of them
 @UNBOUNDED
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
 def test_states_that_overflow_are_an_error(activation, dtype):
@@ -103,6 +106,7 @@ def test_states_that_overflow_are_an_error(activation, dtype):
     assert np.isfinite(model.transform(X[:20])).all()
 
 
+@pytest.mark.compiled  # infinities: plain Python warns of them
 @UNBOUNDED
 def test_a_longer_series_than_the_states_stand_is_an_error(activation):
     X = np.random.default_rng(0).uniform(0, 1, (2000, 1))
@@ -114,6 +118,7 @@ def test_a_longer_series_than_the_states_stand_is_an_error(activation):
             call(X)
 
 
+@pytest.mark.compiled  # infinities: plain Python warns of them
 @pytest.mark.parametrize("solver", ["auto", "gram", "qr"])
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
 def test_states_that_overflow_in_a_fit_are_an_error(solver, dtype):
