@@ -6,14 +6,14 @@ The estimators are loaded when they are first asked for: scikit-learn takes long
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from cells.elman import Elman
-from cells.forget_gate import ForgetGate
-from cells.gru import GRU
 from cells.initial import initial_theta
-from cells.lstm import LSTM
-from cells.mlstm import MultiplicativeLSTM
-from cells.multiplicative import MultiplicativeRNN
-from cells.mut import MUT1, MUT2, MUT3
+from cells.kinds.elman import Elman
+from cells.kinds.forget_gate import ForgetGate
+from cells.kinds.gru import GRU
+from cells.kinds.lstm import LSTM
+from cells.kinds.mlstm import MultiplicativeLSTM
+from cells.kinds.multiplicative import MultiplicativeRNN
+from cells.kinds.mut import MUT1, MUT2, MUT3
 from cells.network import Network
 from cells.objective import SequenceObjective
 from cells.predict import predict, states
@@ -24,9 +24,9 @@ from cells.train import TrainingResult, train
 from cells.truncated import TruncatedObjective
 
 if TYPE_CHECKING:
-    from cells.estimators import RNNClassifier, RNNRegressor
-    from cells.targets import AmbiguousTargetsWarning
-    from cells.text import CharRNN
+    from cells.estimators.recurrent import RNNClassifier, RNNRegressor
+    from cells.estimators.targets import AmbiguousTargetsWarning
+    from cells.language.char_rnn import CharRNN
 
 __all__ = [
     "GRU",
@@ -57,10 +57,10 @@ __all__ = [
 ]
 
 _WITH_SCIKIT_LEARN = {
-    "AmbiguousTargetsWarning": "cells.targets",
-    "CharRNN": "cells.text",
-    "RNNClassifier": "cells.estimators",
-    "RNNRegressor": "cells.estimators",
+    "AmbiguousTargetsWarning": "cells.estimators.targets",
+    "CharRNN": "cells.language.char_rnn",
+    "RNNClassifier": "cells.estimators.recurrent",
+    "RNNRegressor": "cells.estimators.recurrent",
 }
 
 

@@ -8,14 +8,14 @@ from typing import Any
 
 import numpy as np
 
-from cells.alphabet import Alphabet
-from cells.carried import state_width
-from cells.cell import Cell
+from cells.language.alphabet import Alphabet
 from cells.network import Network
+from cells.passes.cell import Cell
+from cells.shares.carried import state_width
 from cells.train import TrainingState
 from optim.arguments import array, brief, choice, integer, precision
 from optim.result import StopReason
-from reservoir.fitted import check_classes, instance, n_features_of
+from reservoir.estimators.fitted import check_classes, instance, n_features_of
 
 MOST_UNITS = 2**31 - 1
 

@@ -22,11 +22,11 @@ from typing import Any, Literal, Protocol
 
 import numpy as np
 
-from cells.cell import Cell, Map
 from cells.network import Network
+from cells.passes.cell import Cell, Map
 from optim.arguments import brief, choice, integer, number, precision
+from reservoir.graph.spectrum import scale_to_radius
 from reservoir.memory import check_memory
-from reservoir.spectrum import scale_to_radius
 
 Role = Literal["input", "recurrent", "readout"]
 
@@ -174,8 +174,8 @@ class Sparse:
 class EchoState(_NoBias):
     """As an echo state network begins: sparse recurrent blocks of a given spectral radius, dense small other weights.
 
-    Square blocks are scaled by :func:`reservoir.spectrum.scale_to_radius`. Others have no eigenvalues, and get the
-    deviation at which a large square block would have that radius.
+    Square blocks are scaled by :func:`reservoir.graph.spectrum.scale_to_radius`. Others have no eigenvalues, and get
+    the deviation at which a large square block would have that radius.
 
     Parameters
     ----------

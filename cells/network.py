@@ -11,8 +11,8 @@ from typing import Literal
 
 import numpy as np
 
-from cells.cell import Cell
-from cells.losses import LOSSES
+from cells.passes.cell import Cell
+from cells.passes.losses import LOSSES
 from optim.arguments import brief, choice, integer
 
 # Sizes up to which products of two of them, and their sums over layers, are exact.
@@ -50,7 +50,7 @@ class Network:
     n_out : int >= 1
         Number O of outputs.
     loss : "squared", "logistic" or "softmax"
-        See ``cells.losses``.
+        See ``cells.passes.losses``.
     bidirectional : bool
     targets : "all" or "last"
         Whether there is an output at every step, or one a sequence, made of the states after its last step

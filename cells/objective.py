@@ -10,15 +10,15 @@ from typing import Any, Literal
 
 import numpy as np
 
-from cells.data import SequenceData
-from cells.matrices import ROWS_FOR_PANELS
-from cells.memory import Memory, MemoryPool
 from cells.network import Network
-from cells.parameters import Parameters, check_theta
-from cells.share import Options, Share, signal_bound, total_weight
-from cells.sharing import cut_into_shares
-from cells.squares import add_squared_gradients
-from cells.structural import DISTANCES
+from cells.passes.matrices import ROWS_FOR_PANELS
+from cells.passes.memory import Memory, MemoryPool
+from cells.passes.structural import DISTANCES
+from cells.shares.data import SequenceData
+from cells.shares.parameters import Parameters, check_theta
+from cells.shares.share import Options, Share, signal_bound, total_weight
+from cells.shares.sharing import cut_into_shares
+from cells.shares.squares import add_squared_gradients
 from optim.arguments import brief, choice, number
 from optim.problem import Evaluation
 from optim.threads import n_threads, run_all
@@ -53,7 +53,7 @@ class SequenceObjective:
         Bound on the back-propagated signal, by unit and step. It changes the gradient, which then is no longer
         that of the loss; products are not affected.
     structural_distance : "matching", "matching_quarter", "squared_values" or "squared_activations"
-        The distance between hidden states of structural damping, see ``cells.structural``.
+        The distance between hidden states of structural damping, see ``cells.passes.structural``.
     structural_mean : "sum_time" or "mean_time"
         Whether the distance is summed over a sequence's steps or averaged.
     recompute : bool

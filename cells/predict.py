@@ -6,17 +6,17 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
-from cells.carried import carries_all, check_rows, initial_rows, parted, refuse_unless_carried, rows_after
-from cells.data import SequenceData
-from cells.layer import Input
-from cells.losses import predictions
-from cells.memory import Memory, MemoryPool
 from cells.network import Network
-from cells.parameters import Parameters, check_theta
-from cells.rows import Rows
-from cells.run import Run
-from cells.share import Data
-from cells.sharing import cut_into_shares
+from cells.passes.layer import Input
+from cells.passes.losses import predictions
+from cells.passes.memory import Memory, MemoryPool
+from cells.passes.rows import Rows
+from cells.shares.carried import carries_all, check_rows, initial_rows, parted, refuse_unless_carried, rows_after
+from cells.shares.data import SequenceData
+from cells.shares.parameters import Parameters, check_theta
+from cells.shares.run import Run
+from cells.shares.share import Data
+from cells.shares.sharing import cut_into_shares
 from optim.threads import n_threads, run_all
 
 Wanted = Literal["predictions", "outputs", "states"]
@@ -29,7 +29,7 @@ class Answer(NamedTuple):
     """What :func:`run_network` found: ``rows`` one after the other as the data, and the states after each sequence."""
 
     rows: np.ndarray  # (n_steps, W), or (n_sequences, W) for outputs with targets="last"
-    final: np.ndarray  # (n_sequences, S), see cells.carried
+    final: np.ndarray  # (n_sequences, S), see cells.shares.carried
 
 
 def predict(
@@ -42,7 +42,7 @@ def predict(
     return_state: bool = False,
     n_jobs: int | None = None,
 ) -> Any:
-    """Predictions for every step, or with ``targets="last"`` for every sequence: what ``cells.losses`` calls p.
+    """Predictions for every step, or with ``targets="last"`` for every sequence: what ``cells.passes.losses`` calls p.
 
     Parameters
     ----------

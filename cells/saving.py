@@ -7,12 +7,12 @@ from functools import partial
 from typing import Any
 
 import cells
-from cells.cell import Cell
 from cells.fitted import check_fitted, checked_cell, checked_network
 from cells.network import Network
+from cells.passes.cell import Cell
 from cells.train import TrainingState
 from optim.codec import Record, Records
-from reservoir.persistence import load_estimator, save_estimator
+from reservoir.estimators.persistence import load_estimator, save_estimator
 
 OPENER = "cells.load"
 

@@ -21,9 +21,9 @@ from typing import Any, Literal
 
 import numpy as np
 
-from cells.elman import Elman
-from cells.gru import GRU
-from cells.lstm import LSTM
+from cells.kinds.elman import Elman
+from cells.kinds.gru import GRU
+from cells.kinds.lstm import LSTM
 from cells.network import Network, Part
 from cells.state_names import Group, keras_groups, keras_groups_of, torch_groups, torch_groups_of
 from optim.arguments import brief, choice

@@ -9,11 +9,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from cells.cell import Cell
-from cells.elman import Elman
-from cells.gru import GRU
-from cells.lstm import LSTM
+from cells.kinds.elman import Elman
+from cells.kinds.gru import GRU
+from cells.kinds.lstm import LSTM
 from cells.network import Network
+from cells.passes.cell import Cell
 
 KERAS_NAMES = {Elman: "simple_rnn", LSTM: "lstm", GRU: "gru"}
 

@@ -6,15 +6,15 @@ from typing import Any
 
 import numpy as np
 
-from cells.arrays import as_array, class_numbers, finite_numbers
-from cells.carried import check_rows, initial_rows, joined, parted, refuse_unless_carried
-from cells.layer import Input
-from cells.losses import predictions
-from cells.memory import Memory
 from cells.network import Network
-from cells.parameters import Parameters, check_theta
-from cells.rows import Rows
-from cells.run import Run, States
+from cells.passes.layer import Input
+from cells.passes.losses import predictions
+from cells.passes.memory import Memory
+from cells.passes.rows import Rows
+from cells.shares.arrays import as_array, class_numbers, finite_numbers
+from cells.shares.carried import check_rows, initial_rows, joined, parted, refuse_unless_carried
+from cells.shares.parameters import Parameters, check_theta
+from cells.shares.run import Run, States
 from optim.arguments import integer
 
 _MOST_SEQUENCES = 2**31 - 1  # more than memory holds states of
@@ -62,7 +62,7 @@ class Stepper:
 
     @property
     def state(self) -> np.ndarray:
-        """(B, S) states, a copy; columns as in ``cells.carried``. Set it to go on from elsewhere."""
+        """(B, S) states, a copy; columns as in ``cells.shares.carried``. Set it to go on from elsewhere."""
         return joined(self.network, self._states, self.n_sequences, self.dtype)
 
     @state.setter

@@ -18,17 +18,17 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
-from cells.carried import check_rows, initial_rows, parted, refuse_unless_carried, rows_after
-from cells.data import SequenceData
-from cells.layer import Input
-from cells.losses import LOSSES, cotangents, evaluate
-from cells.memory import Memory
 from cells.network import Network
-from cells.parameters import Parameters, check_theta
-from cells.rows import Rows
-from cells.run import Run, States
-from cells.share import Data, answers_of, outputs_alone, signal_bound, total_weight
-from cells.sharing import cut_into_shares
+from cells.passes.layer import Input
+from cells.passes.losses import LOSSES, cotangents, evaluate
+from cells.passes.memory import Memory
+from cells.passes.rows import Rows
+from cells.shares.carried import check_rows, initial_rows, parted, refuse_unless_carried, rows_after
+from cells.shares.data import SequenceData
+from cells.shares.parameters import Parameters, check_theta
+from cells.shares.run import Run, States
+from cells.shares.share import Data, answers_of, outputs_alone, signal_bound, total_weight
+from cells.shares.sharing import cut_into_shares
 from optim.arguments import brief, choice, integer
 from optim.digests import digest_of
 from optim.problem import Evaluation
@@ -42,7 +42,7 @@ class Window(NamedTuple):
     """What :meth:`TruncatedObjective.window` found: loss and gradient, and the states that are carried on.
 
     ``carried`` (n_sequences, S) are those at which the next window's run begins and, after the last window, those at
-    the end; see :mod:`cells.carried`.
+    the end; see :mod:`cells.shares.carried`.
     """
 
     evaluation: Evaluation

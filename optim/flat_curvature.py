@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from optim.probing import direction
+from optim.checks.probing import direction
 
 
 class FlatCurvatureWarning(UserWarning):

@@ -29,13 +29,13 @@ from optim.acceptance import BACKTRACKING, LineSearch, backtrack, resolution_of
 from optim.arguments import brief, choice, integer, number
 from optim.batches import grown
 from optim.cg import CGResult, CGSettings, CGStop, Iterate, conjugate_gradient
+from optim.checks.preflight import preflight
+from optim.checks.probing import PRODUCT_RTOL
 from optim.curvature import DampedCurvature, diagonal_preconditioner, own_preconditioner
 from optim.damping import LevenbergMarquardt, reduction_ratio
 from optim.flat_curvature import warn_if_flat
 from optim.interrupts import commits
 from optim.long_vectors import dot, norm
-from optim.preflight import preflight
-from optim.probing import PRODUCT_RTOL
 from optim.problem import Batches, agreed, check_evaluation
 from optim.result import Step, StopReason
 from optim.schedule import Schedule, check_schedule, value_at

@@ -3,10 +3,10 @@
 The estimators and metrics are loaded when they are first asked for: scikit-learn takes longer to import than all else.
 """
 
+import sys
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from reservoir import spectrum, topology
 from reservoir.alarms import (
     ColdStartWarning,
     FreeRunDivergedWarning,
@@ -15,14 +15,15 @@ from reservoir.alarms import (
     SpectralRadiusWarning,
     StateOverflowError,
 )
-from reservoir.persistence import load
+from reservoir.estimators.persistence import load
+from reservoir.graph import spectrum, topology
 
 if TYPE_CHECKING:
     from reservoir import metrics
-    from reservoir.classifier import ESNClassifier
-    from reservoir.esn import ESNRegressor
-    from reservoir.forecaster import ESNForecaster
-    from reservoir.transformer import ReservoirTransformer
+    from reservoir.estimators.classifier import ESNClassifier
+    from reservoir.estimators.forecaster import ESNForecaster
+    from reservoir.estimators.regressor import ESNRegressor
+    from reservoir.estimators.transformer import ReservoirTransformer
 
 __all__ = [
     "ColdStartWarning",
@@ -41,11 +42,14 @@ __all__ = [
     "topology",
 ]
 
+# Public modules that live in a wing: ``from reservoir.topology import ring`` finds them under their short names.
+sys.modules |= {f"{__name__}.topology": topology, f"{__name__}.spectrum": spectrum}
+
 _WITH_SCIKIT_LEARN = {
-    "ESNClassifier": "reservoir.classifier",
-    "ESNForecaster": "reservoir.forecaster",
-    "ESNRegressor": "reservoir.esn",
-    "ReservoirTransformer": "reservoir.transformer",
+    "ESNClassifier": "reservoir.estimators.classifier",
+    "ESNForecaster": "reservoir.estimators.forecaster",
+    "ESNRegressor": "reservoir.estimators.regressor",
+    "ReservoirTransformer": "reservoir.estimators.transformer",
 }
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from optim.arguments import brief, choice, number, reals
-from reservoir.tables import as_array, checked
-from reservoir.targets import check_weights
+from reservoir.data.tables import as_array, checked
+from reservoir.data.targets import check_weights
 
 _WEIGHINGS = ("uniform_average", "raw_values", "pooled")
 

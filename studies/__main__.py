@@ -10,8 +10,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from studies import runner
-from studies.rows import RowFile, key_of
+from studies.bench import runner
+from studies.bench.rows import RowFile, key_of
 
 HEADLINE = "four_ways"
 
@@ -108,7 +108,8 @@ def _report(study: ModuleType, cells: list[Any], file: RowFile, options: argpars
     """Table to the terminal; figure and page to the folder. Only rows of the cells asked for are shown."""
     import pandas as pd
 
-    from studies import figures, report
+    from studies.bench import figures
+    from studies.bench import page as report
 
     place = {key_of(options.name, settings): i for i, settings in enumerate(cells)}
     table = pd.DataFrame(sorted((row for row in file.read() if row["key"] in place), key=lambda row: place[row["key"]]))

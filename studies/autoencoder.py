@@ -11,8 +11,8 @@ Seconds are those of the processor, so that a busy machine changes nothing, and 
 every mark the error is that of the last parameters reached before it. Rows depend on the speed of the machine.
 
 The Hessian-free method is shown with two preconditioners: Martens' diagonal of squared gradients, and the Kronecker
-factors of every layer with the best diagonal between their eigenvectors (``studies.logistic_layers``), which the
-objective brings along as its own.
+factors of every layer with the best diagonal between their eigenvectors (``studies.learners.logistic_layers``), which
+the objective brings along as its own.
 
 Tuning. On one seed that is not among those reported, for the squared error after 10 s, about half of it in float64. Of
 Nesterov's and Adam's settings nearly twenty each were tried: rates in steps of 2 or 3 on either side of the best,
@@ -41,7 +41,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from studies.logistic_layers import Autoencoder
+from studies.learners.logistic_layers import Autoencoder
 
 N_MARKS = 10
 HF, DIAGONAL = "Hessian-free", "Hessian-free, diagonal"
@@ -223,7 +223,7 @@ def remarks(rows) -> list[str]:
 
 def plot(rows):
     """Both errors against the seconds, a line a way."""
-    from studies.figures import log_axis, median_line, panels, size_axis
+    from studies.bench.figures import log_axis, median_line, panels, size_axis
 
     figure, all_axes = panels(2, width=5.4, height=4.0)
     names = {"squared_error": "squared error of a reconstruction", "cross_entropy": "cross-entropy, nats an image"}

@@ -60,8 +60,8 @@ BY = ("way", "n_units", "adder", "bits")
 
 def run(settings: Settings) -> list[dict]:
     """Shares of right sums at each length, and how the automaton does on the same numbers."""
-    from studies.automata import read_automaton
-    from studies.puzzles import draw
+    from studies.tasks.automata import read_automaton
+    from studies.tasks.puzzles import draw
 
     rng = np.random.default_rng([settings.seed, 2024])
     training = draw("binary addition", "lecture", n_sequences=settings.n_train, T=settings.n_bits, rng=rng)
@@ -95,7 +95,7 @@ def _row(bits: int, adder: str, printed: np.ndarray, test, *, n_states: int = 0)
 def _trained(settings: Settings, training, test):
     from cells import GRU, LSTM, Elman, initial_theta
     from optim import Adam
-    from studies.training import network_for, train
+    from studies.learners.training import network_for, train
 
     cell = {"GRU": GRU, "LSTM": LSTM}.get(settings.way)
     cell = cell(2, settings.n_units) if cell else Elman(2, settings.n_units, activation=settings.way)
@@ -114,14 +114,14 @@ def _trained(settings: Settings, training, test):
 
 def _said(network, theta, test) -> np.ndarray:
     """(n, T) bits that the network prints."""
-    from studies.training import outputs_of
+    from studies.learners.training import outputs_of
 
     return (outputs_of(network, theta, test)[..., 0] > 0).astype(np.int64)
 
 
 def _seen(network, theta, test) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """States (n, T, H), bits that went in (n, T, 2), and bits printed (n, T)."""
-    from studies.training import states_of
+    from studies.learners.training import states_of
 
     return states_of(network, theta, test), test.inputs.astype(np.int64), _said(network, theta, test)
 
@@ -157,7 +157,7 @@ def remarks(rows) -> list[str]:
 
 def plot(rows):
     """Right sums against the number of bits, for networks and automata, and the number of states read."""
-    from studies.figures import COLOURS, MARKERS, panels, strip
+    from studies.bench.figures import COLOURS, MARKERS, panels, strip
 
     figure, (left, middle, right) = panels(3, width=4.8, height=3.8)
     groups = list(rows.groupby(["way", "n_units"], sort=False))

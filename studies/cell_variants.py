@@ -123,9 +123,9 @@ def _cell(settings: Settings, n_inputs: int):
 
 def _chorales(settings: Settings) -> list[dict]:
     from cells import Network, SequenceObjective
-    from cells.data import SequenceData
     from cells.predict import run_network
-    from studies.music import jsb_chorales, music_loss, next_step
+    from cells.shares.data import SequenceData
+    from studies.tasks.music import jsb_chorales, music_loss, next_step
 
     data = jsb_chorales()
     network = Network(_cell(settings, 88), n_out=88, loss="logistic")
@@ -146,8 +146,8 @@ def _chorales(settings: Settings) -> list[dict]:
 
 
 def _sums(settings: Settings) -> list[dict]:
-    from studies.puzzles import draw
-    from studies.training import network_for, objective_on, outputs_of
+    from studies.learners.training import network_for, objective_on, outputs_of
+    from studies.tasks.puzzles import draw
 
     rng = np.random.default_rng([settings.seed, 2024])
     training, watched, test = (
@@ -170,7 +170,7 @@ def _row(measure: str, value: float, network, result) -> dict:
 
 def plot(rows):
     """A panel a task, a line of dots a cell, the best on top."""
-    from studies.figures import COLOURS, panels
+    from studies.bench.figures import COLOURS, panels
 
     shown = {CHORALES: "nats a step", SUMS: "share of wrong answers"}
     tasks = [task for task in shown if task in set(rows["task"])]

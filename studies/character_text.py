@@ -7,10 +7,10 @@ of the gradient clipped at 1. The number of updates is fixed beforehand, so that
 machine; seconds are reported. For scoring the last 10 % are cut into 64 pieces; each is read after the 100 characters
 before it, which are not scored.
 
-Beside the networks stand n-gram models (`cells.ngram`), Kneser-Ney and Witten-Bell, each with its best order for this
-text. "LSTM + n-gram" is the mixture of the two probabilities in which the network's weight, 1/2 at first, is at every
-character the average of the probabilities that the network's guess was the better of the two at those before it; so
-nothing is fitted to what is scored.
+Beside the networks stand n-gram models (`cells.language.ngram`), Kneser-Ney and Witten-Bell, each with its best order
+for this text. "LSTM + n-gram" is the mixture of the two probabilities in which the network's weight, 1/2 at first, is
+at every character the average of the probabilities that the network's guess was the better of the two at those before
+it; so nothing is fitted to what is scored.
 
 Tuning. Learning rate, lanes and window by hand on seed 100, for the LSTM, in three runs; the other cells use the
 same values, and as many updates.
@@ -73,7 +73,7 @@ BY = ("model", "n_updates")
 
 def run(settings: Settings) -> list[dict]:
     """Nats and bits a character at every look, and the same mixed with the n-gram model."""
-    from studies.text_data import split, tinyshakespeare
+    from studies.tasks.text_data import split, tinyshakespeare
 
     text = tinyshakespeare()
     if settings.n_chars:
@@ -98,7 +98,7 @@ def _row(model: str, n_updates: int, time_s: float, log_p: np.ndarray) -> dict:
 
 def _counted(text, order: int, smoothing: str) -> tuple[np.ndarray, float]:
     """log p of the characters scored by an n-gram model that saw the rest, and the seconds it took."""
-    from cells.ngram import NGram
+    from cells.language.ngram import NGram
 
     start = time.perf_counter()
     model = NGram(order, smoothing=smoothing, alphabet=text.alphabet).fit(text.train)
@@ -116,7 +116,7 @@ def _looks(settings: Settings, text, pieces: list[slice]):
     """(updates, seconds of training, log p of the characters scored) at every look."""
     from cells import Network, TruncatedObjective, initial_theta, train
     from optim import Adam, Cosine, Warmup
-    from studies.text_data import encode
+    from studies.tasks.text_data import encode
 
     symbols, V = encode(text.train + text.valid, text.alphabet), len(text.alphabet)
     n_train = len(text.train)
@@ -185,7 +185,7 @@ def mixed(log_p: np.ndarray, log_q: np.ndarray) -> np.ndarray:
 
 def plot(rows):
     """Nats a character against seconds, networks as lines over the looks, n-gram models as marks."""
-    from studies.figures import COLOURS, MARKERS, bar_line, panels
+    from studies.bench.figures import COLOURS, MARKERS, bar_line, panels
 
     figure, (axes,) = panels(1, width=9.0, height=4.6)
     colours: dict[str, str] = {}

@@ -67,8 +67,8 @@ def run(settings: Settings) -> list[dict]:
     from cells import Elman, initial_theta
     from cells.initial import EchoState, Normal
     from optim import SGD
-    from studies.puzzles import draw
-    from studies.training import network_for, train
+    from studies.learners.training import network_for, train
+    from studies.tasks.puzzles import draw
 
     rng = np.random.default_rng([settings.seed, 2024])
     training, test = (
@@ -105,7 +105,7 @@ def run(settings: Settings) -> list[dict]:
 
 def plot(rows):
     """Share of solved runs against the length, clipped and not, a panel a start."""
-    from studies.figures import COLOURS, MARKERS, panels
+    from studies.bench.figures import COLOURS, MARKERS, panels
 
     ways = list(rows["way"].unique())
     figure, all_axes = panels(len(ways), width=3.8)

@@ -31,7 +31,7 @@ from typing import Any
 
 import numpy as np
 
-from studies.logistic_layers import Autoencoder, Linearized
+from studies.learners.logistic_layers import Autoencoder, Linearized
 
 WAYS = {  # what differs from HessianFree's defaults
     "plain": {},
@@ -178,7 +178,7 @@ def remarks(rows) -> list[str]:
 
 def plot(rows):
     """Cross-entropy against work, a panel a size, and the median reduction ratio at the end."""
-    from studies.figures import COLOURS, median_line, panels, strip
+    from studies.bench.figures import COLOURS, median_line, panels, strip
 
     sizes, ways = sorted(rows["n_curvature"].unique()), [way for way in WAYS if way in set(rows["way"])]
     figure, all_axes = panels(2, (len(sizes) + 2) // 2, width=5.2, height=3.6)

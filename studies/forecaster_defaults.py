@@ -23,7 +23,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from studies.echo_state import EchoState
+from studies.learners.echo_state import EchoState
 from studies.mackey_glass import free_run_nrmse
 
 MEASURES = {
@@ -123,7 +123,7 @@ def _length(settings: Settings, n_free: int) -> int:
 def _lorenz(settings: Settings, *, n_free: int = 1200) -> float:
     """Mean valid time over the starts."""
     from reservoir.metrics import valid_prediction_time
-    from studies.signals import LORENZ_LYAPUNOV_TIME, lorenz63
+    from studies.tasks.signals import LORENZ_LYAPUNOV_TIME, lorenz63
 
     rng = settings.data_rng()
     x = lorenz63(_length(settings, n_free), rng=rng)
@@ -138,7 +138,7 @@ def _lorenz(settings: Settings, *, n_free: int = 1200) -> float:
 
 def _mackey_glass(settings: Settings, *, n_free: int = 84) -> float:
     """Root mean square error after 84 free steps over the starts, in standard deviations."""
-    from studies.signals import mackey_glass
+    from studies.tasks.signals import mackey_glass
 
     x = mackey_glass(_length(settings, n_free), rng=settings.data_rng())
     z = (x - x[: settings.n_train].mean()) / x[: settings.n_train].std()
@@ -148,7 +148,7 @@ def _mackey_glass(settings: Settings, *, n_free: int = 84) -> float:
 
 def plot(rows):
     """A row of panels a system, a panel a changed value; the default is drawn in vermilion."""
-    from studies.figures import COLOURS, bar_line, log_axis, panels, strip
+    from studies.bench.figures import COLOURS, bar_line, log_axis, panels, strip
 
     tasks = list(rows["task"].unique())
     names = [name for name in AROUND if name in set(rows["varied"])]

@@ -19,7 +19,7 @@ the Hessian-free method with structural damping, and the network that begins lik
 Nesterov's momentum). For each task the best of a few settings, tried once by hand on a seed not reported, was taken: of
 two to five for the first and the last, of five to eight for the Hessian-free method, whose gradient is that of all
 sequences and whose curvature is measured on `batch_size` of them. Series are cut into overlapping stretches of
-`n_steps` steps (`studies.recurrent`).
+`n_steps` steps (`studies.learners.recurrent`).
 
 Sources. Jaeger 2001, GMD report 148; Atiya and Parlos 2000; for the four ways Hochreiter and Schmidhuber
 1997, Martens and Sutskever 2011, Jaeger 2001, Sutskever et al. 2013.
@@ -34,7 +34,7 @@ from importlib.util import find_spec
 
 import numpy as np
 
-from studies.echo_state import EchoState
+from studies.learners.echo_state import EchoState
 from studies.mackey_glass import free_run_nrmse
 
 ECHO_STATE = "echo state"
@@ -167,8 +167,8 @@ def run(settings: Settings) -> list[dict]:
 
 def _learner(settings: Settings):
     """A trained network or a window, which are used alike."""
-    from studies.baselines import Memoryless
-    from studies.recurrent import Recurrent
+    from studies.learners.baselines import Memoryless
+    from studies.learners.recurrent import Recurrent
 
     if settings.way in TRAINED:
         return Recurrent(
@@ -196,7 +196,7 @@ def _learner(settings: Settings):
 
 def _digits(settings: Settings) -> float:
     from reservoir import ESNClassifier
-    from studies.recordings import digits_as_sequences
+    from studies.tasks.recordings import digits_as_sequences
 
     data = digits_as_sequences(rng=settings.data_rng(), n_test=settings.n_test)
     X, labels = data.train[: settings.n_train], data.train_labels[: settings.n_train]
@@ -208,7 +208,7 @@ def _digits(settings: Settings) -> float:
 
 
 def _sunspots(settings: Settings) -> float:
-    from studies.recordings import sunspots
+    from studies.tasks.recordings import sunspots
 
     x = sunspots()
     if x is None:
@@ -218,7 +218,7 @@ def _sunspots(settings: Settings) -> float:
 
 
 def _narma10(settings: Settings) -> float:
-    from studies.signals import narma10
+    from studies.tasks.signals import narma10
 
     return _follow(settings, *narma10(settings.n_train + settings.n_test, rng=settings.data_rng()))
 
@@ -236,7 +236,7 @@ def _follow(settings: Settings, X: np.ndarray, y: np.ndarray) -> float:
 
 def _mackey_glass(settings: Settings, *, n_free: int = 84, n_context: int = 500, n_starts: int = 50) -> float:
     from reservoir import ESNForecaster
-    from studies.signals import mackey_glass
+    from studies.tasks.signals import mackey_glass
 
     n_train = settings.n_train
     x = mackey_glass(n_train + settings.n_test + n_context + n_free, rng=settings.data_rng())
@@ -260,7 +260,7 @@ def remarks(rows) -> list[str]:
 
 def plot(rows):
     """A panel a task, a column a way."""
-    from studies.figures import COLOURS, log_axis, panels, strip
+    from studies.bench.figures import COLOURS, log_axis, panels, strip
 
     tasks = list(rows["task"].unique())
     names = {

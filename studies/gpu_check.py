@@ -124,7 +124,7 @@ def _problem(N: int, in_degree: int, settings: Settings, *, B: int = 2, T: int =
     """A reservoir with what drives it and where it starts, in float64."""
     import scipy.sparse as sp
 
-    from reservoir.weights import build_reservoir
+    from reservoir.drive.weights import build_reservoir
 
     rng = np.random.default_rng([settings.seed, N, in_degree])
     columns = np.concatenate([rng.choice(N, min(in_degree, N), replace=False) for _ in range(N)]).astype(int)
@@ -164,7 +164,7 @@ def _sizes(settings: Settings) -> tuple:
 
 def _open_loop(settings: Settings) -> list[dict]:
     from optim.device import to_device
-    from reservoir.device_drive import drive_open, lay_out
+    from reservoir.drive.device_drive import drive_open, lay_out
 
     rows = []
     for dtype, bound in RELATIVE.items():
@@ -186,7 +186,7 @@ def _closed(N: int, O: int, settings: Settings, B: int, T: int) -> dict[str, np.
 
 def _closed_loop(settings: Settings) -> list[dict]:
     from optim.device import to_device
-    from reservoir.device_drive import drive_closed, lay_out
+    from reservoir.drive.device_drive import drive_closed, lay_out
 
     rows = []
     for dtype, bound in RELATIVE.items():
@@ -202,7 +202,7 @@ def _closed_loop(settings: Settings) -> list[dict]:
 
 def _same_bits(settings: Settings) -> list[dict]:
     from optim.device import to_device, to_host
-    from reservoir.device_drive import drive_open, lay_out
+    from reservoir.drive.device_drive import drive_open, lay_out
 
     N, in_degree = _sizes(settings)[-1]
     reservoir, driven, start = _problem(N, in_degree, settings)
@@ -214,7 +214,7 @@ def _same_bits(settings: Settings) -> list[dict]:
 
 def _resident_grid(settings: Settings) -> list[dict]:
     from optim import device
-    from reservoir.device_drive import SOURCE, THREADS, lay_out
+    from reservoir.drive.device_drive import SOURCE, THREADS, lay_out
 
     kernel = device.kernels(SOURCE, **lay_out(_problem(40, 10, settings)[0]).constants).get_function("drive_open")
     most = device.most_blocks_together(kernel, THREADS)
@@ -266,7 +266,7 @@ def _times(settings: Settings) -> list[dict]:
     from cupyx.scipy.sparse import csr_matrix
 
     from optim.device import to_device
-    from reservoir.device_drive import drive_closed, drive_open, lay_out
+    from reservoir.drive.device_drive import drive_closed, drive_open, lay_out
 
     N, in_degree = TIMED[settings.check]
     T = 2000
@@ -293,7 +293,7 @@ def _times(settings: Settings) -> list[dict]:
 
 def plot(rows):
     """Errors beside their bounds."""
-    from studies.figures import panels
+    from studies.bench.figures import panels
 
     figure, (axes,) = panels(1, width=6.4)
     measured = rows[rows["unit"] == "relative"]

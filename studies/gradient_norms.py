@@ -117,7 +117,7 @@ def _ratios(network, theta: np.ndarray, X: np.ndarray) -> dict[str, np.ndarray]:
 
 def plot(rows):
     """Relative norm against the lag, a panel a family; the memory's gradient dashed, the bound dotted."""
-    from studies.figures import COLOURS, FAINT, median_line, panels
+    from studies.bench.figures import COLOURS, FAINT, median_line, panels
 
     shown = {title: [way for way in ways if way in set(rows["way"])] for title, ways in PANELS.items()}
     shown = {title: ways for title, ways in shown.items() if ways}

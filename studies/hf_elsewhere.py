@@ -94,8 +94,8 @@ class Problem:
     def __init__(self, settings: Settings):
         from cells import Elman, initial_theta
         from optim import HessianFree
-        from studies.puzzles import draw
-        from studies.training import network_for, objective_on
+        from studies.learners.training import network_for, objective_on
+        from studies.tasks.puzzles import draw
 
         rng = np.random.default_rng([settings.seed, 2024])
         drawn = draw("addition", "le2015-irnn", n_sequences=settings.n_sequences, T=settings.T, rng=rng)
@@ -253,7 +253,7 @@ def remarks(rows) -> list[str]:
 
 def plot(rows):
     """λ of every step, differences of the losses, and seconds a step."""
-    from studies.figures import COLOURS, FAINT, MARKERS, log_axis, panels, strip
+    from studies.bench.figures import COLOURS, FAINT, MARKERS, log_axis, panels, strip
 
     names = [name for name in NEEDS if name in set(rows["framework"])]
     figure, (left, middle, right) = panels(3, width=4.4)

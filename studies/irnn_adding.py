@@ -59,8 +59,8 @@ def run(settings: Settings) -> list[dict]:
     from cells import LSTM, Elman, initial_theta
     from cells.initial import Glorot, Identity, Orthogonal
     from optim import Adam
-    from studies.puzzles import draw
-    from studies.training import network_for, train
+    from studies.learners.training import network_for, train
+    from studies.tasks.puzzles import draw
 
     rng = np.random.default_rng([settings.seed, 2024])
     training, test = (
@@ -111,7 +111,7 @@ def remarks(rows) -> list[str]:
 
 def plot(rows):
     """Error against updates and against seconds, a line a seed."""
-    from studies.figures import COLOURS, bar_line, log_axis, panels
+    from studies.bench.figures import COLOURS, bar_line, log_axis, panels
 
     figure, (left, right) = panels(2, width=5.4, height=3.8)
     for i, (way, group) in enumerate(rows.groupby("way", sort=False)):

@@ -18,7 +18,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from studies.echo_state import EchoState
+from studies.learners.echo_state import EchoState
 
 TUNED = {
     "spectral_radius": 0.91, "leak_rate": 0.81, "input_scaling": 0.36, "bias_scaling": 0.4,
@@ -49,7 +49,7 @@ def run(settings: Settings) -> list[dict]:
     """NMSE one step ahead on the validation and on the test part."""
     from reservoir import ESNRegressor
     from reservoir.metrics import nmse
-    from studies.recordings import santa_fe_laser
+    from studies.tasks.recordings import santa_fe_laser
 
     x = santa_fe_laser()
     now, following = x[:-1], x[1:]
@@ -66,7 +66,7 @@ def run(settings: Settings) -> list[dict]:
 
 def plot(rows):
     """Test error against the number of units."""
-    from studies.figures import bar_line, log_axis, median_line, panels, size_axis
+    from studies.bench.figures import bar_line, log_axis, median_line, panels, size_axis
 
     figure, (axes,) = panels(1, width=5.6)
     for i, (column, label) in enumerate({"nmse_test": "test part", "nmse_validation": "validation part"}.items()):

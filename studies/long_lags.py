@@ -117,8 +117,8 @@ def solve(settings: Any, *, distance: str = "matching", mean: str = "sum_time") 
     from cells import Elman, initial_theta
     from cells.initial import Sparse
     from optim import HessianFree, LevenbergMarquardt, RandomBatches, minimize
-    from studies.puzzles import draw
-    from studies.training import network_for, objective_on, outputs_of
+    from studies.learners.training import network_for, objective_on, outputs_of
+    from studies.tasks.puzzles import draw
 
     rng = np.random.default_rng([settings.seed, 2024])
     has_few = settings.task == FEW_PATTERNS
@@ -194,7 +194,7 @@ def tally(group) -> str:
 
 def plot(rows):
     """Products until a puzzle is solved, a panel a puzzle, with and without structural damping beside each other."""
-    from studies.figures import COLOURS, panels
+    from studies.bench.figures import COLOURS, panels
 
     tasks = list(rows["task"].unique())
     n_columns = min(4, len(tasks))
@@ -226,7 +226,7 @@ def draw_runs(axes: Any, at: np.ndarray, runs: Any, *, colour: str, label: str |
     at : (n,), places
     runs : table with n rows
     """
-    from studies.figures import quartiles
+    from studies.bench.figures import quartiles
 
     solved = runs["is_solved"].to_numpy() == 1
     products = runs["n_products"].to_numpy()
@@ -244,7 +244,7 @@ def draw_runs(axes: Any, at: np.ndarray, runs: Any, *, colour: str, label: str |
 
 def share_products(axes: Any, rows: Any) -> None:
     """A logarithmic axis for the products of all `rows`, with room for the counts above them."""
-    from studies.figures import log_axis
+    from studies.bench.figures import log_axis
 
     axes.set_ylim(0.7 * rows["n_products"].min(), 1.8 * rows["n_products"].max())
     log_axis(axes)

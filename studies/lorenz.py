@@ -23,7 +23,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from studies.echo_state import EchoState
+from studies.learners.echo_state import EchoState
 
 TUNED = {
     "spectral_radius": 0.6, "leak_rate": 0.9, "input_scaling": 0.1, "bias_scaling": 1.0,
@@ -57,7 +57,7 @@ def run(settings: Settings) -> list[dict]:
     """Valid time of the free run from every start."""
     from reservoir import ESNForecaster
     from reservoir.metrics import valid_prediction_time
-    from studies.signals import LORENZ_LYAPUNOV_TIME, lorenz63
+    from studies.tasks.signals import LORENZ_LYAPUNOV_TIME, lorenz63
 
     n_train, n_free, stride = settings.n_train, settings.n_free, 400
     n_total = n_train + settings.n_starts * stride + settings.n_context + n_free
@@ -77,7 +77,7 @@ def run(settings: Settings) -> list[dict]:
 
 def plot(rows):
     """Valid time seed by seed (each dot the mean over its starts), and how many forecasts live how long."""
-    from studies.figures import COLOURS, bar_line, panels, strip
+    from studies.bench.figures import COLOURS, bar_line, panels, strip
 
     figure, (seeds, survival) = panels(2, width=4.8)
     means = rows.groupby(["n_units", "seed"])["valid_time_lyapunov"].mean()

@@ -26,7 +26,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from studies.echo_state import EchoState
+from studies.learners.echo_state import EchoState
 
 TUNED = {
     500: {"n_units": 500, "topology": "shifts", "spectral_radius": 1.01, "leak_rate": 0.62,
@@ -81,7 +81,7 @@ BY = ("tau", "n_units", "horizon_steps")
 def run(settings: Settings) -> list[dict]:
     """NRMSE of the free run at every horizon."""
     from reservoir import ESNForecaster
-    from studies.signals import mackey_glass
+    from studies.tasks.signals import mackey_glass
 
     n_free, n_train = max(HORIZONS), settings.n_train
     x = mackey_glass(n_train + 2000 + settings.n_context + n_free, rng=settings.data_rng(), tau=settings.tau)
@@ -109,7 +109,7 @@ def free_run_nrmse(errors: np.ndarray, series: np.ndarray) -> float:
 
 def plot(rows):
     """Error against horizon for both delays, and NRMSE84 seed by seed."""
-    from studies.figures import bar_line, log_axis, median_line, panels, strip
+    from studies.bench.figures import bar_line, log_axis, median_line, panels, strip
 
     figure, (growth, at84) = panels(2, width=5.0)
     for i, ((tau, n_units), group) in enumerate(rows.groupby(["tau", "n_units"])):

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from studies.echo_state import EchoState
+from studies.learners.echo_state import EchoState
 
 LINEAR = {"activation": "identity", "input_scaling": 1.0}
 NEARLY_LINEAR = {
@@ -72,7 +72,7 @@ BY = ("activation", "topology", "n_units")
 def run(settings: Settings) -> list[dict]:
     """Memory capacity of one reservoir."""
     from reservoir import ESNRegressor
-    from studies.signals import delayed_copies
+    from studies.tasks.signals import delayed_copies
 
     u = settings.data_rng().uniform(-1.0, 1.0, settings.n_steps)
     past = delayed_copies(u, 2 * settings.n_units)
@@ -92,7 +92,7 @@ def _squared_correlations(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
 def plot(rows):
     """Capacity per unit of every topology at the largest size."""
-    from studies.figures import COLOURS, bar_line, panels, strip
+    from studies.bench.figures import COLOURS, bar_line, panels, strip
 
     kinds = list(rows["activation"].unique())
     figure, all_axes = panels(len(kinds), width=6.4)

@@ -89,8 +89,8 @@ def run(settings: Settings) -> list[dict]:
     import optim
     from cells import Elman, initial_theta
     from cells.initial import EchoState
-    from studies.puzzles import draw
-    from studies.training import network_for, train
+    from studies.learners.training import network_for, train
+    from studies.tasks.puzzles import draw
 
     rng = np.random.default_rng([settings.seed, 2024])
     training, test = (
@@ -125,7 +125,7 @@ def run(settings: Settings) -> list[dict]:
 
 def plot(rows):
     """A panel a puzzle and length, a column a method."""
-    from studies.figures import COLOURS, log_axis, panels, strip
+    from studies.bench.figures import COLOURS, log_axis, panels, strip
 
     ways = [way for way in WAYS if way in set(rows["way"])]
     colours = {way.replace(" ", "\n"): COLOURS[{"SGD": 6, "Momentum": 1, "Nesterov": 0}[WAYS[way][0]]] for way in ways}

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from studies.echo_state import EchoState
+from studies.learners.echo_state import EchoState
 
 TUNED = {
     "spectral_radius": 1.02, "leak_rate": 1.0, "input_scaling": 0.091, "bias_scaling": 0.34,
@@ -48,7 +48,7 @@ def run(settings: Settings) -> list[dict]:
     """NRMSE on the test part of one series."""
     from reservoir import ESNRegressor
     from reservoir.metrics import nrmse
-    from studies.signals import narma10
+    from studies.tasks.signals import narma10
 
     u, y = narma10(settings.n_train + settings.n_test, rng=settings.data_rng())
     model = ESNRegressor(**settings.arguments()).fit(u[: settings.n_train], y[: settings.n_train])
@@ -59,7 +59,7 @@ def run(settings: Settings) -> list[dict]:
 
 def plot(rows):
     """Test error against the number of units."""
-    from studies.figures import bar_line, log_axis, median_line, panels, size_axis
+    from studies.bench.figures import bar_line, log_axis, median_line, panels, size_axis
 
     table = rows.pivot_table(index="n_units", columns="seed", values="nrmse")
     figure, (axes,) = panels(1, width=5.6)

@@ -24,7 +24,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from studies.echo_state import EchoState
+from studies.learners.echo_state import EchoState
 
 TUNED = {
     "spectral_radius": 0.72, "leak_rate": 0.87, "input_scaling": 0.27, "bias_scaling": 0.23,
@@ -57,7 +57,7 @@ BY = ("n_units", "frequency_per_step")
 def run(settings: Settings) -> list[dict]:
     """Amplitude error and phase drift at every frequency between two taught ones."""
     from reservoir import ESNForecaster
-    from studies.signals import commanded_sine
+    from studies.tasks.signals import commanded_sine
 
     levels = np.linspace(LOW, HIGH, settings.n_levels)
     taught = commanded_sine(
@@ -100,7 +100,7 @@ def swing_errors(y: np.ndarray, frequency: float) -> tuple[float, float]:
 
 def plot(rows):
     """Amplitude error and phase drift against the commanded frequency."""
-    from studies.figures import bar_line, log_axis, median_line, panels
+    from studies.bench.figures import bar_line, log_axis, median_line, panels
 
     figure, both = panels(2, width=4.8)
     for axes, column, goal, title in zip(

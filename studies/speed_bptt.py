@@ -65,7 +65,7 @@ def make(cell: str, shape: tuple, dtype: str, n_out: int, seed: int):
     """Network, objective, theta, v and the rivals' problem of a case."""
     from cells import GRU, LSTM, Elman, Network, SequenceObjective
     from optim.threads import n_threads
-    from studies.recurrent_rivals import Problem
+    from studies.learners.recurrent_rivals import Problem
 
     H, B, T, I = shape
     rng = np.random.default_rng(seed)
@@ -86,8 +86,8 @@ def make(cell: str, shape: tuple, dtype: str, n_out: int, seed: int):
 
 def run(settings: Settings) -> list[dict]:
     """Medians of one case."""
-    from studies.recurrent_rivals import RIVALS
-    from studies.timing import in_turn
+    from studies.bench.timing import in_turn
+    from studies.learners.recurrent_rivals import RIVALS
 
     cell, shape, dtype = NAMES[settings.case]
     network, objective, theta, _, problem = make(cell, shape, dtype, 1, settings.seed)
@@ -110,13 +110,13 @@ def run(settings: Settings) -> list[dict]:
 
 def remarks(rows) -> list[str]:
     """Which rivals were missing."""
-    from studies.recurrent_rivals import hint
+    from studies.learners.recurrent_rivals import hint
 
     return [hint()] if hint() else []
 
 
 def plot(rows):
     """Ratio to the best rival beside what was to be reached."""
-    from studies.figures import ratios
+    from studies.bench.figures import ratios
 
     return ratios(rows, "case", "loss and gradient: times faster than the best rival")

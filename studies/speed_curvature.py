@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
-    from studies.recurrent_rivals import Problem
+    from studies.learners.recurrent_rivals import Problem
 
 NAN = float("nan")
 # cell, (units, sequences, steps, inputs), outputs: ratio to reach, and bound on over_gradient
@@ -58,9 +58,9 @@ BY = ("case",)
 
 def run(settings: Settings) -> list[dict]:
     """Medians of one case."""
-    from studies.recurrent_rivals import RIVALS
+    from studies.bench.timing import in_turn
+    from studies.learners.recurrent_rivals import RIVALS
     from studies.speed_bptt import make
-    from studies.timing import in_turn
 
     cell, shape, n_out, reach, bound = CASES[settings.case]
     _, objective, theta, v, problem = make(cell, shape, "float32", n_out, settings.seed)
@@ -94,13 +94,13 @@ def _hessianfree(problem: Problem) -> Callable[[], float]:
 def remarks(rows) -> list[str]:
     """Which rivals were missing."""
     from studies import speed_hessian_free
-    from studies.recurrent_rivals import hint
+    from studies.learners.recurrent_rivals import hint
 
     return [text for text in (hint(), *speed_hessian_free.remarks(rows)) if text]
 
 
 def plot(rows):
     """Ratio to the best rival beside what was to be reached."""
-    from studies.figures import ratios
+    from studies.bench.figures import ratios
 
     return ratios(rows, "case", "Gauss-Newton products: times faster than the best rival")

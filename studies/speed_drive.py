@@ -23,7 +23,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from studies.timing import in_turn
+from studies.bench.timing import in_turn
 
 NAN = float("nan")
 TURN_S = 0.05
@@ -108,7 +108,7 @@ def run(settings: Settings) -> list[dict]:
 
 
 def _drive(case: Drive, settings: Settings) -> dict:
-    from studies import rivals
+    from studies.learners import rivals
 
     rng = np.random.default_rng(settings.seed)
     n_steps = max(100, int(case.n_steps * settings.scale))
@@ -164,7 +164,7 @@ def _call(function, *args):
 def _fit_sequences(settings: Settings) -> dict:
     """200 sequences of 200 steps, 100 units, reservoir given; fits a second."""
     from reservoir import ESNRegressor
-    from studies import rivals
+    from studies.learners import rivals
 
     rng = np.random.default_rng(settings.seed)
     X = rng.uniform(-1, 1, (200, 200, 1))
@@ -198,7 +198,7 @@ def _fit_over_gram(settings: Settings) -> float:
 
 
 def _build(settings: Settings) -> float:
-    from reservoir.weights import build_reservoir
+    from reservoir.drive.weights import build_reservoir
 
     def build() -> None:
         build_reservoir(n_units=1000, n_inputs=1, rng=np.random.default_rng(settings.seed))
@@ -253,14 +253,14 @@ def _import(statement: str) -> float:
 
 def remarks(rows) -> list[str]:
     """Which rivals were missing."""
-    from studies.rivals import hint
+    from studies.learners.rivals import hint
 
     return [hint()] if hint() else []
 
 
 def plot(rows):
     """Ratio to the best rival, or to the bound, beside what was to be reached."""
-    from studies.figures import panels
+    from studies.bench.figures import panels
 
     table = rows.groupby(["case", "leak_rate"], sort=False)[["ratio", "reach"]].median().iloc[::-1]
     figure, (axes,) = panels(1, width=7.5)

@@ -59,7 +59,7 @@ BY = ("case",)
 
 def run(settings: Settings) -> list[dict]:
     """Medians of one case."""
-    from studies.timing import in_turn
+    from studies.bench.timing import in_turn
 
     made = {"adding": _adding, "temporal order": _temporal_order}[settings.case](settings)
     times = in_turn({name: step for name, (step, _) in made.items()}, settings.n_repeats)
@@ -75,8 +75,8 @@ Contestant = tuple[Callable[[], Any], Callable[[], int]]  # one step, and how ma
 
 def _adding(settings: Settings) -> dict[str, Contestant]:
     from cells import Elman, initial_theta
-    from studies.puzzles import draw
-    from studies.training import network_for, objective_on
+    from studies.learners.training import network_for, objective_on
+    from studies.tasks.puzzles import draw
 
     rng = np.random.default_rng(settings.seed)
     drawn = draw("addition", "le2015-irnn", n_sequences=settings.n_sequences, T=settings.T, rng=rng)
@@ -96,8 +96,8 @@ def _adding(settings: Settings) -> dict[str, Contestant]:
 def _temporal_order(settings: Settings) -> dict[str, Contestant]:
     from cells import Elman, initial_theta
     from optim import RandomBatches
-    from studies.puzzles import draw
-    from studies.training import network_for, objective_on
+    from studies.learners.training import network_for, objective_on
+    from studies.tasks.puzzles import draw
 
     rng, n = np.random.default_rng(settings.seed), 10 * settings.n_sequences
     drawn = draw("temporal order", "martens2011-thesis", n_sequences=n, T=settings.T, rng=rng)
@@ -205,7 +205,7 @@ def remarks(rows) -> list[str]:
 
 def plot(rows):
     """Seconds of a step."""
-    from studies.figures import COLOURS, panels
+    from studies.bench.figures import COLOURS, panels
 
     table = rows.groupby("case", sort=False)[["ours_s", "hessianfree_s"]].median().iloc[::-1]
     figure, (axes,) = panels(1, width=7.5)

@@ -105,7 +105,7 @@ def _name(strength: float) -> str:
 
 def plot(rows):
     """Products until all patterns are recalled against μ, a panel a distance, a row a length and mean."""
-    from studies.figures import COLOURS, INK, panels
+    from studies.bench.figures import COLOURS, INK, panels
 
     damped, without = rows[rows["structural"] > 0], rows[rows["structural"] == 0]
     distances = [name for name in DISTANCES if name in set(damped["distance"])]

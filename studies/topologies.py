@@ -20,7 +20,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from studies import lorenz, memory_capacity, narma
-from studies.echo_state import EchoState
+from studies.learners.echo_state import EchoState
 
 ALL = ["sparse", "shifts", "ring", "ring_jumps", "delay_line", "orthogonal", "small_world"]
 MEASURES = {
@@ -115,7 +115,7 @@ def remarks(rows) -> list[str]:
 
 def plot(rows):
     """A panel a task, a column a topology."""
-    from studies.figures import COLOURS, panels, strip
+    from studies.bench.figures import COLOURS, panels, strip
 
     tasks = list(rows["task"].unique())
     figure, all_axes = panels(len(tasks), width=5.6)

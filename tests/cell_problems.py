@@ -5,11 +5,11 @@ from dataclasses import fields
 import numpy as np
 from numpy.testing import assert_allclose
 
-from cells.layer import Input, Layer
-from cells.matrices import ROWS_FOR_PANELS, Matrices
-from cells.memory import Memory
-from cells.passes import Clamp
-from cells.rows import Rows
+from cells.passes.layer import Input, Layer
+from cells.passes.matrices import ROWS_FOR_PANELS, Matrices
+from cells.passes.memory import Memory
+from cells.passes.rows import Rows
+from cells.passes.time_loops import Clamp
 from naive import cells as naive
 
 # Two ways to one number: sums of at most some hundred terms near 1, activations off by 4 units in the last place, a few

@@ -2,10 +2,10 @@
 
 import numpy as np
 
-from reservoir import runs
-from reservoir.runs import drive, each_pass
-from reservoir.task import Task
-from reservoir.weights import build_reservoir
+from reservoir.drive import routes as runs
+from reservoir.drive.routes import drive, each_pass
+from reservoir.drive.task import Task
+from reservoir.drive.weights import build_reservoir
 
 # What is left at a seam shrinks from there on; rounding adds some 1e-15 a step, which is forgotten too.
 SEAM = {np.float64: {"rtol": 0, "atol": 1e-12}, np.float32: {"rtol": 0, "atol": 2e-6}}

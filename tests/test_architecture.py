@@ -1,4 +1,7 @@
-"""The rules of the house that can be read off the sources: who imports whom, and what no file contains."""
+"""The rules of the house that can be read off the sources: who imports whom, and what no file contains.
+
+One test a rule; each lists every place that breaks it.
+"""
 
 import ast
 import enum
@@ -9,6 +12,7 @@ import os
 import re
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -17,24 +21,42 @@ from conftest import PACKAGES, package_folders
 from contracts import KERNELS, every
 
 MAX_LINES = 450
+MAX_MODULES = 16  # of a wing
 MAY_IMPORT = {
     "optim": set(),
     "reservoir": {"optim"},
     "cells": {"optim", "reservoir"},
     "studies": {"optim", "reservoir", "cells"},
 }
+# Wings of a package from the lowest to the highest: a module imports from its own wing and from those below.
+# Modules that stand in no wing may be imported by any and may import any, as long as no circle comes of it.
+WINGS = {
+    "optim": ("checks", "for_torch"),
+    "reservoir": ("simd", "data", "graph", "readout", "drive", "estimators"),
+    "cells": ("passes", "kinds", "shares", "estimators", "language"),
+    "studies": ("tasks", "learners", "bench"),
+}
+FLAT = {"optim", "studies"}  # one idea a file, one question a file: as many as there are
 FILES = {
-    str(path.relative_to(folder.parent)): path
+    path.relative_to(folder.parent): path
     for folder in package_folders()
     for path in sorted(folder.rglob("*"))
     if path.suffix in {".py", ".cu", ".cuh"}
 }
-MODULES = {name: path for name, path in FILES.items() if path.suffix == ".py"}
+TREES = {name: ast.parse(path.read_text(encoding="utf-8")) for name, path in FILES.items() if name.suffix == ".py"}
+OF_LIBRARIES = {name: tree for name, tree in TREES.items() if name.parts[0] != "studies"}
 OPTIONAL = {"torch", "jax", "cupy", "matplotlib", "pandas", "tqdm", "pooch", "dask", "mpi4py", "statsmodels"}
 
 
-def tree(path):
-    return ast.parse(path.read_text(encoding="utf-8"))
+def dotted(name):
+    """Name of the module in a file: reservoir.drive.lanes."""
+    return ".".join(name.with_suffix("").parts).removesuffix(".__init__")
+
+
+def wing(module):
+    """The wing in which a module stands, or "" if it stands in none."""
+    parts = module.split(".")
+    return parts[1] if len(parts) > 1 and parts[1] in WINGS.get(parts[0], ()) else ""
 
 
 def imports(node):
@@ -56,6 +78,16 @@ def import_violations(package, node):
     for line, module, _ in imports(node):
         if top(module) in PACKAGES and top(module) not in MAY_IMPORT[package] | {package}:
             yield f"line {line}: {package} imports {module}, but studies -> cells -> reservoir -> optim"
+
+
+def wing_violations(module, node):
+    """Imports below ``node`` that point from a wing to one above it."""
+    order = WINGS[top(module)]
+    for line, imported, names in imports(node):
+        for found in {imported, *(f"{imported}.{name}" for name in names)}:
+            if top(found) == top(module) and wing(module) and wing(found):
+                if order.index(wing(found)) > order.index(wing(module)):
+                    yield f"line {line}: {module} imports {found}, but {' <- '.join(order)}"
 
 
 def private_names_used(package, node):
@@ -91,72 +123,135 @@ def is_mutable(value):
     return makes or isinstance(value, displays)
 
 
+def mutable_state(node):
+    """What a module keeps and could change: names that are no constants, and ``global``."""
+    for part in node.body:
+        assignments = part.targets if isinstance(part, ast.Assign) else [getattr(part, "target", None)]
+        names = [name.id for name in assignments if isinstance(name, ast.Name)]
+        if is_mutable(getattr(part, "value", None)):
+            yield from (f"line {part.lineno}: {name}" for name in names if not (name.isupper() or name == "__all__"))
+    yield from (f"line {part.lineno}: global" for part in ast.walk(node) if isinstance(part, ast.Global))
+
+
+def circles(graph):
+    """A circle of imports, as the modules on the way, for every module from which one is met."""
+
+    def search(module, way):
+        if module in way:
+            return [*way[way.index(module) :], module]
+        if module in done:
+            return None
+        found = next((circle for part in sorted(graph[module]) if (circle := search(part, [*way, module]))), None)
+        done.add(module)
+        return found
+
+    done = set()
+    return [circle for module in sorted(graph) if (circle := search(module, []))]
+
+
+def internal_imports():
+    """Module -> modules of its package that it imports when it is imported; the package itself is not asked."""
+    known = {dotted(name) for name in TREES}
+    graph = {}
+    for name, tree in TREES.items():
+        imported = {
+            found
+            for node in run_at_import(tree)
+            if isinstance(node, ast.Import | ast.ImportFrom)
+            for _, module, names in imports(node)
+            for found in (module, *(f"{module}.{part}" for part in names))
+        }
+        own = {found for found in imported & known if top(found) == name.parts[0] and found not in PACKAGES}
+        graph[dotted(name)] = own - {dotted(name)}
+    return graph
+
+
+def everywhere(check, trees=TREES):
+    """What ``check(tree)`` finds in every file, with the file's name."""
+    return [f"{name}: {found}" for name, tree in trees.items() for found in check(tree)]
+
+
 # --------------------------------------------------------------------------------------------- the rules hold
 
 
-@every(MODULES)
-def test_imports_point_one_way(path):
-    assert not list(import_violations(path.parent.name, tree(path)))
+def test_imports_point_one_way():
+    assert not [found for name, tree in TREES.items() for found in import_violations(name.parts[0], tree)]
 
 
-@every(MODULES)
-def test_private_names_stay_at_home(path):
-    assert not list(private_names_used(path.parent.name, tree(path)))
+def test_wings_know_only_what_is_below_them():
+    assert not [found for name, tree in TREES.items() for found in wing_violations(dotted(name), tree)]
 
 
-@every(MODULES)
-def test_cupy_is_imported_in_optim_device_only(path):
-    importers = [line for line, module, _ in imports(tree(path)) if top(module) == "cupy"]
-    if (path.parent.name, path.name) != ("optim", "device.py"):
-        assert not importers, "ask optim.device.namespace instead"
-    else:
-        assert importers
+def test_no_import_runs_in_a_circle():
+    assert not circles(internal_imports())
 
 
-@every({name: path for name, path in MODULES.items() if path.parent.name != "studies"})
-def test_optional_dependencies_are_imported_lazily(path):
-    at_import = [node for node in run_at_import(tree(path)) if isinstance(node, ast.Import | ast.ImportFrom)]
-    modules = {top(module) for node in at_import for _, module, _ in imports(node)}
-    assert not modules & OPTIONAL, "import it inside the function that needs it"
+def test_no_folder_is_crowded():
+    sizes = Counter(str(name.parent) for name in TREES if name.name != "__init__.py")
+    assert not {folder: size for folder, size in sizes.items() if size > MAX_MODULES and folder not in FLAT}
 
 
-@every({name: path for name, path in MODULES.items() if path.parent.name != "studies"})
-def test_only_studies_print(path):
-    calls = [node for node in ast.walk(tree(path)) if isinstance(node, ast.Call)]
-    assert not [node.lineno for node in calls if ast.unparse(node.func) in {"print", "sys.stdout.write"}]
+def test_every_folder_is_a_wing():
+    assert {name.parts[:-1] for name in FILES} == {
+        way for package, wings in WINGS.items() for way in [(package,), *((package, wing) for wing in wings)]
+    }
 
 
-@every(MODULES)
-def test_fast_math_is_a_named_set_of_flags(path):
-    keywords = [node for node in ast.walk(tree(path)) if isinstance(node, ast.keyword) and node.arg == "fastmath"]
-    assert not [node.lineno for node in keywords if ast.unparse(node.value) == "True"], "True deletes isnan"
+def test_no_name_of_a_file_stands_twice_in_a_package():
+    names = Counter((name.parts[0], name.name) for name in FILES if name.name != "__init__.py")
+    assert not [name for name, times in names.items() if times > 1]
 
 
-@every(FILES)
-def test_a_file_is_one_idea_long(path):
-    assert len(path.read_text(encoding="utf-8").splitlines()) <= MAX_LINES, "split it by idea"
+def test_private_names_stay_at_home():
+    assert not [found for name, tree in TREES.items() for found in private_names_used(name.parts[0], tree)]
 
 
-@every(FILES)
-def test_nothing_is_left_to_do_and_no_machine_is_named(path):
-    text = path.read_text(encoding="utf-8")
-    assert not re.findall(r"\b(TODO|FIXME|XXX)\b", text)
-    assert not re.findall(r"""["'\s=(](/(?:home|tmp|root|work|Users)/\S*|[A-Z]:\\\\\S*)""", text)
+def test_cupy_is_imported_in_optim_device_only():
+    importers = {str(name) for name, tree in TREES.items() for _, module, _ in imports(tree) if top(module) == "cupy"}
+    assert importers == {"optim/device.py"}, "ask optim.device.namespace instead"
 
 
-@every(MODULES)
-def test_modules_keep_no_mutable_state(path):
-    for node in tree(path).body:
-        assignments = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", None)]
-        names = [name.id for name in assignments if isinstance(name, ast.Name)]
-        if is_mutable(getattr(node, "value", None)):
-            assert all(name.isupper() or name == "__all__" for name in names), f"line {node.lineno}: {names}"
-    assert not [node.lineno for node in ast.walk(tree(path)) if isinstance(node, ast.Global)]
+def test_optional_dependencies_are_imported_lazily():
+    def at_import(tree):
+        for node in run_at_import(tree):
+            if isinstance(node, ast.Import | ast.ImportFrom):
+                yield from {top(module) for _, module, _ in imports(node)} & OPTIONAL
+
+    assert not everywhere(at_import, OF_LIBRARIES), "import it inside the function that needs it"
 
 
-@every(MODULES)
-def test_every_module_says_what_it_is(path):
-    assert ast.get_docstring(tree(path))
+def test_only_studies_print():
+    def prints(tree):
+        calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call)]
+        return [node.lineno for node in calls if ast.unparse(node.func) in {"print", "sys.stdout.write"}]
+
+    assert not everywhere(prints, OF_LIBRARIES)
+
+
+def test_fast_math_is_a_named_set_of_flags():
+    def all_flags(tree):
+        keywords = [node for node in ast.walk(tree) if isinstance(node, ast.keyword) and node.arg == "fastmath"]
+        return [node.lineno for node in keywords if ast.unparse(node.value) == "True"]
+
+    assert not everywhere(all_flags), "True deletes isnan"
+
+
+def test_a_file_is_one_idea_long():
+    lengths = {str(name): len(path.read_text(encoding="utf-8").splitlines()) for name, path in FILES.items()}
+    assert not {name: length for name, length in lengths.items() if length > MAX_LINES}, "split it by idea"
+
+
+def test_nothing_is_left_to_do_and_no_machine_is_named():
+    left = re.compile(r"""\b(TODO|FIXME|XXX)\b|["'\s=(](/(?:home|tmp|root|work|Users)/\S*|[A-Z]:\\\\\S*)""")
+    assert not {str(name): found for name, path in FILES.items() if (found := left.findall(path.read_text("utf-8")))}
+
+
+def test_modules_keep_no_mutable_state():
+    assert not everywhere(mutable_state)
+
+
+def test_every_module_says_what_it_is():
+    assert not [str(name) for name, tree in TREES.items() if not ast.get_docstring(tree)]
 
 
 def test_packages_are_typed():
@@ -166,27 +261,31 @@ def test_packages_are_typed():
 # ---------------------------------------------------------------------------------------------------- kernels
 
 
-@every(KERNELS)
-def test_kernels_are_found_again_in_the_disk_cache(kernel):
-    assert kernel.is_at_module_level, "a closure is never found again in the disk cache"
-    assert kernel.is_inner or kernel.options.get("cache") == "True", "a new process should not compile again"
-    assert "parallel" not in kernel.options, "threads are run by optim.threads.run_all over nogil kernels"
+def test_kernels_are_found_again_in_the_disk_cache():
+    assert not [name for name, kernel in KERNELS.items() if not kernel.is_at_module_level], "a closure is never found"
+    uncached = [n for n, kernel in KERNELS.items() if not (kernel.is_inner or kernel.options.get("cache") == "True")]
+    assert not uncached, "a new process should not compile again"
+    parallel = [name for name, kernel in KERNELS.items() if "parallel" in kernel.options]
+    assert not parallel, "threads are run by optim.threads.run_all over nogil kernels"
 
 
-@every(KERNELS)
-def test_kernels_are_explained(kernel):
-    assert ast.get_docstring(kernel.node), "say shapes, what is written, what may alias"
+def test_kernels_are_explained():
+    silent = [name for name, kernel in KERNELS.items() if not ast.get_docstring(kernel.node)]
+    assert not silent, "say shapes, what is written, what may alias"
 
 
-@every(KERNELS)
-def test_kernels_raise_nothing(kernel):
-    found = [node.lineno for node in ast.walk(kernel.node) if isinstance(node, ast.Raise | ast.Assert)]
-    assert not found, "the function above the kernel checks"
+def test_kernels_raise_nothing():
+    raising = [
+        name for name, kernel in KERNELS.items()
+        if any(isinstance(node, ast.Raise | ast.Assert) for node in ast.walk(kernel.node))
+    ]  # fmt: skip
+    assert not raising, "the function above the kernel checks"
 
 
-@every({kernel.file: kernel.file for kernel in KERNELS.values() if kernel.file.split("/")[0] != "studies"})
-def test_every_file_with_kernels_has_its_tests(file):
-    assert (Path(__file__).parent / f"test_{Path(file).name}").is_file()
+def test_every_file_with_kernels_has_its_tests():
+    files = {Path(kernel.file) for kernel in KERNELS.values()}
+    tests = {file: Path(__file__).parent / file.parts[0] / f"test_{file.name}" for file in files}
+    assert not [str(file) for file, test in tests.items() if file.parts[0] != "studies" and not test.is_file()]
 
 
 # ----------------------------------------------------------------------------------------------- public names
@@ -291,9 +390,9 @@ def test_nothing_is_compiled_at_import(after_import):
     ("package", "source"),
     [
         ("optim", "import reservoir"),
-        ("optim", "def f():\n    from reservoir.drive import drive"),
+        ("optim", "def f():\n    from reservoir.drive.kernels import drive"),
         ("reservoir", "from studies import rows"),
-        ("cells", "import studies.rows as rows"),
+        ("cells", "import studies.bench.rows as rows"),
     ],
 )
 def test_an_arrow_against_the_house_is_seen(package, source):

@@ -16,9 +16,9 @@ from numba.core.dispatcher import Dispatcher
 import cells
 import reservoir
 from cells import GRU, LSTM, ForgetGate, Network, SequenceObjective, Stepper, TruncatedObjective, initial_theta, predict
-from cells.cell import Map
+from cells.passes.cell import Map
 from reservoir import ESNRegressor
-from reservoir.drive_arguments import Graph, Plan
+from reservoir.drive.arguments import Graph, Plan
 
 pytestmark = pytest.mark.compiled
 
@@ -83,7 +83,7 @@ DOORS = {
 }
 # Made by the functions above the kernels, of what has passed the doors.
 INNER = {
-    "spans": "rows of a batch, from the checked lengths: cells.rows",
+    "spans": "rows of a batch, from the checked lengths: cells.passes.rows",
     "column": "where the next tile begins: one number that the kernel itself counts up",
     "sources": "CSR of a topology, checked as Graph.indices is",
     "starts": "CSR of a topology, checked as Graph.pointers is",

@@ -1,4 +1,4 @@
-"""The n-gram models of `cells.ngram`, written from their equations with dictionaries and recursion."""
+"""The n-gram models of `cells.language.ngram`, written from their equations with dictionaries and recursion."""
 
 from collections import Counter
 

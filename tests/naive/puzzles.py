@@ -1,4 +1,4 @@
-"""Answers to the puzzles of `studies.puzzles`, read from the inputs alone as a patient person would."""
+"""Answers to the puzzles of `studies.tasks.puzzles`, read from the inputs alone as a patient person would."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""The tasks of `studies.signals`, written from their equations with Python floats."""
+"""The tasks of `studies.tasks.signals`, written from their equations with Python floats."""
 
 import math
 

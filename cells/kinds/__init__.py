@@ -1,0 +1,1 @@
+"""The cells: one file each, three functions of one step."""

@@ -1,0 +1,1 @@
+"""A network over a batch, cut into the shares that threads carry."""

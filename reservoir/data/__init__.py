@@ -1,0 +1,1 @@
+"""The door for data: every accepted form becomes flat rows plus offsets."""

@@ -1,0 +1,1 @@
+"""Echo state networks as scikit-learn estimators."""

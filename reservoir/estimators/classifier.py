@@ -1,0 +1,311 @@
+"""The echo state network for classification; the equations are in :mod:`reservoir.estimators.echo_state`."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+from sklearn.base import ClassifierMixin
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import check_is_fitted
+
+from optim.arguments import choice
+from reservoir.data.reading import read_sequences
+from reservoir.data.sequences import Sequences
+from reservoir.data.targets import read_y
+from reservoir.estimators.echo_state import PARAMETERS, EchoStateNetwork
+from reservoir.estimators.estimator import all_or_nothing
+
+
+class ESNClassifier(ClassifierMixin, EchoStateNetwork):
+    __doc__ = f"""Echo state network for classifying sequences, or every step of them.
+
+    The readout is a ridge regression on targets 1 for the label's class and 0 for the others. With one label a
+    sequence, ``decision`` says how its rows decide; with one label a row, every row is decided by itself.
+
+    Parameters
+    ----------
+{PARAMETERS}    decision : {{"mean", "last", "vote"}}
+        For one label a sequence: by the mean of all rows' outputs, by the last row (the only one learnt then), or
+        by the rows' majority.
+
+    Attributes
+    ----------
+    classes_ : (n_classes,)
+    coef_ : (n_classes, n_units + n_features)
+    intercept_ : (n_classes,)
+    decides_sequences_ : bool
+        Whether whole sequences are decided.
+    alpha_, condition_, reservoir_, spectral_radius_error_, sums_, n_features_in_, feature_names_in_
+        As in :class:`reservoir.ESNRegressor`, and so are the forms of X.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from reservoir import ESNClassifier
+    >>> rng = np.random.default_rng(0)
+    >>> t = np.arange(40)
+    >>> X = [np.sin(w * t + rng.uniform(0, 6))[:, None] for w in [0.3, 0.5] * 20]
+    >>> y = ["slow", "fast"] * 20
+    >>> model = ESNClassifier(n_units=50, bias_scaling=0.5, random_state=0).fit(X[:20], y[:20])
+    >>> model.score(X[20:], y[20:])
+    1.0
+    """
+
+    def __init__(
+        self,
+        n_units=500,
+        *,
+        spectral_radius=0.9,
+        leak_rate=1.0,
+        input_scaling=1.0,
+        bias_scaling=0.0,
+        feedback_scaling=0.0,
+        in_degree=10,
+        topology="sparse",
+        activation="tanh",
+        state_noise=0.0,
+        feedback_noise=0.0,
+        washout=0,
+        include_input=True,
+        fit_intercept=True,
+        alpha=1e-6,
+        alpha_selection="gcv",
+        solver="auto",
+        sequence_column=None,
+        warm_start=False,
+        dtype=None,
+        device=None,
+        n_jobs=None,
+        random_state=None,
+        verbose=0,
+        decision="mean",
+    ):
+        super().__init__(
+            n_units, spectral_radius=spectral_radius, leak_rate=leak_rate, input_scaling=input_scaling,
+            bias_scaling=bias_scaling, feedback_scaling=feedback_scaling, in_degree=in_degree, topology=topology,
+            activation=activation, state_noise=state_noise, feedback_noise=feedback_noise, washout=washout,
+            include_input=include_input, fit_intercept=fit_intercept, alpha=alpha, alpha_selection=alpha_selection,
+            solver=solver, sequence_column=sequence_column, warm_start=warm_start, dtype=dtype, device=device,
+            n_jobs=n_jobs, random_state=random_state, verbose=verbose,
+        )  # fmt: skip
+        self.decision = decision
+
+    @all_or_nothing
+    def fit(self, X, y, sample_weight=None, *, groups=None, lengths=None):
+        """Draw the reservoir and learn the readout.
+
+        Parameters
+        ----------
+        X : (n_steps, n_features), or any form of several sequences
+        y : (n_sequences,) or (n_steps,) labels
+            With ``sequence_column`` and one label a sequence, repeat it on every row.
+        sample_weight : (n_steps,) or (n_sequences,), optional
+        groups, lengths : as in :meth:`reservoir.ESNRegressor.fit`
+
+        Returns
+        -------
+        self
+        """
+        sequences = self._read_for_fit(X, y, sample_weight, groups, lengths, reset=True, target="labels")
+        check_classification_targets(sequences.labels)
+        self.classes_ = np.unique(sequences.labels)
+        self._check_decision(sequences)
+        self._fit_readout(self._decisive(sequences), self._one_hot(sequences.labels, sequences))
+        return self
+
+    @all_or_nothing
+    def partial_fit(self, X, y, classes=None, sample_weight=None, *, groups=None, lengths=None, initial_state=None):
+        """Add more sequences, each from rest; ``initial_state="last"`` goes on where X ended.
+
+        As :meth:`reservoir.ESNRegressor.partial_fit`. With ``decision="last"`` the last row of every call is learnt.
+
+        Parameters
+        ----------
+        classes : (n_classes,), optional
+            All labels that will ever come, at the first call; None: those that come then.
+
+        Returns
+        -------
+        self
+        """
+        is_first = not hasattr(self, "sums_")
+        initial_state = self._going_on(initial_state)
+        sequences = self._read_for_fit(
+            X, y, sample_weight, groups, lengths, reset=is_first, target="labels", goes_on=initial_state is not None
+        )
+        if is_first:
+            self.classes_ = np.unique(sequences.labels if classes is None else classes)
+            self._check_decision(sequences)
+        elif classes is not None and not np.array_equal(np.unique(classes), self.classes_):
+            raise ValueError(
+                f"classes must be {self.classes_.tolist()} as at the first call, got {np.unique(classes).tolist()}; "
+                "fit a new model."
+            )
+        self._refuse_unknown(sequences.labels, "y")
+        self._add_to_sums(self._decisive(sequences), self._one_hot(sequences.labels, sequences), initial_state)
+        return self
+
+    def _refuse_unknown(self, labels: np.ndarray, name: str) -> None:
+        unknown = np.setdiff1d(labels, self.classes_)
+        if len(unknown) > 0:
+            raise ValueError(
+                f"{name} must hold labels out of classes={self.classes_.tolist()}, got {unknown.tolist()}; name them "
+                "all at the first call."
+            )
+
+    def _read_targets(self, sequences: Sequences, teacher) -> np.ndarray:
+        labels = read_y(sequences, teacher, "labels")["labels"]
+        self._refuse_unknown(labels, "teacher")
+        return self._one_hot(labels, sequences)
+
+    def _check_decision(self, sequences: Sequences) -> None:
+        choice("decision", self.decision, ("mean", "last", "vote"))
+        by_column = sequences.form == "column" and sequences.labels_are_constant
+        self.decides_sequences_ = bool(sequences.one_per_sequence or by_column)
+
+    def _decisive(self, sequences: Sequences) -> Sequences:
+        """Sequences with the weight on the rows that decide."""
+        if not (self.decides_sequences_ and self.decision == "last"):
+            return sequences
+        weights = np.zeros(sequences.n_steps)
+        ends = sequences.offsets[1:] - 1
+        weights[ends] = 1.0 if sequences.weights is None else sequences.weights[ends]
+        return replace(sequences, weights=weights)
+
+    def _one_hot(self, labels: np.ndarray, sequences: Sequences) -> np.ndarray:
+        return (labels[:, None] == self.classes_[None, :]).astype(sequences.rows.dtype)
+
+    def _scores(self, sequences: Sequences, rows: np.ndarray) -> np.ndarray:
+        """(n_sequences, n_classes) if sequences are decided, else (n_steps, n_classes), from outputs on ``rows``."""
+        if not self.decides_sequences_:
+            return rows
+        if self.decision == "last":
+            return rows[sequences.offsets[1:] - 1]
+        if self.decision == "vote":
+            rows = (rows == rows.max(axis=1, keepdims=True)).astype(rows.dtype)
+        return np.add.reduceat(rows, sequences.offsets[:-1], axis=0) / sequences.lengths[:, None]
+
+    def _decide(self, X, groups, lengths, initial_state, teacher, return_state, answer):
+        """``answer`` of the scores in the form of X, and with ``return_state`` the states after the last rows."""
+        check_is_fitted(self)
+        sequences = self._read(X, groups=groups, lengths=lengths)
+        outputs, final = self._outputs(sequences, initial_state, teacher, return_state)
+        values = answer(self._scores(sequences, outputs))
+        values = sequences.per_sequence(values) if self.decides_sequences_ else sequences.like_input(values)
+        return (values, final) if return_state else values
+
+    def decision_function(self, X, *, groups=None, lengths=None, initial_state=None, return_state=False, teacher=None):
+        """Outputs of the readout, one a class (for two classes: of the second minus the first).
+
+        Parameters
+        ----------
+        X, groups, lengths : as in ``fit``
+        initial_state, return_state, teacher : as in ``predict``
+
+        Returns
+        -------
+        (n, n_classes), or (n,) for two classes
+            n sequences or rows, whichever are decided.
+        state : (n_sequences, n_units)
+            Only if ``return_state``.
+        """
+
+        def differences(scores: np.ndarray) -> np.ndarray:
+            return scores[:, 1] - scores[:, 0] if len(self.classes_) == 2 else scores
+
+        return self._decide(X, groups, lengths, initial_state, teacher, return_state, differences)
+
+    def predict_proba(self, X, *, groups=None, lengths=None, initial_state=None, return_state=False, teacher=None):
+        """Least-squares estimates of the classes' probabilities: outputs below 0 set to 0, then scaled to sum to 1.
+
+        Parameters
+        ----------
+        X, groups, lengths : as in ``fit``
+        initial_state, return_state, teacher : as in ``predict``
+
+        Returns
+        -------
+        (n, n_classes)
+        state : (n_sequences, n_units)
+            Only if ``return_state``.
+        """
+        return self._decide(X, groups, lengths, initial_state, teacher, return_state, probabilities)
+
+    def predict(self, X, *, groups=None, lengths=None, initial_state=None, return_state=False, teacher=None):
+        """Label of every sequence, or of every row, whichever ``fit`` was given.
+
+        A live signal is classified row by row, or piece by piece, by ``predict(piece, initial_state=state,
+        return_state=True)``; where whole sequences are decided, by the rows of the piece alone.
+
+        Parameters
+        ----------
+        X, groups, lengths : as in ``fit``
+        initial_state : (n_units,) or (n_sequences, n_units), or "last", optional
+            Start from here instead of from rest; with feedback the last outputs follow the states. "last": where
+            ``partial_fit`` ended.
+        return_state : bool
+            Whether to return the states after the last rows too.
+        teacher : labels in the form of y, optional
+            With feedback: the true labels, which are fed back in the place of the net's own outputs.
+
+        Returns
+        -------
+        (n_sequences,) or (n_steps,) labels
+            With ``sequence_column``, or one 2-D sequence, always one a row.
+        state : (n_sequences, n_units), or with feedback (n_sequences, n_units + n_classes)
+            Only if ``return_state``.
+        """
+
+        def labels(scores: np.ndarray) -> np.ndarray:
+            return self.classes_[scores.argmax(axis=1)]
+
+        return self._decide(X, groups, lengths, initial_state, teacher, return_state, labels)
+
+    def score(self, X, y, sample_weight=None, *, groups=None, lengths=None, initial_state=None):
+        """Share of right labels, of sequences or of rows, whichever ``fit`` was given.
+
+        Parameters
+        ----------
+        X, y, sample_weight, groups, lengths : as in ``fit``
+        initial_state : as in ``predict``
+
+        Returns
+        -------
+        float
+        """
+        from sklearn.metrics import accuracy_score
+
+        check_is_fitted(self)
+        sequences = read_sequences(
+            self, X, y, sample_weight=sample_weight, groups=groups, lengths=lengths,
+            sequence_column=self.sequence_column, dtype=self.reservoir_.dtype, reset=False, target="labels",
+        )  # fmt: skip
+        if self.decides_sequences_ and not sequences.labels_are_constant:
+            raise ValueError(
+                "y must hold one label a sequence, as in fit, got several in one sequence; score rows of a model "
+                "that was fitted with one label a row."
+            )
+        scores = self._scores(sequences, self._outputs(sequences, initial_state)[0])
+        first = sequences.offsets[:-1] if self.decides_sequences_ else slice(None)
+        weights = None if sequences.weights is None else sequences.weights[first]
+        return accuracy_score(sequences.labels[first], self.classes_[scores.argmax(axis=1)], sample_weight=weights)
+
+
+def probabilities(scores: np.ndarray) -> np.ndarray:
+    """Rows that sum to 1 from ``scores`` (n, n_classes); distances from the largest decide where none is positive.
+
+    Scores sum to 1 but for the penalty and rounding.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from reservoir.estimators.classifier import probabilities
+    >>> probabilities(np.array([[3.0, 1.0, -1.0]]))
+    array([[0.75, 0.25, 0.  ]])
+    """
+    scores = scores.astype(float)
+    positive = np.maximum(scores, 0.0)
+    none = ~(positive.sum(axis=1) > 0)
+    positive[none] = np.exp(scores[none] - scores[none].max(axis=1, keepdims=True))
+    return positive / positive.sum(axis=1, keepdims=True)

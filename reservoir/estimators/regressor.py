@@ -1,0 +1,209 @@
+"""The echo state network for regression; the equations are in :mod:`reservoir.estimators.echo_state`.
+
+References
+----------
+Jaeger (2001), The "echo state" approach to analysing and training recurrent neural networks, GMD Report 148.
+Lukoševičius (2012), A practical guide to applying echo state networks: the leak as used here is its equation 3.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from sklearn.base import MultiOutputMixin, RegressorMixin
+from sklearn.utils.validation import check_is_fitted
+
+from reservoir.data.reading import read_sequences
+from reservoir.data.sequences import Sequences
+from reservoir.data.targets import read_numbers
+from reservoir.estimators.echo_state import PARAMETERS, EchoStateNetwork
+from reservoir.estimators.estimator import all_or_nothing
+
+
+class ESNRegressor(MultiOutputMixin, RegressorMixin, EchoStateNetwork):
+    __doc__ = f"""Echo state network for regression on sequences: one target, or several, a time step.
+
+    ::
+
+        x(t) = (1 - a) x(t-1) + a f(W x(t-1) + W_in u(t) + W_fb y(t-1) + b)
+        y(t) = coef_ @ [x(t); u(t)] + intercept_
+
+    Parameters
+    ----------
+{PARAMETERS}
+    Attributes
+    ----------
+    coef_ : (n_units + n_features,) or (n_outputs, n_units + n_features)
+        States first.
+    intercept_ : float or (n_outputs,)
+    alpha_ : float
+        The penalty used.
+    condition_ : float
+        Estimated condition number of the centred normal equations with the penalty.
+    reservoir_ : reservoir.drive.weights.Reservoir
+    spectral_radius_error_ : float
+        Relative error of the spectral radius; rounding up to 2,000 units, an estimate above.
+    sums_ : reservoir.readout.gram.Gram
+        After ``partial_fit``: what has been seen.
+    state_ : (n_sequences, n_units), or with feedback (n_sequences, n_units + n_outputs)
+        After ``partial_fit``: states after the last rows, followed by the last targets.
+    target_range_ : (2, n_outputs)
+        Least and largest of the targets, against which a free run is held.
+    n_features_in_, feature_names_in_
+
+    Notes
+    -----
+    X may be a 2-D array (one sequence), a list of 2-D arrays or a 3-D array (several), or a 2-D array with ``groups=``,
+    ``lengths=`` or the parameter ``sequence_column``, the one form that every scikit-learn tool passes on. Every
+    sequence starts from rest unless ``initial_state`` is given.
+
+    References
+    ----------
+    Jaeger (2001), GMD Report 148; Lukoševičius (2012), A practical guide to applying echo state networks, eq. 3.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from reservoir import ESNRegressor
+    >>> u = np.random.default_rng(0).uniform(-1, 1, (2000, 1))
+    >>> y = np.convolve(u[:, 0], [0, 0.3, 0.2, 0.1])[:2000]
+    >>> model = ESNRegressor(n_units=100, washout=50, random_state=0).fit(u[:1500], y[:1500])
+    >>> round(model.score(u[1500:], y[1500:]), 1)
+    1.0
+    """
+
+    @all_or_nothing
+    def fit(self, X, y, sample_weight=None, *, groups=None, lengths=None):
+        """Draw the reservoir and learn the readout.
+
+        Parameters
+        ----------
+        X : (n_steps, n_features), or any form of several sequences
+        y : (n_steps,) or (n_steps, n_outputs), or in the form of X; one target a sequence is repeated on its rows
+        sample_weight : (n_steps,), optional
+        groups : (n_steps,), optional
+            A new sequence starts where the value changes.
+        lengths : (n_sequences,) int, optional
+            Rows of each sequence, summing to n_steps.
+
+        Returns
+        -------
+        self
+        """
+        sequences = self._read_for_fit(X, y, sample_weight, groups, lengths, reset=True, target="rows")
+        self._fit_readout(sequences, sequences.targets)
+        return self._shape_like(sequences)
+
+    @all_or_nothing
+    def partial_fit(self, X, y, sample_weight=None, *, groups=None, lengths=None, initial_state=None):
+        """Add more sequences to what has been learnt, each from rest; ``initial_state="last"`` goes on where X ended.
+
+        For one long stream that comes in pieces say ``partial_fit(X, y, initial_state="last")`` at every call: the
+        model is then that of one ``fit`` on all of it, as long as the first piece is longer than the washout. Without
+        ``initial_state`` every call is made of new sequences, and the order of the calls does not matter.
+
+        Parameters
+        ----------
+        X, y, sample_weight, groups, lengths : as in ``fit``
+            ``alpha`` must be one number; solver "auto" uses the normal equations.
+        initial_state : "last", (n_units,) or (n_sequences, n_units), optional
+            Start from here instead of from rest, without a washout; with feedback the last targets follow the states.
+            "last": ``state_``, or rest at the first call.
+
+        Returns
+        -------
+        self
+            ``state_`` holds the states after the last rows, with feedback followed by the targets there. The first
+            call draws the reservoir, also after ``fit``, unless ``warm_start``.
+
+        Warns
+        -----
+        ColdStartWarning
+            If a later call gives fewer rows from rest than the reservoir remembers, and nothing says that they are a
+            sequence.
+        """
+        is_first = not hasattr(self, "sums_")
+        initial_state = self._going_on(initial_state)
+        sequences = self._read_for_fit(
+            X, y, sample_weight, groups, lengths, reset=is_first, target="rows", goes_on=initial_state is not None
+        )
+        if not is_first and sequences.targets.shape[1] != np.size(self.intercept_):
+            raise ValueError(
+                f"y must have {np.size(self.intercept_)} outputs as before, got {sequences.targets.shape[1]}; "
+                "fit a new model."
+            )
+        self._add_to_sums(sequences, sequences.targets, initial_state)
+        return self._shape_like(sequences)
+
+    def _shape_like(self, sequences: Sequences):
+        self._is_1d = sequences.targets_1d
+        if self._is_1d:
+            self.coef_, self.intercept_ = self.coef_[0], float(self.intercept_[0])
+        return self
+
+    def _read_targets(self, sequences: Sequences, teacher) -> np.ndarray:
+        values = read_numbers(sequences, teacher, "teacher", sequences.rows.dtype)[0].reshape(sequences.n_steps, -1)
+        if values.shape[1] != np.size(self.intercept_):
+            raise ValueError(
+                f"teacher must have the {np.size(self.intercept_)} outputs of y, got {values.shape[1]}; give what fit "
+                "was given as y, for these rows."
+            )
+        return values
+
+    def predict(self, X, *, groups=None, lengths=None, initial_state=None, return_state=False, teacher=None):
+        """Outputs for every row of X.
+
+        Parameters
+        ----------
+        X, groups, lengths : as in ``fit``
+        initial_state : (n_units,) or (n_sequences, n_units), or "last", optional
+            Start from here instead of from rest; with feedback the last outputs follow the states. "last": where
+            ``partial_fit`` ended.
+        return_state : bool
+            Whether to return the states after the last rows too.
+        teacher : (n_steps,) or (n_steps, n_outputs), or in the form of X, optional
+            With feedback: the true outputs, which are fed back in the place of the net's own. The states returned go
+            on from them. So a net is primed: ``_, state = predict(X, teacher=y, return_state=True)``.
+
+        Returns
+        -------
+        y : (n_steps,) or (n_steps, n_outputs), or in the form of X
+        state : (n_sequences, n_units), or with feedback (n_sequences, n_units + n_outputs)
+            Only if ``return_state``.
+
+        Raises
+        ------
+        StateOverflowError
+            If states or outputs are not finite.
+
+        Warns
+        -----
+        FreeRunDivergedWarning
+            With feedback and no ``teacher``: if outputs are far from the range of the targets in ``fit``.
+        """
+        check_is_fitted(self)
+        sequences = self._read(X, groups=groups, lengths=lengths)
+        outputs, final = self._outputs(sequences, initial_state, teacher, return_state)
+        outputs = sequences.like_input(outputs[:, 0] if self._is_1d else outputs)
+        return (outputs, final) if return_state else outputs
+
+    def score(self, X, y, sample_weight=None, *, groups=None, lengths=None, initial_state=None):
+        """Coefficient of determination R² over all rows of all sequences.
+
+        Parameters
+        ----------
+        X, y, sample_weight, groups, lengths : as in ``fit``
+        initial_state : as in ``predict``
+
+        Returns
+        -------
+        float
+        """
+        from sklearn.metrics import r2_score  # here, for it takes long to import
+
+        check_is_fitted(self)
+        sequences = read_sequences(
+            self, X, y, sample_weight=sample_weight, groups=groups, lengths=lengths,
+            sequence_column=self.sequence_column, dtype=self.reservoir_.dtype, reset=False, target="rows",
+        )  # fmt: skip
+        outputs = self._outputs(sequences, initial_state)[0].astype(np.float64)
+        return r2_score(sequences.targets.astype(np.float64), outputs, sample_weight=sequences.weights)

@@ -1,0 +1,1 @@
+"""Which unit hears which, and how strongly: topologies, matrices, spectral radius."""

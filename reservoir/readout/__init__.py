@@ -1,0 +1,1 @@
+"""Linear readouts: sums of a fit, their decomposition, the penalty, the solution."""

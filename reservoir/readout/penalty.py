@@ -1,0 +1,192 @@
+"""Choosing the ridge penalty: generalised cross-validation, exact leave-one-out, blocked cross-validation.
+
+All three score every penalty and every output at once. Scores are weighted sums of squared errors, (A, O) for
+A penalties; :func:`choose_alpha` picks one penalty for all outputs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+
+from optim.device import namespace
+from optim.threads import single_blas_thread
+from reservoir.readout.decomposition import Decomposition, decompose
+from reservoir.readout.gram import Gram
+from reservoir.readout.ridge import solve_decomposed
+from reservoir.readout.tsqr import TriangularFactor
+
+# A row whose leverage is this close to one fits itself: what it would be without it is not determined.
+_OWN_FIT = 1e-10
+_COLUMNS_AT_ONCE = 2048
+
+
+def gcv_errors(decomposition: Decomposition, alphas: np.ndarray) -> np.ndarray:
+    """Generalised cross-validation from the sums alone::
+
+        GCV(α) = RSS(α) / (1 - tr H(α) / n)²,    tr H = Σ_k λ_k / (λ_k + α), plus 1 for the intercept
+
+    Parameters
+    ----------
+    decomposition : Decomposition
+    alphas : (A,) >= 0
+
+    Returns
+    -------
+    (A, O) host array; infinity where tr H reaches n.
+
+    References
+    ----------
+    Golub, Heath, Wahba (1979), Generalized cross-validation as a method for choosing a good ridge parameter.
+    """
+    d = decomposition
+    scores = [_gcv(d, float(alpha)) for alpha in alphas]
+    return np.array(scores).reshape(len(scores), -1)
+
+
+def _gcv(d: Decomposition, alpha: float) -> list[float]:
+    xp = namespace(d.values)
+    inverse = d.inverse(alpha)
+    free = 1.0 - (float(xp.sum(d.values * inverse)) + (d.weight > 0.0)) / d.n_rows
+    n_outputs = d.projected.shape[1]
+    if free <= _OWN_FIT:
+        return [np.inf] * n_outputs
+    # What the penalty costs in a known direction, (α / (λ + α))² p² / λ, is a sum of positive terms; only the
+    # directions below the cut-off, where p² / λ means nothing, are subtracted from what is unexplained.
+    is_known = d.values > d.cutoff
+    safe = xp.where(is_known, d.values, xp.ones_like(d.values))
+    cost = xp.where(is_known, (alpha * inverse) ** 2 / safe, -(d.values + 2.0 * alpha) * inverse**2)
+    rss = d.unexplained + xp.sum(cost[:, None] * d.projected**2, axis=0)
+    return [max(float(rss[k]), 0.0) / free**2 for k in range(n_outputs)]
+
+
+def loo_errors(tiles: Iterable, decomposition: Decomposition, alphas: np.ndarray) -> np.ndarray:
+    """Exact leave-one-out: weighted squared error of every row, predicted by the fit to all others::
+
+        e_t / (1 - h_t),    h_t = w_t / Σw + w_t (z_t - mean)ᵀ (S + α I)⁻¹ (z_t - mean)
+
+    Parameters
+    ----------
+    tiles : iterable of (D, n_columns)
+        A second pass over the tiles that ``decomposition`` was made from, in any cut, the same shift.
+    decomposition : Decomposition
+    alphas : (A,) >= 0
+
+    Returns
+    -------
+    (A, O) host array; infinity for a penalty at which some row fits itself exactly.
+    """
+    n_outputs = decomposition.projected.shape[1]
+    errors = np.zeros((len(alphas), n_outputs))
+    for tile in tiles:
+        n_columns = tile.shape[1]
+        for start in range(0, n_columns, _COLUMNS_AT_ONCE):
+            stop = min(start + _COLUMNS_AT_ONCE, n_columns)
+            with single_blas_thread():
+                errors += _loo(tile[:, start:stop], decomposition, alphas)
+    return errors
+
+
+def _loo(tile, d: Decomposition, alphas: np.ndarray) -> np.ndarray:
+    xp = namespace(tile, d.values)
+    K = d.vectors.shape[0]
+    root_weight = tile[K, :]
+    Z = tile[:K, :] - d.centre[:, None] * root_weight[None, :]
+    Y = tile[K + 1 :, :] - d.target_centre[:, None] * root_weight[None, :]
+    P = d.vectors.T @ Z
+    squares = P**2
+    own = root_weight**2 / d.weight if d.weight > 0.0 else xp.zeros_like(root_weight)
+    errors = np.zeros((len(alphas), Y.shape[0]))
+    for a, alpha in enumerate(alphas):
+        free = 1.0 - own - d.inverse(float(alpha)) @ squares
+        if float(xp.min(free)) <= _OWN_FIT:
+            errors[a] = np.inf
+            continue
+        residual = (Y - d.coefficients(float(alpha)).T @ P) / free[None, :]
+        sums = xp.sum(residual**2, axis=1)
+        errors[a] = [float(sums[k]) for k in range(len(errors[a]))]
+    return errors
+
+
+def blocked_errors(
+    folds: Sequence[Gram] | Sequence[TriangularFactor], alphas: np.ndarray, *, fit_intercept: bool = True
+) -> np.ndarray:
+    """Cross-validation over blocks of time: squared error of each fold under the readout of all others.
+
+    Grams: the fold is subtracted from the total. Factors cannot be subtracted: the others are merged. Either
+    way no row is read again: with v = (-W, -b, 1) the error of a fold with sums M = Rᵀ R is vᵀ M v = |R v|².
+
+    Parameters
+    ----------
+    folds : at least two Grams, or TriangularFactors, of disjoint rows
+    alphas : (A,) >= 0
+    fit_intercept : bool
+
+    Returns
+    -------
+    (A, O) host array
+    """
+    folds = [fold for fold in folds if fold.n_rows > 0]
+    if len(folds) < 2:
+        raise ValueError(
+            f"blocked cross-validation needs rows of positive weight in at least 2 blocks of time, got {len(folds)}; "
+            "use alpha_selection='gcv'."
+        )
+    errors = np.zeros((len(alphas), folds[0].n_outputs))
+    for k, fold in enumerate(folds):
+        d = decompose(_all_but(folds, k), fit_intercept=fit_intercept)
+        held_out = fold.recentred(d.shift)
+        errors += [_error_of(held_out, d, float(alpha)) for alpha in alphas]
+    return errors
+
+
+def _all_but(folds: Sequence, k: int):
+    rest = type(folds[0])(folds[0].n_features, folds[0].n_outputs, folds[0].shift)
+    is_gram = isinstance(rest, Gram)
+    for j, fold in enumerate(folds):
+        if is_gram or j != k:
+            rest.merge(fold)
+    return rest.without(folds[k]) if is_gram else rest
+
+
+def _error_of(fold: Gram | TriangularFactor, d: Decomposition, alpha: float) -> list[float]:
+    """(O,) sums of squared errors of the rows in ``fold``, in the shifted coordinates of ``d``."""
+    coef = solve_decomposed(d, alpha).coef
+    xp = namespace(coef)
+    intercept = d.target_centre - coef @ d.centre
+    v = xp.concat([-coef, -intercept[:, None], xp.eye(coef.shape[0])], axis=1)
+    if isinstance(fold, Gram):
+        sums = xp.sum((v @ fold.matrix) * v, axis=1)
+    else:
+        sums = xp.sum((v @ fold.factor.T) ** 2, axis=1)
+    return [max(float(sums[k]), 0.0) for k in range(coef.shape[0])]
+
+
+def choose_alpha(errors: np.ndarray, alphas: np.ndarray, target_energy) -> float:
+    """One penalty for all outputs: least sum of the outputs' errors, each relative to its target's variance.
+
+    Parameters
+    ----------
+    errors : (A, O) scores of one of the functions above
+    alphas : (A,)
+    target_energy : (O,) as in :class:`reservoir.readout.decomposition.Decomposition`
+
+    Returns
+    -------
+    float
+        An element of ``alphas``; the largest where no penalty has a finite score.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from reservoir.readout.penalty import choose_alpha
+    >>> choose_alpha(np.array([[3.0], [1.0], [2.0]]), np.array([0.1, 1.0, 10.0]), np.ones(1))
+    1.0
+    """
+    energy = np.array([float(target_energy[k]) for k in range(errors.shape[1])])
+    scale = np.where(energy > 0.0, energy, 1.0)
+    totals = np.sum(errors / scale, axis=1)
+    if not np.any(np.isfinite(totals)):
+        return float(np.max(alphas))
+    return float(alphas[np.nanargmin(np.where(np.isfinite(totals), totals, np.inf))])

@@ -1,0 +1,1 @@
+"""Vectors in registers inside Numba kernels: words, activations, matrix products."""

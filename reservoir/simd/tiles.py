@@ -1,0 +1,364 @@
+"""Matrix products for Numba kernels, made of register tiles: no call leaves the kernel, one row is no special case.
+
+    C[i, j] += sum over k of A[i, k] B[k, j]
+
+A tile of C, a few rows by a few packs, stays in registers while k runs. Every element of C is one chain of fused
+multiply-adds in the order of k, cut into blocks of :data:`DEPTH`, whatever the tile: its bits depend neither on the
+number of rows nor on their place, so a batch of rows gives exactly what its rows give one by one.
+
+A matrix that many rows meet is first copied into panels (:func:`panels`), as wide as a tile: its rows then follow one
+another in memory, instead of fighting for the same places of the cache. Panels are about equally wide, because a tile
+of one pack takes as long as one of two: its few sums wait for each other.
+"""
+
+from __future__ import annotations
+
+import llvmlite.ir as ir
+import numpy as np
+from numba.core import cgutils, types
+
+from reservoir.jit import njit
+from reservoir.simd.llvm_vectors import (
+    PACK_BYTES,
+    address_of,
+    compiled,
+    intrinsic,
+    is_array,
+    llvm_float,
+    masked_load,
+    masked_store,
+    prefix_mask,
+    splat,
+)
+from reservoir.simd.vectors import ONE_PACK, TWO_PACKS, aligned, load_some, pack_size, store_some
+
+# How the operands of a tile stand: A with its rows or its columns running through memory, B with or without memory
+# behind its last column that may be read. A tile is compiled for each.
+AS_THEY_STAND, PADDED, TRANSPOSED, TRANSPOSED_PADDED = (), (0,), (0,) * 2, (0,) * 3
+ONE_ROW = (0,)
+FOUR_ROWS = (0,) * 4
+EIGHT_ROWS = (0,) * 8
+THREE_PACKS = (0,) * 3
+FOUR_PACKS = (0,) * 4
+EIGHT_PACKS = (0,) * 8
+PANEL_PACKS = len(THREE_PACKS)  # 8 rows of 3 packs fill 24 of 32 vector registers; 4 hold the operands
+DEPTH = 192  # terms of a sum between two visits to C: a panel of that length leaves room for A in a 48 KB cache
+_UNROLLED = 4  # terms between two visits to the loop's counter
+_NEAR = 640  # packs that stay in that cache while a product reads them again and again
+
+
+# ------------------------------------------------------------------------------------------------ the register tile
+
+
+def add_tile_product(rows, packs, form, a, a_start, a_stride, b, b_start, b_row, c, c_start, c_row, depth, n_columns):
+    """``c[i, j] += sum over k < depth of a[i, k] b[k, j]`` for ``len(rows)`` rows i and ``n_columns`` columns j.
+
+    ``form`` says where a[i, k] stands: at the flat position ``a_start + i a_stride + k``, or, if it is transposed, at
+    ``a_start + i + k a_stride``. Other elements are at ``b_start + k b_row + j`` and ``c_start + i c_row + j``. The
+    last column lies in the last of the ``len(packs)`` packs; what is beyond it is neither read nor written, but for
+    ``b`` where ``form`` says that it is padded. ``c`` must not overlap ``a`` or ``b``.
+    """
+    a, b, c = a.reshape(-1), b.reshape(-1), c.reshape(-1)
+    a_row, a_column = (1, a_stride) if form in (TRANSPOSED, TRANSPOSED_PADDED) else (a_stride, 1)
+    i, j, k = np.arange(len(rows))[:, None], np.arange(n_columns), np.arange(depth)
+    c[c_start + i * c_row + j] += a[a_start + i * a_row + k * a_column] @ b[b_start + k[:, None] * b_row + j]
+
+
+@compiled(add_tile_product, lambda rows, packs, form, a, *others: types.none if is_array(a) else None)
+def _add_tile_product(context, builder, sig, args):
+    n_rows, n_packs, form = (len(sig.args[n]) for n in range(3))
+    is_transposed = form in (len(TRANSPOSED), len(TRANSPOSED_PADDED))
+    is_padded = form in (len(PADDED), len(TRANSPOSED_PADDED))
+    dtype = sig.args[9].dtype
+    vector = ir.VectorType(llvm_float(dtype), PACK_BYTES * 8 // dtype.bitwidth)
+    numbers = [context.cast(builder, args[n], sig.args[n], types.intp) for n in (4, 5, 7, 8, 10, 11, 12, 13)]
+    a_start, a_stride, b_start, b_row, c_start, c_row, depth, n_columns = numbers
+    intp = depth.type
+    a_row, a_column = (intp(1), a_stride) if is_transposed else (a_stride, intp(1))
+    last = prefix_mask(builder, builder.sub(n_columns, intp((n_packs - 1) * vector.count)), vector.count)
+
+    def pack_of(row, number):
+        return builder.bitcast(builder.gep(row, [intp(number * vector.count)]), vector.as_pointer())
+
+    def read(row, number, is_whole=False):
+        place = pack_of(row, number)
+        if number == n_packs - 1 and not is_whole:
+            return masked_load(builder, place, last)
+        return builder.load(place, align=dtype.bitwidth // 8)
+
+    def reach(array, start, row, column, n_rows, n_columns):  # bounds are those of the last element
+        end = builder.add(start, builder.mul(row, builder.sub(n_rows, intp(1))))
+        end = builder.add(end, builder.mul(column, builder.sub(n_columns, intp(1))))
+        address_of(context, builder, sig.args[array], args[array], end, 1)
+        return address_of(context, builder, sig.args[array], args[array], start, 1)
+
+    a_first = reach(3, a_start, a_row, a_column, intp(n_rows), depth)
+    b_columns = intp(n_packs * vector.count) if is_padded else n_columns
+    b_first = reach(6, b_start, b_row, intp(1), depth, b_columns)
+    c_first = reach(9, c_start, c_row, intp(1), intp(n_rows), n_columns)
+    c_rows = [builder.gep(c_first, [builder.mul(c_row, intp(i))]) for i in range(n_rows)]
+    a_rows = [builder.gep(a_first, [builder.mul(a_row, intp(i))]) for i in range(n_rows)]
+    if not is_transposed:  # as unrelated pointers: else each is found from the one before, a chain as long as the tile
+        pointer = a_first.type
+        a_rows = [builder.asm(ir.FunctionType(pointer, [pointer]), "", "=r,0", [row], False) for row in a_rows]
+    tile = [[cgutils.alloca_once_value(builder, ir.Constant(vector, None)) for _ in range(n_packs)] for _ in a_rows]
+
+    def add_terms(k):
+        b_k = builder.gep(b_first, [builder.mul(k, b_row)])
+        right = [read(b_k, number, is_padded) for number in range(n_packs)]
+        for row, sums in zip(a_rows, tile, strict=True):
+            left = splat(builder, builder.load(builder.gep(row, [builder.mul(k, a_column)])), vector)
+            for place, factor in zip(sums, right, strict=True):
+                builder.store(intrinsic(builder, "fma", [left, factor, builder.load(place)]), place)
+
+    whole = intp(0)
+    if is_padded:
+        n_whole = builder.sdiv(depth, intp(_UNROLLED))
+        with cgutils.for_range(builder, n_whole, intp=intp) as loop:
+            for u in range(_UNROLLED):
+                add_terms(builder.add(builder.mul(loop.index, intp(_UNROLLED)), intp(u)))
+        whole = builder.mul(n_whole, intp(_UNROLLED))
+    with cgutils.for_range(builder, builder.sub(depth, whole), intp=intp) as loop:
+        add_terms(builder.add(whole, loop.index))
+    # All of C is read before any of it is written: a load waits for a masked store to its memory, even where the mask
+    # is off, and there the next row may begin.
+    results = [
+        [builder.fadd(read(row, number), builder.load(place)) for number, place in enumerate(sums)]
+        for row, sums in zip(c_rows, tile, strict=True)
+    ]
+    for row, values in zip(c_rows, results, strict=True):
+        for number, value in enumerate(values):
+            if number == n_packs - 1:
+                masked_store(builder, value, pack_of(row, number), last)
+            else:
+                builder.store(value, pack_of(row, number), align=dtype.bitwidth // 8)
+    return context.get_dummy_value()
+
+
+@njit(nogil=True, error_model="numpy", forceinline=True)
+def _add_strip(rows, form, a, a_start, a_stride, b, b_start, b_row, c, c_start, c_row, depth, n_columns):
+    """:func:`add_tile_product` of at most three packs."""
+    P = pack_size(c)
+    if n_columns > 2 * P:
+        add_tile_product(
+            rows, THREE_PACKS, form, a, a_start, a_stride, b, b_start, b_row, c, c_start, c_row, depth, n_columns
+        )
+    elif n_columns > P:
+        add_tile_product(
+            rows, TWO_PACKS, form, a, a_start, a_stride, b, b_start, b_row, c, c_start, c_row, depth, n_columns
+        )
+    else:
+        add_tile_product(
+            rows, ONE_PACK, form, a, a_start, a_stride, b, b_start, b_row, c, c_start, c_row, depth, n_columns
+        )
+
+
+@njit(nogil=True, error_model="numpy")
+def add_rows(form, a, a_start, a_stride, b, b_start, b_row, c, c_start, c_row, n_rows, depth, n_columns):
+    """:func:`add_tile_product` of any number of rows, at most three packs wide."""
+    i, a_row = 0, 1 if len(form) >= len(TRANSPOSED) else a_stride
+    while i + 8 <= n_rows:
+        left, there = a_start + i * a_row, c_start + i * c_row
+        _add_strip(EIGHT_ROWS, form, a, left, a_stride, b, b_start, b_row, c, there, c_row, depth, n_columns)
+        i += 8
+    if i + 4 <= n_rows:
+        left, there = a_start + i * a_row, c_start + i * c_row
+        _add_strip(FOUR_ROWS, form, a, left, a_stride, b, b_start, b_row, c, there, c_row, depth, n_columns)
+        i += 4
+    while i < n_rows:
+        left, there = a_start + i * a_row, c_start + i * c_row
+        _add_strip(ONE_ROW, form, a, left, a_stride, b, b_start, b_row, c, there, c_row, depth, n_columns)
+        i += 1
+
+
+@njit(nogil=True, error_model="numpy")
+def _add_row(a, a_start, b, b_start, b_row, c, c_start, depth, n_columns):
+    """:func:`add_tile_product` of one row, any number of columns wide: many sums hide each other's latency."""
+    P = pack_size(c)
+    j = 0
+    while n_columns - j > 7 * P:
+        columns = min(8 * P, n_columns - j)
+        add_tile_product(
+            ONE_ROW, EIGHT_PACKS, AS_THEY_STAND, a, a_start, 0, b, b_start + j, b_row, c, c_start + j, 0, depth, columns
+        )
+        j += columns
+    while n_columns - j > 3 * P:
+        columns = min(4 * P, n_columns - j)
+        add_tile_product(
+            ONE_ROW, FOUR_PACKS, AS_THEY_STAND, a, a_start, 0, b, b_start + j, b_row, c, c_start + j, 0, depth, columns
+        )
+        j += columns
+    if j < n_columns:
+        _add_strip(
+            ONE_ROW, AS_THEY_STAND, a, a_start, 0, b, b_start + j, b_row, c, c_start + j, 0, depth, n_columns - j
+        )
+
+
+# ------------------------------------------------------------------------------------------------ products of arrays
+
+
+@njit(nogil=True, error_model="numpy")
+def begin_of_panel(number, n_columns, P):
+    """First column of a panel; ``n_columns`` for the one behind the last. Packs of ``P`` are spread evenly."""
+    n_packs = -(-n_columns // P)
+    n_panels = -(-n_packs // PANEL_PACKS)
+    return min(-(-number * n_packs // max(n_panels, 1)) * P, n_columns)
+
+
+@njit(nogil=True, error_model="numpy")
+def add_product(a, a_row, a_column, b, c, c_row, c_column, n_rows, n_columns):
+    """``C += A B`` for the blocks of ``a`` and ``c`` that begin at the given rows and columns.
+
+    Parameters
+    ----------
+    a : (., .) C-contiguous, in; the block is (n_rows, K)
+    b : (n_panels, K, width) C-contiguous, in; B (K, n_columns) in :func:`panels`, or (1, K, >= n_columns): B as it is
+    c : (., .) C-contiguous, in and out, no alias of the others; the block is (n_rows, n_columns)
+    """
+    K, width = b.shape[1], b.shape[2]
+    a_start, c_start = a_row * a.shape[1] + a_column, c_row * c.shape[1] + c_column
+    for k in range(0, K, DEPTH):
+        depth = min(DEPTH, K - k)
+        if n_rows == 1 and b.shape[0] == 1:
+            _add_row(a, a_start + k, b, k * width, width, c, c_start, depth, n_columns)
+            continue
+        p, j, P = 0, 0, pack_size(c)
+        while j < n_columns:
+            end = begin_of_panel(p + 1, n_columns, P)
+            left, there, columns = a_start + k, c_start + j, end - j
+            if b.shape[0] == 1:
+                start = k * width + j
+                add_rows(
+                    AS_THEY_STAND, a, left, a.shape[1], b, start, width, c, there, c.shape[1], n_rows, depth, columns
+                )
+            else:
+                start = (p * K + k) * width
+                add_rows(PADDED, a, left, a.shape[1], b, start, width, c, there, c.shape[1], n_rows, depth, columns)
+            p, j = p + 1, end
+
+
+@njit(nogil=True, error_model="numpy")
+def add_transposed_product(a, a_row, a_column, b, b_row, b_column, c, c_start, n, M, N, panel):
+    """``C += Aᵀ B``, a sum over ``n`` rows of both.
+
+    B is read where it stands if few columns of A meet it, or if ``b`` stays in the nearest cache; else it is copied.
+    If few of its columns are left over by whole packs they change places with A.
+
+    Parameters
+    ----------
+    a : (., .) C-contiguous, in; the block (n, M) begins at ``a_row, a_column``
+    b : (., .) C-contiguous, in; the block (n, N) begins at ``b_row, b_column``
+    c : 1-D, in and out, no alias; C (M, N) stands C-contiguous from ``c_start`` on
+    panel : (DEPTH, PANEL_PACKS * pack_size), scratch
+    """
+    in_place = len(EIGHT_ROWS) >= M or b.size <= _NEAR * pack_size(b)
+    width, P = panel.shape[1], pack_size(c)
+    few = N % P if N % P <= P // 2 and P <= M and M * (N % P) <= panel.size else 0
+    for k in range(0, n, DEPTH):
+        depth = min(DEPTH, n - k)
+        a_start, b_first = (a_row + k) * a.shape[1] + a_column, (b_row + k) * b.shape[1] + b_column
+        p, j = 0, 0
+        while j < N - few:
+            end = begin_of_panel(p + 1, N - few, P)
+            if in_place:
+                add_rows(
+                    *(TRANSPOSED, a, a_start, a.shape[1], b, b_first + j, b.shape[1]),
+                    *(c, c_start + j, N, M, depth, end - j),
+                )
+            else:
+                _copy_rows(b, b_first + j, b.shape[1], panel, depth, end - j)
+                add_rows(
+                    TRANSPOSED_PADDED, a, a_start, a.shape[1], panel, 0, width, c, c_start + j, N, M, depth, end - j
+                )
+            p, j = p + 1, end
+        if few > 0:
+            _add_few_columns(
+                a, a_start, b, b_first + N - few, c, c_start + N - few, N, M, depth, few, panel.reshape(-1)
+            )
+
+
+@njit(nogil=True, error_model="numpy")
+def _add_few_columns(a, a_start, b, b_start, c, c_start, N, M, depth, few, scratch):
+    """The part of :func:`add_transposed_product` in the last few columns of C, which would leave a pack mostly empty.
+
+    Its transpose, ``few`` rows of M columns, has full packs. The sums are the same.
+    """
+    for i in range(few * M):
+        scratch[i] = 0.0
+    p, i = 0, 0
+    while i < M:
+        end = begin_of_panel(p + 1, M, pack_size(c))
+        add_rows(TRANSPOSED, b, b_start, b.shape[1], a, a_start + i, a.shape[1], scratch, i, M, few, depth, end - i)
+        p, i = p + 1, end
+    for i in range(M):
+        for j in range(few):
+            c[c_start + i * N + j] += scratch[j * M + i]
+
+
+@njit(nogil=True, error_model="numpy")
+def _copy_rows(b, b_start, b_row, panel, n_rows, n_columns):
+    """The rows of ``b`` at the flat positions ``b_start + r b_row`` to those of ``panel``."""
+    for r in range(n_rows):
+        for j in range(0, n_columns, pack_size(b)):
+            left = n_columns - j
+            store_some(panel, r * panel.shape[1] + j, load_some(b, ONE_PACK, b_start + r * b_row + j, left), left)
+
+
+# ------------------------------------------------------------------------------------------------ panels
+
+
+def panels(matrix, *, transpose=False, in_place=False, out=None):
+    """Copy of a matrix, or of its transpose, in the form that :func:`add_product` takes as B.
+
+    Parameters
+    ----------
+    matrix : (K, N) C-contiguous float64 or float32
+    transpose : bool
+        Whether B is ``matrix.T``.
+    in_place : bool
+        Whether B stays one block of rows, which suits a single row of A; without ``transpose`` nothing is copied.
+    out : ndarray, optional
+        What an earlier call with the same sizes returned, to be overwritten (by :func:`fill_panels`).
+
+    Returns
+    -------
+    ndarray
+        (n_panels, K, width), each panel's columns first and zeros behind them; or (1, K, N). For the transpose K and N
+        change places.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from reservoir.simd.tiles import panels
+    >>> panels(np.ones((5, 30))).shape
+    (2, 5, 24)
+    """
+    if in_place and not transpose:
+        return matrix[None]
+    K, N = matrix.shape[::-1] if transpose else matrix.shape
+    if out is None:
+        width = N if in_place else PANEL_PACKS * PACK_BYTES // matrix.itemsize
+        out = aligned((-(-N // max(width, 1)), K, width), matrix.dtype)
+    fill_panels(matrix, transpose, out)
+    return out
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def fill_panels(matrix, transpose, out):
+    """``matrix`` (K, N), or its transpose, into the panels ``out``; what pads a panel is left as it is."""
+    n_rows, n_columns = matrix.shape
+    if transpose:
+        n_rows, n_columns = n_columns, n_rows
+    block, p, first = 16, 0, 0
+    while first < n_columns:
+        end = begin_of_panel(p + 1, n_columns, pack_size(out)) if out.shape[0] > 1 else n_columns
+        if transpose:
+            for k in range(0, n_rows, block):
+                for j in range(first, end):
+                    for i in range(k, min(k + block, n_rows)):
+                        out[p, i, j - first] = matrix[j, i]
+        else:
+            for i in range(n_rows):
+                for j in range(first, end):
+                    out[p, i, j - first] = matrix[i, j]
+        p, first = p + 1, end

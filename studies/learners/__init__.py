@@ -1,0 +1,1 @@
+"""Who learns: ours, baselines, other people's."""

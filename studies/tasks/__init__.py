@@ -1,0 +1,1 @@
+"""What is learnt: signals, puzzles, texts, music."""
