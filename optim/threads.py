@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import atexit
 import functools
-import numbers
 import os
 import queue
 import threading
@@ -12,8 +11,11 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any
 
+from optim.arguments import integer
+
 # joblib's process workers and batch systems announce a process's share of the cores in these.
 _LIMITS = ("NUMBA_NUM_THREADS", "OMP_NUM_THREADS")
+_MOST = 4096
 EXIT_S = 2.0  # that the end of a program waits for what daemons have begun
 
 
@@ -32,6 +34,11 @@ def n_threads(n_jobs: int | None = None) -> int:
     int
         At least 1.
 
+    Raises
+    ------
+    TypeError, ValueError
+        For what is no integer, for 0, and for thousands of threads.
+
     Examples
     --------
     >>> from optim.threads import n_threads
@@ -42,9 +49,10 @@ def n_threads(n_jobs: int | None = None) -> int:
     if n_jobs is None:
         limits = [int(os.environ[name]) for name in _LIMITS if os.environ.get(name, "").isdigit()]
         return max(1, min([cores, *limits]))
-    if isinstance(n_jobs, bool) or not isinstance(n_jobs, numbers.Integral) or n_jobs == 0:
-        raise ValueError(f"n_jobs must be None or an integer other than 0, got {n_jobs!r}; None takes all cores.")
-    return int(n_jobs) if n_jobs > 0 else max(1, cores + 1 + n_jobs)
+    n_jobs = integer("n_jobs", n_jobs, least=-_MOST, most=_MOST, remedy="None takes all cores")
+    if n_jobs == 0:
+        raise ValueError("n_jobs must be None or an integer other than 0, got 0; None takes all cores.")
+    return n_jobs if n_jobs > 0 else max(1, cores + 1 + n_jobs)
 
 
 def run_all(function: Callable[..., Any], arguments: Sequence[tuple], n_threads: int) -> list:

@@ -21,6 +21,7 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 
 from cells.passes.products import FORMS, SOURCES
+from optim.arguments import integer
 
 
 @dataclass(frozen=True)
@@ -86,9 +87,7 @@ class Cell:
 
     def __post_init__(self) -> None:
         for name in ("n_in", "n_units"):
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
-                raise ValueError(f"{name} must be an integer >= 1, got {value!r}; it is a number of columns.")
+            integer(name, getattr(self, name), remedy="it is a number of columns")
 
     @property
     def planes(self) -> tuple[Plane, ...]:

@@ -13,7 +13,7 @@ import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
-from optim.arguments import brief, choice, flag, integer, number
+from optim.arguments import LARGEST, brief, choice, flag, integer, number
 from optim.device import check_device
 from optim.interrupts import interrupts_deferred
 from optim.threads import n_threads
@@ -182,15 +182,10 @@ def generator(random_state: Any) -> np.random.Generator:
         return np.random.default_rng(random_state.randint(2**31, size=4))
     if random_state is None or isinstance(random_state, _RANDOM):
         return np.random.default_rng(random_state)
-    message = (
-        f"random_state must be None, an integer >= 0, a Generator or a RandomState, got {brief(random_state)}; "
-        "give for example random_state=0."
-    )
-    if isinstance(random_state, bool) or not isinstance(random_state, numbers.Integral):
-        raise TypeError(message)
-    if random_state < 0:
-        raise ValueError(message)
-    return np.random.default_rng(int(random_state))
+    if isinstance(random_state, numbers.Integral) and random_state > LARGEST:  # a seed of many bits, as NumPy takes it
+        return np.random.default_rng(int(random_state))
+    seed = integer("random_state", random_state, least=0, remedy="a Generator, a RandomState and None serve as well")
+    return np.random.default_rng(seed)
 
 
 def progress(name: str, verbose: int) -> Any:
