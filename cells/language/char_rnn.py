@@ -238,6 +238,7 @@ class CharRNN(RecurrentEstimator):
         -------
         self
         """
+        check_settings(self, LANGUAGE)
         check_text("text", text, least=1 if self.n_streams == 1 else 2)
         if not hasattr(self, "theta_"):
             self._begin(text)

@@ -396,10 +396,10 @@ BAD = {
 @pytest.mark.parametrize("name", BAD)
 def test_parameters_that_cannot_be_meant_are_refused_and_leave_no_trace(name):
     model = small(**{name: BAD[name]})
-    with pytest.raises(
-        (ValueError, TypeError), match="scheme" if name == "init" else "k2|n_back" if name == "n_back" else name
-    ):
-        model.fit(TEXT)
+    named = "scheme" if name == "init" else "k2|n_back" if name == "n_back" else name
+    for learn in (model.fit, model.partial_fit):
+        with pytest.raises((ValueError, TypeError), match=named):
+            learn(TEXT)
     assert not hasattr(model, "theta_")
 
 
