@@ -3,7 +3,7 @@
 import numpy as np
 
 from reservoir.drive import routes as runs
-from reservoir.drive.routes import drive, each_pass
+from reservoir.drive.routes import drive, gather
 from reservoir.drive.task import Task
 from reservoir.drive.weights import build_reservoir
 
@@ -46,12 +46,12 @@ class Ways:
 
     def __init__(self, monkeypatch):
         self.taken = []
-        for name in ("run_lanes", "LaneTiles", "run_sequences", "sequence_tiles"):
+        for name in ("InLanes", "OneByOne"):
             monkeypatch.setattr(runs, name, self._watched(name, getattr(runs, name)))
 
     def _watched(self, name, function):
         def watched(*args):
-            self.taken.append("in lanes" if "lane" in name.lower() else "one by one")
+            self.taken.append("in lanes" if name == "InLanes" else "one by one")
             return function(*args)
 
         return watched
@@ -72,16 +72,24 @@ def everything(reservoir, task, **readout):
     return {"wants_states": True, "wants_final": True, **(readout or readout_for(reservoir, task.n_read))}
 
 
-def sums(reservoir, task, breaks=None, final=None):
-    """Gram matrix of the tiles of each fold, and the number of columns that count."""
-    grams, counts = {}, {}
+class Tiles:
+    """The sum of the products of all tiles, how many there were, and their columns that count."""
 
-    def consume(tiles):
-        grams.clear()
-        counts.clear()
-        for fold, tile in tiles:
-            grams[fold] = grams.get(fold, 0) + tile @ tile.T
-            counts[fold] = counts.get(fold, 0) + np.count_nonzero(tile[reservoir.n_units + task.n_read])
+    n_parts = 1
 
-    each_pass(reservoir, task, consume, breaks, final)
-    return grams, counts
+    def __init__(self, constant):
+        self.constant, self.n_tiles, self.n_rows = constant, 0, 0
+        self.matrix = 0
+
+    def add(self, tile, n_threads):
+        self.n_tiles += 1
+        self.n_rows += np.count_nonzero(tile[self.constant])
+        self.matrix = self.matrix + tile @ tile.T
+
+    def finish(self):
+        pass
+
+
+def sums(reservoir, task, n_folds=1, final=None):
+    """Tiles of each fold."""
+    return gather(reservoir, task, lambda: Tiles(reservoir.n_units + task.n_read), n_folds, final)

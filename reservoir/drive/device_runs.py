@@ -14,27 +14,35 @@ import numpy as np
 
 from optim.device import namespace, to_device, to_host
 from reservoir.drive.device_drive import CHUNK_BYTES, DeviceRows, drive_closed, lay_out, states_in_chunks
+from reservoir.drive.route import Route, Run
 from reservoir.drive.task import Task, noise_of
 from reservoir.drive.weights import Reservoir
 
 
 @dataclass(frozen=True, eq=False)
-class OnDevice:
-    """A reservoir and its task, of which the weights are on the device."""
+class OnDevice(Route):
+    """Groups of sequences side by side on the device, which holds the weights of the reservoir.
 
-    reservoir: Reservoir
-    task: Task
+    Attributes
+    ----------
+    breaks : (n_folds + 1,) as in :func:`routes`
+    rows : DeviceRows
+    input_weights : (I + feedback, N), the columns of ``task.rows``
+    bias : (N,)
+    """
+
+    breaks: np.ndarray
     rows: DeviceRows
-    input_weights: Any  # (I + feedback, N), the columns of ``task.rows``
-    bias: Any  # (N,)
+    input_weights: Any
+    bias: Any
 
     @classmethod
-    def of(cls, reservoir: Reservoir, task: Task) -> OnDevice:
+    def of(cls, reservoir: Reservoir, task: Task, breaks: np.ndarray) -> OnDevice:
         """Weights moved to the device."""
         inputs = np.concatenate([reservoir.input_weights, reservoir.feedback_weights], axis=1).T
         dtype = reservoir.dtype
         rows = lay_out(reservoir, dtype)
-        return cls(reservoir, task, rows, to_device(inputs, dtype), to_device(reservoir.bias, dtype))
+        return cls(reservoir, task, breaks, rows, to_device(inputs, dtype), to_device(reservoir.bias, dtype))
 
     def groups(self) -> Iterator[np.ndarray]:
         """Sequences in groups whose inputs, states and what drives them have room at once."""
@@ -72,37 +80,52 @@ class OnDevice:
             added = added + to_device(noise, self.reservoir.dtype)
         return added
 
+    def run(
+        self,
+        coef: np.ndarray | None,
+        intercept: np.ndarray | None,
+        fed: int,
+        *,
+        wants_states: bool = False,
+        wants_final: bool = False,
+    ) -> Run:
+        """Outputs, states and final states as NumPy arrays."""
+        n, N, dtype = len(self.task.rows), self.reservoir.n_units, self.reservoir.dtype
+        O = 0 if coef is None else len(coef)
+        outputs = np.empty((n, O), dtype)
+        states = np.empty((n, N), dtype) if wants_states else None
+        final = np.empty((len(self.task.lengths), N + O), dtype) if wants_final else None
+        for group in self.groups():
+            steps = self.steps(group)
+            begun = steps >= 0
+            if fed >= 0:
+                x, y = _closed(self, group, steps, coef, intercept, fed)
+            else:
+                x, y = _open(self, group, steps, coef, intercept)
+            outputs[steps[begun]] = to_host(y)[begun] if O else np.empty((int(begun.sum()), 0), dtype)
+            if wants_states:
+                states[steps[begun]] = to_host(x)[begun]
+            if final is not None:
+                last = to_device(np.arange(len(group))), to_device(self.task.lengths[group] - 1)
+                final[group, :N] = to_host(x[last])
+                final[group, N:] = to_host(y[last]) if O else 0
+        return Run(outputs if O else None, states, final)
 
-def drive_on_device(
-    reservoir: Reservoir,
-    task: Task,
-    coef: np.ndarray | None,
-    intercept: np.ndarray | None,
-    fed: int,
-    wants_states: bool,
-    final: np.ndarray | None,
-) -> tuple[np.ndarray | None, np.ndarray | None]:
-    """Outputs (n, O) and states (n, N), where they are wanted, as :func:`reservoir.drive.routes.drive` gives them."""
-    there = OnDevice.of(reservoir, task)
-    n, N, dtype = len(task.rows), reservoir.n_units, reservoir.dtype
-    O = 0 if coef is None else len(coef)
-    outputs = np.empty((n, O), dtype)
-    states = np.empty((n, N), dtype) if wants_states else None
-    for group in there.groups():
-        steps = there.steps(group)
-        begun = steps >= 0
-        if fed >= 0:
-            x, y = _closed(there, group, steps, coef, intercept, fed)
-        else:
-            x, y = _open(there, group, steps, coef, intercept)
-        outputs[steps[begun]] = to_host(y)[begun] if O else np.empty((int(begun.sum()), 0), dtype)
-        if wants_states:
-            states[steps[begun]] = to_host(x)[begun]
-        if final is not None:
-            last = to_device(np.arange(len(group))), to_device(task.lengths[group] - 1)
-            final[group, :N] = to_host(x[last])
-            final[group, N:] = to_host(y[last]) if O else 0
-    return (outputs if O else None), states
+    def tiles(self, final: np.ndarray | None = None) -> Iterator[tuple[int, Any]]:
+        """(fold, tile) as :meth:`Route.tiles` says, the tiles on the device."""
+        task, N = self.task, self.reservoir.n_units
+        for group in self.groups():
+            steps = self.steps(group)
+            done = 0
+            for x in states_in_chunks(self.rows, self.driven(steps), to_device(self.starts(group)[0])):
+                here = steps[:, done : done + x.shape[1]]
+                yield from _tiles_of(self, x, here)
+                if final is not None:
+                    last = task.lengths[group] - 1 - done
+                    ends = (last >= 0) & (last < x.shape[1])
+                    final[group[ends], :N] = to_host(x[to_device(np.flatnonzero(ends)), to_device(last[ends])])
+                done += x.shape[1]
+                task.tell(float(here.max() + 1) / len(task.rows))
 
 
 def _open(
@@ -144,30 +167,10 @@ def _closed(
     )
 
 
-def device_tiles(
-    reservoir: Reservoir, task: Task, breaks: np.ndarray, final: np.ndarray | None
-) -> Iterator[tuple[int, Any]]:
-    """(fold, tile) as :func:`reservoir.drive.routes.each_pass` hands them out, the tiles on the device."""
-    there = OnDevice.of(reservoir, task)
-    N = reservoir.n_units
-    for group in there.groups():
-        steps = there.steps(group)
-        done = 0
-        for x in states_in_chunks(there.rows, there.driven(steps), to_device(there.starts(group)[0])):
-            here = steps[:, done : done + x.shape[1]]
-            yield from _tiles_of(there, x, here, breaks)
-            if final is not None:
-                last = task.lengths[group] - 1 - done
-                ends = (last >= 0) & (last < x.shape[1])
-                final[group[ends], :N] = to_host(x[to_device(np.flatnonzero(ends)), to_device(last[ends])])
-            done += x.shape[1]
-            task.tell(float(here.max() + 1) / len(task.rows))
-
-
-def _tiles_of(there: OnDevice, x: Any, steps: np.ndarray, breaks: np.ndarray) -> Iterator[tuple[int, Any]]:
+def _tiles_of(there: OnDevice, x: Any, steps: np.ndarray) -> Iterator[tuple[int, Any]]:
     """The columns of some steps, a tile for every fold that has any: sqrt(weight) [x; u - shift; 1; y - shift]."""
     task = there.task
-    fold = np.searchsorted(breaks, steps, side="right") - 1
+    fold = np.searchsorted(there.breaks, steps, side="right") - 1
     for number in np.unique(fold[steps >= 0]):
         chosen = np.nonzero((fold == number) & (steps >= 0))
         row = steps[chosen]

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import replace
-from itertools import pairwise
-from typing import NamedTuple
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import groupby, pairwise
+from operator import itemgetter
+from typing import Any
 
 import numpy as np
 
@@ -14,9 +15,9 @@ from reservoir.drive.arguments import Data, Plan, Readout, Sinks, Work
 from reservoir.drive.gram_tiles import DEPTH, drive_into_sum
 from reservoir.drive.kernels import drive_lanes
 from reservoir.drive.plan import Lanes, Stretches, deal, lay_out
+from reservoir.drive.route import Route, SeamOpenError, TakesTiles
 from reservoir.drive.task import Task, data_of, no_sinks, noise_of, readout_of, tile_height, tile_sinks
 from reservoir.drive.weights import Reservoir
-from reservoir.readout.gram import Gram
 from reservoir.simd.activations import TANH
 from reservoir.simd.vectors import ONE_PACK, PACK_BYTES, aligned
 
@@ -34,18 +35,6 @@ PAD = 8
 # Bytes and columns of a tile that is added up at once, and products of its numbers in one call of about 50 ms.
 PART_BYTES, FEWEST_IN_PART, MOST_IN_PART = 1_000_000, 256, 4_096
 PRODUCTS_A_CALL = 4_000_000_000
-
-
-class SeamOpenError(Exception):
-    """A stretch had not forgotten its start when it took over."""
-
-
-class Parts(NamedTuple):
-    """Tiles that are added up by the threads that fill them, one for each part of the groups."""
-
-    tiles: list[np.ndarray]
-    grams: list[Gram]  # one a fold
-    columns_a_call: int
 
 
 class Group:
@@ -128,127 +117,182 @@ class Group:
         return noise
 
 
-def run_lanes(
-    reservoir: Reservoir,
-    task: Task,
-    readout: Readout,
-    sinks: Sinks,
-    lanes: Lanes,
-    stretches: Stretches,
-    final: np.ndarray | None = None,
-    parts: Parts | None = None,
-) -> Iterator[tuple[int, np.ndarray]]:
-    """Drive all stretches, yielding (fold, tile) whenever the tile of ``sinks``, if it has one, is full.
+class Records:
+    """States where stretches meet and where sequences end: which stretch leaves which, and whether the seams hold.
 
-    With ``parts`` nothing is yielded: tiles go to them from the threads that fill them.
-
-    Raises
-    ------
-    SeamOpenError
-        After the last tile, if some stretch was not where it had to take over.
+    Attributes
+    ----------
+    rows : (n_records, N + O)
+        As :attr:`Sinks.records`.
+    warm_slot, end_slot : (n,) int
+        Row for the state of each stretch after its warm-up and after its end; -1: none.
     """
-    n_folds = int(stretches.fold.max()) + 1
-    continued = stretches.is_continued
-    hands_over = np.append(continued[1:], False)
-    ends_sequence = np.append(np.diff(stretches.sequence) > 0, True)
-    is_recorded = hands_over | (ends_sequence & (final is not None))
-    warm_slot = np.where(continued, np.cumsum(continued) - 1, -1)
-    end_slot = np.where(is_recorded, continued.sum() + np.cumsum(is_recorded) - 1, -1)
-    records = np.empty((continued.sum() + is_recorded.sum(), sinks.records.shape[1]), reservoir.dtype)
-    sinks = sinks._replace(records=records)
-    begins = stretches.first == task.offsets[stretches.sequence]
-    initial = np.where(begins & (task.initial is not None), 1 + stretches.sequence, 0)
-    data = data_of(reservoir, task, len(readout.offset))
-    done, total = 0, int(stretches.n_rows.sum())
-    for fold in range(n_folds):
-        members = np.flatnonzero(stretches.fold == fold)
+
+    def __init__(self, stretches: Stretches, wants_final: bool, width: int, dtype: np.dtype) -> None:
+        self.is_continued = stretches.is_continued
+        self.ends_sequence = np.append(np.diff(stretches.sequence) > 0, True)
+        is_recorded = np.append(self.is_continued[1:], False) | (self.ends_sequence & wants_final)
+        n_seams = self.is_continued.sum()
+        self.warm_slot = np.where(self.is_continued, np.cumsum(self.is_continued) - 1, -1)
+        self.end_slot = np.where(is_recorded, n_seams + np.cumsum(is_recorded) - 1, -1)
+        self.rows = np.empty((n_seams + is_recorded.sum(), width), dtype)
+
+    def check_seams(self) -> None:
+        """Raise SeamOpenError if some stretch was not where it had to take over."""
+        seams, a_time = np.flatnonzero(self.is_continued), max(1, COMPARED_AT_ONCE // self.rows.shape[1])
+        tolerance = SEAM_TOLERANCE[self.rows.dtype]
+        for first in range(0, len(seams), a_time):
+            some = seams[first : first + a_time]
+            if not agree(self.rows[self.warm_slot[some]], self.rows[self.end_slot[some - 1]], tolerance):
+                raise SeamOpenError
+
+    @property
+    def final(self) -> np.ndarray:
+        """(n_sequences, N + O) states after the last rows of the sequences."""
+        return self.rows[self.end_slot[self.ends_sequence]]
+
+
+@dataclass(frozen=True, eq=False)
+class InLanes(Route):
+    """All stretches dealt to lanes, a fold after the other; seams are verified after the last."""
+
+    lanes: Lanes
+    stretches: Stretches
+
+    def fill(self, readout: Readout, sinks: Sinks, final: np.ndarray | None = None) -> None:
+        """Write outputs and states of all rows to ``sinks``."""
+        for _ in self._side_by_side(readout, sinks, final):
+            pass
+
+    def tiles(self, final: np.ndarray | None = None) -> Iterator[tuple[int, np.ndarray]]:
+        """(fold, tile) as :meth:`Route.tiles` says."""
+        sinks = tile_sinks(self.reservoir, self.task, self.lanes.total)
+        for fold, n_columns in self._side_by_side(readout_of(self.reservoir, None, None, -1), sinks, final):
+            yield fold, sinks.tile[:, :n_columns]
+
+    def add_to(self, sums: Sequence[TakesTiles], final: np.ndarray | None = None) -> None:
+        """Add every tile to the sums of its fold; to parts of them, if they have any, while the caches still hold it.
+
+        Threads then add to different parts side by side. Which part a tile belongs to, and the order within a part,
+        depend on the data only.
+        """
+        if sums[0].n_parts == 1:
+            super().add_to(sums, final)
+            return
+        tiles = self._tiles_of_parts(sums[0])
+        readout, records = readout_of(self.reservoir, None, None, -1), self._records(0, final)
+        sinks = no_sinks(self.reservoir)._replace(shift=self.task.shift, records=records.rows)
+        n_done, n_all = 0, int(self.stretches.n_rows.sum())
+        for fold, groups in self._folds(readout, records, may_be_narrow=True):
+            parts = [
+                Part(sums[fold], k, groups[k :: len(tiles)], sinks._replace(tile=tile))
+                for k, tile in enumerate(tiles[: len(groups)])
+            ]
+            a_call = parts[0].blocks_a_call
+            for first in range(0, max(len(part.blocks) for part in parts), a_call):
+                calls = [(part, first, first + a_call) for part in parts]
+                n_done += sum(run_all(Part.add, calls, self.task.n_threads))
+                self.task.tell(n_done / n_all)
+        self._finish(records, final)
+
+    def _tiles_of_parts(self, total: TakesTiles) -> list[np.ndarray]:
+        """A tile for each part of a sum, small enough to stay in a cache."""
+        height = tile_height(self.reservoir, self.task)
+        columns = min(max(PART_BYTES // (8 * height), FEWEST_IN_PART), MOST_IN_PART)
+        if total.is_summed_in_tiles:
+            columns = DEPTH
+        columns = -(-columns // self.lanes.n_lanes) * self.lanes.n_lanes
+        n_parts = min(total.n_parts, self.lanes.n_groups)
+        return [aligned((height, columns + PAD), np.float64) for _ in range(n_parts)]
+
+    def _records(self, n_outputs: int, final: np.ndarray | None) -> Records:
+        width = self.reservoir.n_units + n_outputs
+        return Records(self.stretches, final is not None, width, self.reservoir.dtype)
+
+    def _finish(self, records: Records, final: np.ndarray | None) -> None:
+        records.check_seams()
+        if final is not None:
+            final[:] = records.final
+
+    def _folds(self, readout: Readout, records: Records, *, may_be_narrow: bool) -> Iterator[tuple[int, list[Group]]]:
+        """(fold, the groups that drive its stretches)."""
+        task, s = self.task, self.stretches
+        data = data_of(self.reservoir, task, len(readout.offset))
+        begins = s.first == task.offsets[s.sequence]
+        initial = np.where(begins & (task.initial is not None), 1 + s.sequence, 0)
+        for fold in range(int(s.fold.max()) + 1):
+            dealt = deal(s.n_rows, np.flatnonzero(s.fold == fold), self.lanes, may_be_narrow=may_be_narrow)
+            arguments = [(queues, s, initial, records.warm_slot, records.end_slot) for queues in dealt]
+            plans = run_all(lay_out, arguments, task.n_threads)
+            yield fold, [Group(self.reservoir, task, readout, data, plan) for plan in plans]
+
+    def _side_by_side(self, readout: Readout, sinks: Sinks, final: np.ndarray | None) -> Iterator[tuple[int, int]]:
+        """(fold, columns of the tile) after each block of steps, where all groups meet; 0 columns without a tile."""
+        has_tile = sinks.tile.size > 0
+        records = self._records(len(readout.offset), final)
+        sinks = sinks._replace(records=records.rows)
+        n_done, n_all = 0, int(self.stretches.n_rows.sum())
         # A group that ends before the others would leave its columns of every later tile empty.
-        dealt = deal(stretches.n_rows, members, lanes, may_be_narrow=sinks.tile.size == 0)
-        arguments = [(queues, stretches, initial, warm_slot, end_slot) for queues in dealt]
-        plans = run_all(lay_out, arguments, task.n_threads)
-        groups = [Group(reservoir, task, readout, data, plan) for plan in plans]
-        drive = _in_parts(task, sinks, parts, fold, groups) if parts else _side_by_side(task, sinks, fold, groups)
-        for n_steps, tile in drive:
-            done += n_steps
-            task.tell(done / total)
-            if tile is not None:
-                yield fold, tile
-    seams, a_time = np.flatnonzero(continued), max(1, COMPARED_AT_ONCE // records.shape[1])
-    for first in range(0, len(seams), a_time):
-        some = seams[first : first + a_time]
-        if not agree(records[warm_slot[some]], records[end_slot[some - 1]], SEAM_TOLERANCE[reservoir.dtype]):
-            raise SeamOpenError
-    if final is not None:
-        final[:] = records[end_slot[ends_sequence]]
+        for fold, groups in self._folds(readout, records, may_be_narrow=not has_tile):
+            n_counted, most = max(group.n_counted for group in groups), _steps_a_call(groups[0])
+            edges = np.cumsum([0, *(group.n_lanes for group in groups)])
+            if has_tile:
+                most = min(most, sinks.tile.shape[1] // edges[-1])
+            n_calls = -(-n_counted // most)
+            block = -(-n_counted // n_calls)
+            points = [group.cut_points(block, n_calls) for group in groups]
+            for call in range(n_calls):
+                jobs = [
+                    (group, p[call], p[call + 1], sinks, block * edge, block * group.n_lanes)
+                    for group, p, edge in zip(groups, points, edges[:-1], strict=True)
+                ]
+                run_all(Group.advance, jobs, self.task.n_threads)
+                n_done += sum(int(end - begin) * group.n_lanes for group, begin, end, *_ in jobs)
+                self.task.tell(n_done / n_all)
+                yield fold, block * int(edges[-1]) if has_tile else 0
+        self._finish(records, final)
 
 
-def _side_by_side(task: Task, sinks: Sinks, fold: int, groups: list[Group]) -> Iterator[tuple[int, np.ndarray | None]]:
-    """(steps of lanes done, tile) of all groups, which meet after each block of steps; None for no tile."""
-    n_counted, most = max(group.n_counted for group in groups), _steps_a_call(groups[0])
-    edges = np.cumsum([0, *(group.n_lanes for group in groups)])
-    if sinks.tile.size > 0:
-        most = min(most, sinks.tile.shape[1] // edges[-1])
-    n_calls = -(-n_counted // most)
-    block = -(-n_counted // n_calls)
-    points = [group.cut_points(block, n_calls) for group in groups]
-    for call in range(n_calls):
-        jobs = [
-            (group, p[call], p[call + 1], sinks, block * edge, block * group.n_lanes)
-            for group, p, edge in zip(groups, points, edges[:-1], strict=True)
-        ]
-        run_all(Group.advance, jobs, task.n_threads)
-        tile = sinks.tile[:, : block * edges[-1]] if sinks.tile.size > 0 else None
-        yield sum(int(p[call + 1] - p[call]) * group.n_lanes for group, p in zip(groups, points, strict=True)), tile
+class Part:
+    """Groups that are driven one after the other, a tile at a time; its products are added to part of a sum."""
 
+    def __init__(self, total: Any, number: int, groups: list[Group], sinks: Sinks) -> None:
+        self.total, self.number, self.sinks = total, number, sinks
+        self.blocks = [(group, *edges) for group in groups for edges in pairwise(self._cut_points(group))]
 
-def _in_parts(task: Task, sinks: Sinks, parts: Parts, fold: int, groups: list[Group]) -> Iterator[tuple[int, None]]:
-    """(steps of lanes done, None); each part drives its groups one after the other, and adds up what is in its tile.
+    @property
+    def columns(self) -> int:
+        """Columns of the tile that are filled."""
+        return self.sinks.tile.shape[1] - PAD
 
-    A call takes so many blocks of each part; where it ends changes no bit.
-    """
-    columns = parts.tiles[0].shape[1] - PAD
-    a_call = max(1, min(_steps_a_call(groups[0]) * groups[0].n_lanes, parts.columns_a_call) // columns)
-    n_parts = min(len(parts.tiles), len(groups))
-    blocks = [group.cut_points(size, -(-group.n_counted // size)) for group, size in _sizes(groups, columns)]
-    n_calls = max(-(-sum(len(b) - 1 for b in blocks[part::n_parts]) // a_call) for part in range(n_parts))
+    @property
+    def blocks_a_call(self) -> int:
+        """Tiles of a call of about 50 ms."""
+        group, height = self.blocks[0][0], len(self.sinks.tile)
+        most = max(self.columns, PRODUCTS_A_CALL // height**2)
+        return max(1, min(_steps_a_call(group) * group.n_lanes, most) // self.columns)
 
-    def work_of(part: int, call: int) -> Iterator[tuple[Group, int, np.ndarray]]:
-        """Groups, the steps of their blocks that count, and where the blocks begin and end."""
-        first = call * a_call
-        for (group, size), edges in list(zip(_sizes(groups, columns), blocks, strict=True))[part::n_parts]:
-            its = edges[max(first, 0) : max(first + a_call + 1, 0)]
-            if len(its) > 1:
-                yield group, size, its
-            first -= len(edges) - 1
+    def _cut_points(self, group: Group) -> np.ndarray:
+        """Steps of the group at which tiles begin and end."""
+        n_steps = self.columns // group.n_lanes
+        return group.cut_points(n_steps, -(-group.n_counted // n_steps))
 
-    def drive(gram: Gram, part: int, call: int) -> int:
-        tile, n_steps = parts.tiles[part], 0
-        own = sinks._replace(tile=tile)
-        for group, _, edges in work_of(part, call):
-            for begin, end in pairwise(edges):
+    def add(self, first: int, last: int) -> int:
+        """Drive blocks ``first`` .. ``last`` and add them up: the steps of lanes done. Where it ends changes no bit."""
+        blocks = self.blocks[first:last]
+        if self.total.is_summed_in_tiles:
+            for group, of_group in groupby(blocks, key=itemgetter(0)):
+                (_, begin, end), *others = of_group
+                end = others[-1][2] if others else end
+                matrix = self.total.sum_of_part(self.number)
+                n_rows = group.advance_into(matrix, begin, end, self.columns // group.n_lanes, self.sinks)
+                self.total.count_in_part(self.number, n_rows)
+        else:
+            for group, begin, end in blocks:
                 width = group.n_lanes * int(np.count_nonzero(group.plan.column[begin:end] >= 0))
-                group.advance(begin, end, own, 0, width)
-                gram.add_part(part, tile[:, :width])
-                n_steps += int(end - begin) * group.n_lanes
-        return n_steps
-
-    def drive_into(gram: Gram, part: int, call: int) -> int:
-        own, n_steps = sinks._replace(tile=parts.tiles[part]), 0
-        for group, size, edges in work_of(part, call):
-            total = gram.sum_of_part(part)
-            gram.count_in_part(part, group.advance_into(total, edges[0], edges[-1], size, own))
-            n_steps += int(edges[-1] - edges[0]) * group.n_lanes
-        return n_steps
-
-    gram = parts.grams[fold]
-    job = drive_into if gram.is_summed_in_tiles else drive
-    for call in range(n_calls):
-        yield sum(run_all(job, [(gram, part, call) for part in range(n_parts)], task.n_threads)), None
-
-
-def _sizes(groups: list[Group], columns: int) -> list[tuple[Group, int]]:
-    """Groups and the steps of theirs that fill so many columns."""
-    return [(group, columns // group.n_lanes) for group in groups]
+                group.advance(begin, end, self.sinks, 0, width)
+                self.total.add_part(self.number, self.sinks.tile[:, :width])
+        return sum(int(end - begin) * group.n_lanes for group, begin, end in blocks)
 
 
 def _steps_a_call(group: Group) -> int:
@@ -263,40 +307,6 @@ def agree(a: np.ndarray, b: np.ndarray, tolerance: float) -> bool:
     sizes = np.maximum(1.0, np.max(np.abs(a), axis=-1, initial=0.0))
     differences = np.max(np.abs(a - b), axis=-1, initial=0.0)
     return bool(((differences <= tolerance * sizes) & (differences < np.inf)).all())
-
-
-class LaneTiles:
-    """(fold, tile) of all stretches: to be iterated over, or added up on the threads that fill the tiles."""
-
-    def __init__(
-        self, reservoir: Reservoir, task: Task, lanes: Lanes, stretches: Stretches, final: np.ndarray | None
-    ) -> None:
-        self.arguments = (lanes, stretches, final)
-        self.reservoir, self.task = reservoir, task
-
-    def __iter__(self) -> Iterator[tuple[int, np.ndarray]]:
-        return self._run(tile_sinks(self.reservoir, self.task, self.arguments[0].total), None)
-
-    def add_to(self, grams: list[Gram]) -> None:
-        """Add all tiles to the Gram of their fold, while the caches still hold them; call their ``take_parts`` then.
-
-        Threads add to different parts of a Gram side by side. Which part a tile belongs to, and the order within a
-        part, depend on the data only.
-        """
-        lanes = self.arguments[0]
-        height = tile_height(self.reservoir, self.task)
-        columns = min(max(PART_BYTES // (8 * height), FEWEST_IN_PART), MOST_IN_PART)
-        if grams[0].is_summed_in_tiles:
-            columns = DEPTH
-        columns = -(-columns // lanes.n_lanes) * lanes.n_lanes
-        tiles = [aligned((height, columns + PAD), np.float64) for _ in range(min(grams[0].n_parts, lanes.n_groups))]
-        parts = Parts(tiles, grams, max(columns, PRODUCTS_A_CALL // height**2))
-        for _ in self._run(no_sinks(self.reservoir)._replace(shift=self.task.shift), parts):
-            pass
-
-    def _run(self, sinks: Sinks, parts: Parts | None) -> Iterator[tuple[int, np.ndarray]]:
-        readout = readout_of(self.reservoir, None, None, -1)
-        return run_lanes(self.reservoir, self.task, readout, sinks, *self.arguments, parts)
 
 
 def forgetting_time(reservoir: Reservoir, task: Task) -> int | None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
 
 from reservoir.drive.arguments import Readout, Sinks, Work
 from reservoir.drive.kernels import drive_sequence
+from reservoir.drive.route import Route
 from reservoir.drive.task import Task, data_of, noise_of, readout_of, tile_sinks
 from reservoir.drive.weights import Reservoir
 from reservoir.graph.matrix import Shifts
@@ -75,50 +77,51 @@ class Runner:
         return max(1, UNIT_STEPS_A_CALL // self.reservoir.cost_of_step)
 
 
-def run_sequences(
-    reservoir: Reservoir, task: Task, readout: Readout, sinks: Sinks, final: np.ndarray | None = None
-) -> None:
-    """Drive all sequences, each from its start."""
-    runner = Runner(reservoir, task, readout)
-    for sequence, (begin, end) in enumerate(pairwise(task.offsets)):
-        runner.start(sequence)
-        for first in range(begin, end, runner.steps_a_call):
-            runner.advance(first, min(first + runner.steps_a_call, end), sinks)
-            task.tell(first / task.offsets[-1])
-        if final is not None:
-            final[sequence] = runner.final
+@dataclass(frozen=True, eq=False)
+class OneByOne(Route):
+    """All sequences in turn, each driven once from its start; ``breaks`` (n_folds + 1,) as in :func:`routes`."""
 
+    breaks: np.ndarray
 
-def sequence_tiles(
-    reservoir: Reservoir, task: Task, breaks: np.ndarray, final: np.ndarray | None
-) -> Iterator[tuple[int, np.ndarray]]:
-    """(fold, tile) of all sequences, each driven once from its start; a tile never mixes folds."""
-    sinks = tile_sinks(reservoir, task, 1)
-    runner = Runner(reservoir, task, readout_of(reservoir, None, None, -1))
-    width = min(sinks.tile.shape[1] - 8, runner.steps_a_call)
-    n_filled, here = 0, 0
-    stops = np.union1d(task.offsets, breaks)
-    for begin, end in pairwise(stops):
-        fold = int(np.searchsorted(breaks, begin, side="right")) - 1
-        sequence = int(np.searchsorted(task.offsets, begin, side="right")) - 1
-        if fold != here and n_filled > 0:
-            yield here, _rest_cleared(sinks.tile, n_filled)
-            n_filled = 0
-        here = fold
-        if begin == task.offsets[sequence]:
+    def fill(self, readout: Readout, sinks: Sinks, final: np.ndarray | None) -> None:
+        """Write outputs and states of all rows to ``sinks``."""
+        task, runner = self.task, Runner(self.reservoir, self.task, readout)
+        for sequence, (begin, end) in enumerate(pairwise(task.offsets)):
             runner.start(sequence)
-        while begin < end:
-            n_steps = min(end - begin, width - n_filled)
-            runner.advance(begin, begin + n_steps, sinks, n_filled)
-            begin, n_filled = begin + n_steps, n_filled + n_steps
-            task.tell(begin / task.offsets[-1])
-            if n_filled == width:
-                yield fold, _rest_cleared(sinks.tile, n_filled)
+            for first in range(begin, end, runner.steps_a_call):
+                runner.advance(first, min(first + runner.steps_a_call, end), sinks)
+                task.tell(first / task.offsets[-1])
+            if final is not None:
+                final[sequence] = runner.final
+
+    def tiles(self, final: np.ndarray | None = None) -> Iterator[tuple[int, np.ndarray]]:
+        """(fold, tile) as :meth:`Route.tiles` says; a tile never mixes folds."""
+        task, breaks = self.task, self.breaks
+        sinks = tile_sinks(self.reservoir, task, 1)
+        runner = Runner(self.reservoir, task, readout_of(self.reservoir, None, None, -1))
+        width = min(sinks.tile.shape[1] - 8, runner.steps_a_call)
+        n_filled, here = 0, 0
+        for begin, end in pairwise(np.union1d(task.offsets, breaks)):
+            fold = int(np.searchsorted(breaks, begin, side="right")) - 1
+            sequence = int(np.searchsorted(task.offsets, begin, side="right")) - 1
+            if fold != here and n_filled > 0:
+                yield here, _rest_cleared(sinks.tile, n_filled)
                 n_filled = 0
-        if final is not None and end == task.offsets[sequence + 1]:
-            final[sequence] = runner.final
-    if n_filled > 0:
-        yield here, _rest_cleared(sinks.tile, n_filled)
+            here = fold
+            if begin == task.offsets[sequence]:
+                runner.start(sequence)
+            while begin < end:
+                n_steps = min(end - begin, width - n_filled)
+                runner.advance(begin, begin + n_steps, sinks, n_filled)
+                begin, n_filled = begin + n_steps, n_filled + n_steps
+                task.tell(begin / task.offsets[-1])
+                if n_filled == width:
+                    yield fold, _rest_cleared(sinks.tile, n_filled)
+                    n_filled = 0
+            if final is not None and end == task.offsets[sequence + 1]:
+                final[sequence] = runner.final
+        if n_filled > 0:
+            yield here, _rest_cleared(sinks.tile, n_filled)
 
 
 def _rest_cleared(tile: np.ndarray, n_filled: int) -> np.ndarray:

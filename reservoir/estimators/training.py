@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any
+from functools import partial
 
 import numpy as np
 
 from optim.arguments import choice
-from optim.device import to_host
 from optim.threads import single_blas_thread
-from reservoir.drive.lanes import LaneTiles
-from reservoir.drive.routes import each_pass
+from reservoir.drive.routes import gather
 from reservoir.drive.task import Task
 from reservoir.drive.weights import Reservoir
 from reservoir.memory import check_memory
-from reservoir.readout.decomposition import Decomposition, decompose
+from reservoir.readout.decomposition import decompose
 from reservoir.readout.gram import Gram
-from reservoir.readout.penalty import blocked_errors, choose_alpha, gcv_errors, loo_errors
+from reservoir.readout.penalty import LeftOutErrors, blocked_errors, choose_alpha, gcv_errors
 from reservoir.readout.ridge import (
     Readout,
     check_alpha,
@@ -27,6 +24,7 @@ from reservoir.readout.ridge import (
     solve_if_reliable,
     warn_unless_reliable,
 )
+from reservoir.readout.rows import HeldRows
 from reservoir.readout.tsqr import TriangularFactor
 
 SOLVERS = ("auto", "gram", "qr")
@@ -66,18 +64,20 @@ def train(
     choice("solver", solver, SOLVERS)
     choice("alpha_selection", alpha_selection, SELECTIONS)
     with single_blas_thread():
-        if isinstance(alpha, float):
-            if solver != "qr" and len(task.rows) < n_features(reservoir, task):
-                tile = _all_columns(reservoir, task, final)
-                return solve_dual(
-                    tile,
-                    alpha,
-                    n_features(reservoir, task),
-                    task.shift_of_features(reservoir.n_units),
-                    fit_intercept=fit_intercept,
-                )
-            return _for_one_penalty(reservoir, task, alpha, solver, fit_intercept, final)
-        return _for_best_penalty(reservoir, task, alpha, alpha_selection, solver, fit_intercept, final)
+        if not isinstance(alpha, float):
+            return _for_best_penalty(reservoir, task, alpha, alpha_selection, solver, fit_intercept, final)
+        if solver != "qr" and len(task.rows) < n_features(reservoir, task):
+            (rows,) = gather(reservoir, task, partial(HeldRows, *_sizes(reservoir, task)), final=final)
+            return solve_dual(rows.tile, alpha, rows.n_features, rows.shift, fit_intercept=fit_intercept)
+        if solver != "qr":
+            (gram,) = take_sums(reservoir, task, Gram, final=final)
+            if solver == "gram":
+                return solve(gram, alpha, fit_intercept=fit_intercept, n_threads=task.n_threads)
+            readout = solve_if_reliable(gram, alpha, fit_intercept=fit_intercept, n_threads=task.n_threads, keep=False)
+            if readout is not None:
+                return readout
+        (factor,) = take_sums(reservoir, task, TriangularFactor, final=final)
+        return solve(factor, alpha, fit_intercept=fit_intercept)
 
 
 def n_features(reservoir: Reservoir, task: Task) -> int:
@@ -93,48 +93,15 @@ def take_sums(
     final: np.ndarray | None = None,
 ) -> list[Gram] | list[TriangularFactor]:
     """Sums of each of ``n_folds`` blocks of consecutive rows."""
-    n = len(task.rows)
     size = n_features(reservoir, task) + 1 + task.targets.shape[1]
     check_memory(8 * kind.n_matrices(size) * n_folds * size**2, f"the sums of {size} features and targets")
-    breaks = n * np.arange(n_folds + 1) // n_folds
-    sums: list = []
-
-    def fill(tiles: Iterable[tuple[int, np.ndarray]]) -> None:
-        size = n_features(reservoir, task), task.targets.shape[1], task.shift_of_features(reservoir.n_units)
-        sums[:] = [kind(*size) for _ in range(n_folds)]
-        if isinstance(tiles, LaneTiles) and isinstance(sums[0], Gram) and sums[0].n_parts > 1:
-            tiles.add_to(sums)
-            for gram in sums:
-                gram.take_parts()
-            return
-        for fold, tile in tiles:
-            sums[fold].add(tile if kind is Gram else on_host(tile), task.n_threads)
-        if kind is Gram:
-            for gram in sums:
-                gram.to_host()
-
     with single_blas_thread():
-        each_pass(reservoir, task, fill, breaks, final)
-    return sums
+        return gather(reservoir, task, partial(kind, *_sizes(reservoir, task)), n_folds, final)
 
 
-def on_host(tile: Any) -> np.ndarray:
-    """A tile as NumPy array, last axis contiguous."""
-    return np.ascontiguousarray(to_host(tile))
-
-
-def _for_one_penalty(
-    reservoir: Reservoir, task: Task, alpha: float, solver: str, fit_intercept: bool, final: np.ndarray | None
-) -> Readout:
-    if solver != "qr":
-        (gram,) = take_sums(reservoir, task, Gram, final=final)
-        if solver == "gram":
-            return solve(gram, alpha, fit_intercept=fit_intercept, n_threads=task.n_threads)
-        readout = solve_if_reliable(gram, alpha, fit_intercept=fit_intercept, n_threads=task.n_threads, keep=False)
-        if readout is not None:
-            return readout
-    (factor,) = take_sums(reservoir, task, TriangularFactor, final=final)
-    return solve(factor, alpha, fit_intercept=fit_intercept)
+def _sizes(reservoir: Reservoir, task: Task) -> tuple[int, int, np.ndarray]:
+    """Features and outputs of the readout, and what they are shifted by."""
+    return n_features(reservoir, task), task.targets.shape[1], task.shift_of_features(reservoir.n_units)
 
 
 def _for_best_penalty(
@@ -156,7 +123,8 @@ def _for_best_penalty(
         if selection == "gcv":
             errors = gcv_errors(decomposition, alphas)
         elif selection == "loo":
-            errors = _loo(reservoir, task, decomposition, alphas)
+            (left_out,) = gather(reservoir, task, partial(LeftOutErrors, decomposition, alphas))
+            errors = left_out.errors
         else:
             errors = blocked_errors(folds, alphas, fit_intercept=fit_intercept)
         alpha = choose_alpha(errors, alphas, decomposition.target_energy)
@@ -164,24 +132,3 @@ def _for_best_penalty(
             return solve_decomposed(decomposition, alpha)
     warn_unless_reliable(decomposition, alpha, " or solver='qr'" if kind is Gram else "")
     return solve_decomposed(decomposition, alpha)
-
-
-def _loo(reservoir: Reservoir, task: Task, decomposition: Decomposition, alphas: np.ndarray) -> np.ndarray:
-    errors: list = []
-
-    def fill(tiles: Iterable[tuple[int, np.ndarray]]) -> None:
-        errors[:] = [loo_errors((on_host(tile) for _, tile in tiles), decomposition, alphas)]
-
-    each_pass(reservoir, task, fill)
-    return errors[0]
-
-
-def _all_columns(reservoir: Reservoir, task: Task, final: np.ndarray | None) -> np.ndarray:
-    """All rows of a short task as one tile."""
-    kept: list = []
-
-    def fill(tiles: Iterable[tuple[int, np.ndarray]]) -> None:
-        kept[:] = [tile[:, tile[n_features(reservoir, task)] > 0] for tile in (on_host(tile) for _, tile in tiles)]
-
-    each_pass(reservoir, task, fill, final=final)
-    return np.concatenate(kept, axis=1)

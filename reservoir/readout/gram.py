@@ -159,16 +159,13 @@ class Gram:
         """Count ``n_rows`` columns of nonzero weight that were added to sum ``part``."""
         self._parts[part][1].append(n_rows)
 
-    def take_parts(self) -> None:
-        """Make what :meth:`add_part` has added a part of the sums; call it once no thread adds any more."""
+    def finish(self) -> None:
+        """Bring together what was added in parts, by threads or on a GPU; call it once no more tiles come."""
         for part in sorted(self._parts):
             total, counts = self._parts[part]
             self._sums.append(total)
             self.n_rows += sum(counts)
         self._parts = {}
-
-    def to_host(self) -> None:
-        """Bring sums of tiles on a GPU to NumPy, where they are solved."""
         if self._sums and namespace(self._sums[0]) is not np:
             self._sums = [np.tril(to_host(total)) for total in self._sums]
 
@@ -322,6 +319,11 @@ def check_same_kind(one, other) -> None:
             f"expected a {type(one).__name__} of {sizes} features and outputs, got a {type(other).__name__} "
             f"of {others}; merge only what was made for the same readout."
         )
+
+
+def on_host(tile) -> np.ndarray:
+    """A tile as NumPy array; one from a GPU with its last axis contiguous."""
+    return tile if namespace(tile) is np else np.ascontiguousarray(to_host(tile))
 
 
 def count_rows(tile, n_features: int) -> int:

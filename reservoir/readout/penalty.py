@@ -6,14 +6,15 @@ A penalties; :func:`choose_alpha` picks one penalty for all outputs.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
 from optim.device import namespace
 from optim.threads import single_blas_thread
 from reservoir.readout.decomposition import Decomposition, decompose
-from reservoir.readout.gram import Gram
+from reservoir.readout.gram import Gram, on_host
 from reservoir.readout.ridge import solve_decomposed
 from reservoir.readout.tsqr import TriangularFactor
 
@@ -61,31 +62,39 @@ def _gcv(d: Decomposition, alpha: float) -> list[float]:
     return [max(float(rss[k]), 0.0) / free**2 for k in range(n_outputs)]
 
 
-def loo_errors(tiles: Iterable, decomposition: Decomposition, alphas: np.ndarray) -> np.ndarray:
+class LeftOutErrors:
     """Exact leave-one-out: weighted squared error of every row, predicted by the fit to all others::
 
         e_t / (1 - h_t),    h_t = w_t / Σw + w_t (z_t - mean)ᵀ (S + α I)⁻¹ (z_t - mean)
 
+    Tiles are those that ``decomposition`` was made from, in any cut, the same shift.
+
     Parameters
     ----------
-    tiles : iterable of (D, n_columns)
-        A second pass over the tiles that ``decomposition`` was made from, in any cut, the same shift.
     decomposition : Decomposition
     alphas : (A,) >= 0
 
-    Returns
-    -------
-    (A, O) host array; infinity for a penalty at which some row fits itself exactly.
+    Attributes
+    ----------
+    errors : (A, O) host array; infinity for a penalty at which some row fits itself exactly.
     """
-    n_outputs = decomposition.projected.shape[1]
-    errors = np.zeros((len(alphas), n_outputs))
-    for tile in tiles:
-        n_columns = tile.shape[1]
-        for start in range(0, n_columns, _COLUMNS_AT_ONCE):
-            stop = min(start + _COLUMNS_AT_ONCE, n_columns)
+
+    n_parts = 1
+
+    def __init__(self, decomposition: Decomposition, alphas: np.ndarray) -> None:
+        self.decomposition, self.alphas = decomposition, alphas
+        self.errors = np.zeros((len(alphas), decomposition.projected.shape[1]))
+
+    def add(self, tile: Any, n_threads: int = 1) -> None:
+        """Add the errors of one tile (D, n_columns)."""
+        if namespace(self.decomposition.values) is np:
+            tile = on_host(tile)
+        for start in range(0, tile.shape[1], _COLUMNS_AT_ONCE):
             with single_blas_thread():
-                errors += _loo(tile[:, start:stop], decomposition, alphas)
-    return errors
+                self.errors += _loo(tile[:, start : start + _COLUMNS_AT_ONCE], self.decomposition, self.alphas)
+
+    def finish(self) -> None:
+        """Nothing is left to be done once no more tiles come."""
 
 
 def _loo(tile, d: Decomposition, alphas: np.ndarray) -> np.ndarray:

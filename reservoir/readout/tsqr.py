@@ -15,6 +15,7 @@ from reservoir.readout.gram import (
     check_tile,
     count_rows,
     cut_columns,
+    on_host,
     touched_zeros,
 )
 
@@ -57,6 +58,8 @@ class TriangularFactor:
     Demmel, Grigori, Hoemmen, Langou (2012), Communication-optimal parallel and sequential QR, section 3.
     """
 
+    n_parts = 1  # sums that threads may add to side by side
+
     def __init__(self, n_features: int, n_outputs: int, shift: np.ndarray | None = None) -> None:
         self.n_features = n_features
         self.n_outputs = n_outputs
@@ -94,10 +97,11 @@ class TriangularFactor:
 
         Parameters
         ----------
-        tile : (D, n_columns) float64, last axis contiguous
-            Read only.
+        tile : (D, n_columns) float64
+            Last axis contiguous if it is a NumPy array. Read only.
         n_threads : int >= 1
         """
+        tile = on_host(tile)
         check_tile(tile, self.size)
         pieces = cut_columns(tile, len(self._lower))
         with single_blas_thread():
@@ -105,6 +109,9 @@ class TriangularFactor:
         for k in range(len(pieces)):
             self._is_used[k] = True
         self.n_rows += count_rows(tile, self.n_features)
+
+    def finish(self) -> None:
+        """Nothing is left to be done once no more tiles come."""
 
     def merge(self, other: TriangularFactor) -> None:
         """Fold in what ``other`` has seen; ``other`` is unchanged. Shifts may differ: this one's is kept."""

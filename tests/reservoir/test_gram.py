@@ -61,10 +61,10 @@ def test_parts_add_up_to_what_whole_tiles_do():
     for part, tile in zip((1, 0, 1), tiles, strict=True):
         whole.add(tile)
         in_parts.add_part(part, tile)
-    in_parts.take_parts()
+    in_parts.finish()
     np.testing.assert_allclose(in_parts.matrix, whole.matrix, rtol=SUM_RTOL, atol=SUM_RTOL * whole.matrix.max())
     assert in_parts.n_rows == whole.n_rows == 334
-    in_parts.take_parts()
+    in_parts.finish()
     assert in_parts.n_rows == 334
 
 

@@ -1,5 +1,6 @@
 """Gram matrices in register tiles: exact on integers, inside their blocks, and what the tiles of a run add up to."""
 
+from functools import partial
 from itertools import pairwise
 
 import numpy as np
@@ -9,7 +10,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from naive.readout import sum_of_outer_products
 from reservoir.drive import lanes as lane_runs
 from reservoir.drive.gram_tiles import DEPTH, WIDTH, add_self_product_in_tiles
-from reservoir.drive.routes import each_pass
+from reservoir.drive.routes import gather
 from reservoir.readout import gram as gram_module
 from reservoir.readout.gram import Gram
 from reservoir_tasks import LONG, changed, forgetful, task_for
@@ -72,19 +73,10 @@ def test_a_sum_has_the_same_bits_wherever_its_tile_lies():
         assert pair[1, 0] == whole[i, j]
 
 
-def grams_of(reservoir, task, breaks, final=None):
+def grams_of(reservoir, task, n_folds, final=None):
     """Gram of each fold as a fit takes it."""
-    n_features, grams = reservoir.n_units + task.n_read, []
-
-    def fill(tiles):
-        sizes = n_features, task.targets.shape[1], task.shift_of_features(reservoir.n_units)
-        grams[:] = [Gram(*sizes) for _ in breaks[1:]]
-        tiles.add_to(grams)
-        for gram in grams:
-            gram.take_parts()
-
-    each_pass(reservoir, task, fill, breaks, final)
-    return grams
+    sizes = reservoir.n_units + task.n_read, task.targets.shape[1], task.shift_of_features(reservoir.n_units)
+    return gather(reservoir, task, partial(Gram, *sizes), n_folds, final)
 
 
 def weighted_task(reservoir, lengths, **fields):
@@ -93,9 +85,8 @@ def weighted_task(reservoir, lengths, **fields):
     return task_for(reservoir, lengths, n_targets=2, weights=weights, **fields)
 
 
-def breaks_for(lengths):
-    n = sum(lengths)
-    return n * np.arange(3) // 2 if lengths[0] == LONG else np.array([0, n])
+def folds_for(lengths):
+    return 2 if lengths[0] == LONG else 1
 
 
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
@@ -105,7 +96,8 @@ def test_the_kernel_that_drives_and_adds_meets_the_tiles_of_the_run(monkeypatch,
     reservoir = forgetful(dtype=dtype, leak_rate=0.7)
     task = weighted_task(reservoir, lengths, noise=noise, noise_seed=4)
     monkeypatch.setattr(lane_runs, "DEPTH", 48)
-    breaks, ends, whole_ends = breaks_for(lengths), *np.zeros((2, len(lengths), reservoir.n_units))
+    n_folds, n = folds_for(lengths), sum(lengths)
+    ends, whole_ends = np.zeros((2, len(lengths), reservoir.n_units))
     n_calls, kernel = [0], lane_runs.drive_into_sum
 
     def counted(*args):
@@ -113,12 +105,12 @@ def test_the_kernel_that_drives_and_adds_meets_the_tiles_of_the_run(monkeypatch,
         return kernel(*args)
 
     monkeypatch.setattr(lane_runs, "drive_into_sum", counted)
-    grams = grams_of(reservoir, task, breaks, ends)
+    grams = grams_of(reservoir, task, n_folds, ends)
     n_in_tiles = n_calls[0]
     monkeypatch.setattr(gram_module, "_TILES_TO", 0)
-    expected = grams_of(reservoir, task, breaks, whole_ends)
+    expected = grams_of(reservoir, task, n_folds, whole_ends)
     assert n_calls[0] == n_in_tiles > 0
-    for gram, other, (begin, end) in zip(grams, expected, pairwise(breaks), strict=True):
+    for gram, other, (begin, end) in zip(grams, expected, pairwise(n * np.arange(n_folds + 1) // n_folds), strict=True):
         assert_allclose(gram.matrix, other.matrix, **near(sum(lengths)))
         assert gram.n_rows == other.n_rows == np.count_nonzero(task.weights[begin:end])
     assert_array_equal(ends, whole_ends)
@@ -135,13 +127,13 @@ def test_neither_threads_nor_the_length_of_calls_change_a_bit_of_the_sums(monkey
     reservoir = forgetful()
     task = weighted_task(reservoir, lengths)
     monkeypatch.setattr(lane_runs, "DEPTH", 48)
-    results = [grams_of(reservoir, changed(task, n_threads=n), breaks_for(lengths)) for n in (1, 2, 3)]
+    results = [grams_of(reservoir, changed(task, n_threads=n), folds_for(lengths)) for n in (1, 2, 3)]
     for grams in results[1:]:
         for gram, first in zip(grams, results[0], strict=True):
             assert_array_equal(gram.matrix, first.matrix)
     told = []
     monkeypatch.setattr(lane_runs, "PRODUCTS_A_CALL", 1)
-    short = grams_of(reservoir, changed(task, watch=told.append), breaks_for(lengths))
+    short = grams_of(reservoir, changed(task, watch=told.append), folds_for(lengths))
     assert len(told) > 2
     for gram, first in zip(short, results[0], strict=True):
         assert_array_equal(gram.matrix, first.matrix)

@@ -11,8 +11,8 @@ from numpy.testing import assert_allclose, assert_array_equal
 from naive import drive as naive
 from reservoir.drive.arguments import UNROLLED, Plan
 from reservoir.drive.kernels import drive_lanes
-from reservoir.drive.lanes import Group, run_lanes
-from reservoir.drive.one_sequence import Runner, run_sequences
+from reservoir.drive.lanes import Group, InLanes
+from reservoir.drive.one_sequence import OneByOne, Runner
 from reservoir.drive.plan import Lanes, cut
 from reservoir.drive.task import Task, data_of, no_sinks, noise_of, readout_of
 from reservoir.drive.weights import Reservoir
@@ -137,7 +137,7 @@ def in_lanes(reservoir, task, coef, intercept, fed=-1, packs=ONE_PACK):
     final = np.zeros((len(task.lengths), reservoir.n_units + len(readout.offset)), reservoir.dtype)
     stretches = cut(task.offsets, int(task.lengths.max()) + 1, 1, np.array([0, len(task.rows)]))
     lanes = Lanes(packs, lanes_of(packs, reservoir.dtype), 1)
-    assert list(run_lanes(reservoir, task, readout, sinks, lanes, stretches, final)) == []
+    InLanes(reservoir, task, lanes, stretches).fill(readout, sinks, final)
     return sinks.states, sinks.outputs, final
 
 
@@ -146,7 +146,7 @@ def one_by_one(reservoir, task, coef, intercept, fed=-1):
     readout = readout_of(reservoir, coef, intercept, fed)
     sinks = all_sinks(reservoir, task, len(readout.offset))
     final = np.zeros((len(task.lengths), reservoir.n_units + len(readout.offset)), reservoir.dtype)
-    run_sequences(reservoir, task, readout, sinks, final)
+    OneByOne(reservoir, task, np.array([0, len(task.rows)])).fill(readout, sinks, final)
     return sinks.states, sinks.outputs, final
 
 

@@ -7,7 +7,7 @@ import pytest
 from naive import readout as naive
 from reservoir.readout.decomposition import decompose, decompose_rows
 from reservoir.readout.gram import Gram
-from reservoir.readout.penalty import blocked_errors, choose_alpha, gcv_errors, loo_errors
+from reservoir.readout.penalty import LeftOutErrors, blocked_errors, choose_alpha, gcv_errors
 from reservoir.readout.tsqr import TriangularFactor
 
 # Refits and closed forms agree to rounding times a condition number of about 1e3.
@@ -27,6 +27,13 @@ def make(n_rows=30, n_features=4, seed=0):
 def make_tile(features, targets, weights, shift=SHIFT):
     rows = np.insert(np.hstack([features, targets]) - shift, features.shape[1], 1.0, axis=1)
     return np.ascontiguousarray(rows.T * np.sqrt(weights))
+
+
+def loo_errors(tiles, decomposition, alphas):
+    left_out = LeftOutErrors(decomposition, alphas)
+    for tile in tiles:
+        left_out.add(tile)
+    return left_out.errors
 
 
 def sums(kind, tile, n_features=4, shift=SHIFT):

@@ -309,7 +309,7 @@ def test_a_gram_that_is_not_kept_gives_the_same_readout_and_is_left_empty(fit_in
     for gram in grams:
         gram.add_part(0, tile[:, :100])
         gram.add_part(1, np.ascontiguousarray(tile[:, 100:]))
-        gram.take_parts()
+        gram.finish()
     kept = solve_if_reliable(grams[0], 1e-3, fit_intercept=fit_intercept)
     taken = solve_if_reliable(grams[1], 1e-3, fit_intercept=fit_intercept, keep=False)
     np.testing.assert_array_equal(taken.coef, kept.coef)

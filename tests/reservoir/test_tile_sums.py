@@ -1,6 +1,6 @@
 """Sums over the tiles of a run: the Gram matrices of the equations, whatever the tiles, the parts and the threads."""
 
-from functools import cache
+from functools import cache, partial
 from itertools import pairwise
 from types import SimpleNamespace
 
@@ -11,7 +11,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from naive import drive as naive
 from reservoir.drive import lanes as lane_runs
 from reservoir.drive import task as tasks
-from reservoir.drive.routes import each_pass
+from reservoir.drive.routes import gather
 from reservoir.drive.task import tile_sinks
 from reservoir_tasks import GRAM, LONG, N_UNITS, changed, forgetful, sums, task_for
 
@@ -40,12 +40,11 @@ def test_tiles_add_up_to_the_gram_matrix_of_the_equations(lengths, n_folds):
     reservoir, task, columns, ends = known_states(lengths)
     breaks = len(columns) * np.arange(n_folds + 1) // n_folds
     final = np.zeros((len(lengths), N_UNITS))
-    grams, counts = sums(reservoir, task, breaks, final)
-    assert sorted(grams) == list(range(n_folds))
-    for fold, (begin, end) in enumerate(pairwise(breaks)):
+    folds = sums(reservoir, task, n_folds, final)
+    for tiles, (begin, end) in zip(folds, pairwise(breaks), strict=True):
         here = columns[begin:end]
-        assert_allclose(grams[fold], here.T @ here, **GRAM)
-        assert counts[fold] == np.count_nonzero(task.weights[begin:end])
+        assert_allclose(tiles.matrix, here.T @ here, **GRAM)
+        assert tiles.n_rows == np.count_nonzero(task.weights[begin:end])
     assert_allclose(final, ends, rtol=0, atol=1e-12)
 
 
@@ -56,13 +55,11 @@ def test_narrow_tiles_add_up_to_the_same(monkeypatch, lengths, noise):
     task = changed(task, noise=noise)
     for name, value in {"TILE_BYTES": 1, "FEWEST_COLUMNS": 16, "MOST_COLUMNS": 48}.items():
         monkeypatch.setattr(tasks, name, value)
-    n_tiles = []
-    each_pass(reservoir, task, lambda tiles: n_tiles.append(sum(1 for _ in tiles)))
-    assert n_tiles[-1] > 1
-    grams, counts = sums(reservoir, task)
+    (tiles,) = sums(reservoir, task)
+    assert tiles.n_tiles > 1
     tolerance = GRAM if noise == 0 else {"rtol": 1e-5, "atol": 1e-5}
-    assert_allclose(grams[0], columns.T @ columns, **tolerance)
-    assert counts[0] == np.count_nonzero(task.weights)
+    assert_allclose(tiles.matrix, columns.T @ columns, **tolerance)
+    assert tiles.n_rows == np.count_nonzero(task.weights)
 
 
 class PlainSums:
@@ -73,22 +70,29 @@ class PlainSums:
     def __init__(self, n_parts, size):
         self.n_parts, self.sums, self.tiles = n_parts, np.zeros((n_parts, size, size)), []
 
+    def add(self, tile, n_threads):
+        self.add_part(0, tile)
+
     def add_part(self, part, tile):
         self.sums[part] += tile @ tile.T
         self.tiles.append(part)
+
+    def finish(self):
+        pass
 
 
 @pytest.mark.parametrize("n_parts", [1, 3, 4])
 @pytest.mark.parametrize("lengths", [(LONG,), (400,) * 8, (60, 10, 5, 7)])
 def test_tiles_added_up_in_parts_are_the_same_for_any_number_of_threads(monkeypatch, lengths, n_parts):
     reservoir, task, columns, _ = known_states(lengths)
-    breaks = len(columns) * np.arange(3) // 2 if lengths[0] == LONG else np.array([0, len(columns)])
+    n_folds = 2 if lengths[0] == LONG else 1
+    breaks = len(columns) * np.arange(n_folds + 1) // n_folds
     for name, value in {"PART_BYTES": 1, "FEWEST_IN_PART": 40, "PRODUCTS_A_CALL": 1}.items():
         monkeypatch.setattr(lane_runs, name, value)
     results = []
     for n_threads in (1, 2, 3):
-        grams = [PlainSums(n_parts, columns.shape[1]) for _ in pairwise(breaks)]
-        each_pass(reservoir, changed(task, n_threads=n_threads), lambda tiles, grams=grams: tiles.add_to(grams), breaks)
+        make = partial(PlainSums, n_parts, columns.shape[1])
+        grams = gather(reservoir, changed(task, n_threads=n_threads), make, n_folds)
         assert all(len(gram.tiles) > len(set(gram.tiles)) for gram in grams)
         results.append(np.array([gram.sums for gram in grams]))
     assert_array_equal(results[0], results[1])
