@@ -3,9 +3,10 @@
 import numpy as np
 
 from reservoir.drive import routes as runs
-from reservoir.drive.routes import drive, gather
+from reservoir.drive.routes import Reader, drive
 from reservoir.drive.task import Task
 from reservoir.drive.weights import build_reservoir
+from reservoir.readout.columns import TakesTiles
 
 # What is left at a seam shrinks from there on; rounding adds some 1e-15 a step, which is forgotten too.
 SEAM = {np.float64: {"rtol": 0, "atol": 1e-12}, np.float32: {"rtol": 0, "atol": 2e-6}}
@@ -72,10 +73,8 @@ def everything(reservoir, task, **readout):
     return {"wants_states": True, "wants_final": True, **(readout or readout_for(reservoir, task.n_read))}
 
 
-class Tiles:
+class Tiles(TakesTiles):
     """The sum of the products of all tiles, how many there were, and their columns that count."""
-
-    n_parts = 1
 
     def __init__(self, constant):
         self.constant, self.n_tiles, self.n_rows = constant, 0, 0
@@ -86,10 +85,7 @@ class Tiles:
         self.n_rows += np.count_nonzero(tile[self.constant])
         self.matrix = self.matrix + tile @ tile.T
 
-    def finish(self):
-        pass
-
 
 def sums(reservoir, task, n_folds=1, final=None):
     """Tiles of each fold."""
-    return gather(reservoir, task, lambda: Tiles(reservoir.n_units + task.n_read), n_folds, final)
+    return Reader(reservoir, task, n_folds).read(lambda: Tiles(reservoir.n_units + task.n_read), final)

@@ -15,9 +15,10 @@ from reservoir.drive.arguments import Data, Plan, Readout, Sinks, Work
 from reservoir.drive.gram_tiles import DEPTH, drive_into_sum
 from reservoir.drive.kernels import drive_lanes
 from reservoir.drive.plan import Lanes, Stretches, deal, lay_out
-from reservoir.drive.route import Route, SeamOpenError, TakesTiles
+from reservoir.drive.route import Route, SeamOpenError
 from reservoir.drive.task import Task, data_of, no_sinks, noise_of, readout_of, tile_height, tile_sinks
 from reservoir.drive.weights import Reservoir
+from reservoir.readout.columns import TakesTiles
 from reservoir.simd.activations import TANH
 from reservoir.simd.vectors import ONE_PACK, PACK_BYTES, aligned
 

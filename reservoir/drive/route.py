@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
 from reservoir.drive.arguments import Readout, Sinks
 from reservoir.drive.task import Task, no_sinks, readout_of
 from reservoir.drive.weights import Reservoir
+from reservoir.readout.columns import TakesTiles
 
 
 class SeamOpenError(Exception):
@@ -32,18 +33,6 @@ class Run:
     outputs: np.ndarray | None
     states: np.ndarray | None
     final: np.ndarray | None
-
-
-class TakesTiles(Protocol):
-    """What tiles are added to; one of several parts as :class:`reservoir.readout.gram.Gram`."""
-
-    n_parts: int
-
-    def add(self, tile: Any, n_threads: int) -> None:
-        """Add one tile, which will be overwritten."""
-
-    def finish(self) -> None:
-        """Called when all tiles have come."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -14,6 +14,7 @@ own.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from itertools import chain
 from typing import TypeVar
 
 import numpy as np
@@ -22,9 +23,10 @@ from reservoir.drive.device_runs import OnDevice
 from reservoir.drive.lanes import InLanes, forgetting_time
 from reservoir.drive.one_sequence import OneByOne
 from reservoir.drive.plan import choose_lanes, cut
-from reservoir.drive.route import Route, Run, SeamOpenError, TakesTiles
+from reservoir.drive.route import Route, Run, SeamOpenError
 from reservoir.drive.task import Task
 from reservoir.drive.weights import Reservoir
+from reservoir.readout.columns import TakesTiles
 from reservoir.simd.vectors import PACK_BYTES
 
 # Steps of warm-up for each counted step up to which cutting pays.
@@ -63,34 +65,43 @@ def drive(
     raise AssertionError("the last route has no seam that could be open")
 
 
-def gather(
-    reservoir: Reservoir,
-    task: Task,
-    make: Callable[[], Taker],
-    n_folds: int = 1,
-    final: np.ndarray | None = None,
-) -> list[Taker]:
-    """What takes tiles, one for each of ``n_folds`` blocks of consecutive rows, when all tiles have been added to it.
+class Reader:
+    """Looks at all the data as often as it is asked to, by the route that the first look has found to serve.
 
     Parameters
     ----------
-    make : callable
-        Makes an empty one.
+    reservoir : Reservoir
+    task : Task
     n_folds : int >= 1
-    final : (n_sequences, N), optional
-        Filled with the state after the last row of each sequence.
+        Blocks of consecutive rows, which are looked at apart.
     """
-    breaks = len(task.rows) * np.arange(n_folds + 1) // n_folds
-    for route in routes(reservoir, task, breaks):
-        takers = [make() for _ in range(n_folds)]
-        try:
-            route.add_to(takers, final)
-        except SeamOpenError:
-            continue
-        for taker in takers:
-            taker.finish()
-        return takers
-    raise AssertionError("the last route has no seam that could be open")
+
+    def __init__(self, reservoir: Reservoir, task: Task, n_folds: int = 1) -> None:
+        self.n_folds = n_folds
+        self._routes = routes(reservoir, task, len(task.rows) * np.arange(n_folds + 1) // n_folds)
+        self._route = next(self._routes)
+
+    def read(self, make: Callable[[], Taker], final: np.ndarray | None = None) -> list[Taker]:
+        """``make()`` for each fold, to which all its tiles have been added.
+
+        Parameters
+        ----------
+        make : callable
+            Makes what tiles are added to.
+        final : (n_sequences, N), optional
+            Filled with the state after the last row of each sequence.
+        """
+        for route in chain([self._route], self._routes):
+            takers = [make() for _ in range(self.n_folds)]
+            try:
+                route.add_to(takers, final)
+            except SeamOpenError:
+                continue
+            for taker in takers:
+                taker.finish()
+            self._route = route
+            return takers
+        raise AssertionError("the last route has no seam that could be open")
 
 
 def routes(

@@ -24,10 +24,9 @@ from reservoir.drive.routes import Run, drive
 from reservoir.drive.task import Task
 from reservoir.estimators.estimator import ReservoirEstimator, progress
 from reservoir.estimators.free_run import range_of, watched
-from reservoir.estimators.training import SOLVERS, take_sums, train
-from reservoir.readout.gram import Gram
+from reservoir.estimators.training import KINDS, SOLVERS, take_sums, train
 from reservoir.readout.ridge import Readout, check_alpha, solve
-from reservoir.readout.tsqr import TriangularFactor
+from reservoir.readout.sums import Sums, total_of
 
 
 class EchoStateNetwork(ReservoirEstimator):
@@ -189,7 +188,12 @@ class EchoStateNetwork(ReservoirEstimator):
             raise NotImplementedError(
                 f"alpha must be one number for partial_fit, got {len(alpha)} candidates; choose by fit, or give one."
             )
-        before: Gram | TriangularFactor | None = getattr(self, "sums_", None)
+        if self.solver not in KINDS:
+            raise NotImplementedError(
+                f"solver must be one of {', '.join(map(repr, KINDS))} for partial_fit, got {self.solver!r}, which "
+                "reads the data many times; use fit, or another solver."
+            )
+        before: Sums | None = getattr(self, "sums_", None)
         if before is not None and initial_state is None:
             self._warn_of_a_cold_start(sequences)
         if before is None:
@@ -200,14 +204,10 @@ class EchoStateNetwork(ReservoirEstimator):
             n_seen=0 if before is None else before.n_rows, initial=self._starts(initial_state, sequences),
         )  # fmt: skip
         state = np.empty((sequences.n_sequences, N), self.reservoir_.dtype)
-        kind = TriangularFactor if self.solver == "qr" else Gram
-        (sums,) = take_sums(self.reservoir_, task, kind, final=state)
+        (sums,) = take_sums(self.reservoir_, task, KINDS[self.solver][0], final=state)
         self._refuse_overflow(state, "states")
         if before is not None:
-            # Into a new object: an interrupted call leaves the old one untouched.
-            block, sums = sums, type(sums)(sums.n_features, sums.n_outputs, sums.shift)
-            sums.merge(before)
-            sums.merge(block)
+            sums = total_of([before, sums])  # a new object: an interrupted call leaves the old one untouched
         self._keep(solve(sums, alpha, fit_intercept=self.fit_intercept))
         self.sums_ = sums
         self.state_ = self._with_outputs(state, sequences, targets)
@@ -338,9 +338,11 @@ PARAMETERS = """    n_units : int >= 1
     alpha_selection : {"gcv", "loo", "blocked"}
         How one of several candidates is chosen: generalised cross-validation, exact leave-one-out, or cross-validation
         over 5 blocks of time.
-    solver : {"auto", "gram", "qr"}
+    solver : {"auto", "gram", "qr", "cg"}
         "gram": normal equations, streamed. "qr": streamed QR, for nearly noiseless targets and tiny penalties.
-        "auto": Gram, and QR in a second pass where rounding would outweigh the penalty.
+        "auto": Gram, and QR in a second pass where rounding would outweigh the penalty. "cg": conjugate gradients, for
+        more units than an (n_units, n_units) matrix has room for; drives the reservoir anew at every iteration, stops
+        where predictions are known to some 1e-10 of their size, and chooses among candidates by "blocked" only.
     sequence_column : int or str, optional
         Column of X that holds a sequence's id: a new sequence starts where it changes.
     warm_start : bool

@@ -2,34 +2,38 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
+from typing import TypeVar
 
 import numpy as np
 
 from optim.arguments import choice
 from optim.threads import single_blas_thread
-from reservoir.drive.routes import gather
+from reservoir.drive.routes import Reader
 from reservoir.drive.task import Task
 from reservoir.drive.weights import Reservoir
 from reservoir.memory import check_memory
-from reservoir.readout.decomposition import decompose
+from reservoir.readout.conjugate import ridge_by_cg
 from reservoir.readout.gram import Gram
+from reservoir.readout.linear import Readout
 from reservoir.readout.penalty import LeftOutErrors, blocked_errors, choose_alpha, gcv_errors
-from reservoir.readout.ridge import (
-    Readout,
-    check_alpha,
-    solve,
-    solve_decomposed,
-    solve_dual,
-    solve_if_reliable,
-    warn_unless_reliable,
-)
+from reservoir.readout.ridge import check_alpha, solve, warn_unless_reliable
 from reservoir.readout.rows import HeldRows
+from reservoir.readout.sums import Sums, total_of
 from reservoir.readout.tsqr import TriangularFactor
 
-SOLVERS = ("auto", "gram", "qr")
+# What each solver sums: the next where rounding of the one before outweighs the penalty.
+KINDS: dict[str, tuple[type[Sums], ...]] = {
+    "auto": (Gram, TriangularFactor),
+    "gram": (Gram,),
+    "qr": (TriangularFactor,),
+}
+SOLVERS = (*KINDS, "cg")
 SELECTIONS = ("gcv", "loo", "blocked")
 N_FOLDS = 5
+
+Kind = TypeVar("Kind", bound=Sums)
 
 
 def train(
@@ -52,10 +56,10 @@ def train(
     alpha : float >= 0, or (A,) candidates
     alpha_selection : {"gcv", "loo", "blocked"}
         How to choose among candidates: generalised cross-validation, exact leave-one-out (reads the data twice), or
-        cross-validation over :data:`N_FOLDS` blocks of time.
-    solver : {"auto", "gram", "qr"}
+        cross-validation over :data:`N_FOLDS` blocks of time, the only one for "cg".
+    solver : {"auto", "gram", "qr", "cg"}
         "auto" takes the Gram matrix and reads the data once more for QR where rounding of the Gram matrix outweighs
-        the penalty.
+        the penalty. "cg" holds no matrix of all features and reads the data many times.
     fit_intercept : bool
     final : (n_sequences, N), optional
         Filled with the state after the last row of each sequence.
@@ -64,20 +68,21 @@ def train(
     choice("solver", solver, SOLVERS)
     choice("alpha_selection", alpha_selection, SELECTIONS)
     with single_blas_thread():
+        if solver == "cg":
+            return _by_cg(reservoir, task, alpha, alpha_selection, fit_intercept, final)
         if not isinstance(alpha, float):
             return _for_best_penalty(reservoir, task, alpha, alpha_selection, solver, fit_intercept, final)
+        kinds = KINDS[solver]
         if solver != "qr" and len(task.rows) < n_features(reservoir, task):
-            (rows,) = gather(reservoir, task, partial(HeldRows, *_sizes(reservoir, task)), final=final)
-            return solve_dual(rows.tile, alpha, rows.n_features, rows.shift, fit_intercept=fit_intercept)
-        if solver != "qr":
-            (gram,) = take_sums(reservoir, task, Gram, final=final)
-            if solver == "gram":
-                return solve(gram, alpha, fit_intercept=fit_intercept, n_threads=task.n_threads)
-            readout = solve_if_reliable(gram, alpha, fit_intercept=fit_intercept, n_threads=task.n_threads, keep=False)
+            kinds = (HeldRows,)
+        for kind in kinds[:-1]:
+            (sums,) = take_sums(reservoir, task, kind, final=final)
+            centred = sums.centred(fit_intercept=fit_intercept, keep=False, n_threads=task.n_threads)
+            readout = centred.solve(alpha, task.n_threads)
             if readout is not None:
                 return readout
-        (factor,) = take_sums(reservoir, task, TriangularFactor, final=final)
-        return solve(factor, alpha, fit_intercept=fit_intercept)
+        (sums,) = take_sums(reservoir, task, kinds[-1], final=final)
+        return solve(sums, alpha, fit_intercept=fit_intercept, n_threads=task.n_threads)
 
 
 def n_features(reservoir: Reservoir, task: Task) -> int:
@@ -88,15 +93,16 @@ def n_features(reservoir: Reservoir, task: Task) -> int:
 def take_sums(
     reservoir: Reservoir,
     task: Task,
-    kind: type[Gram] | type[TriangularFactor],
+    kind: type[Kind],
     n_folds: int = 1,
     final: np.ndarray | None = None,
-) -> list[Gram] | list[TriangularFactor]:
+) -> list[Kind]:
     """Sums of each of ``n_folds`` blocks of consecutive rows."""
     size = n_features(reservoir, task) + 1 + task.targets.shape[1]
-    check_memory(8 * kind.n_matrices(size) * n_folds * size**2, f"the sums of {size} features and targets")
+    n_bytes = n_folds * kind.n_bytes(size, len(task.rows))
+    check_memory(n_bytes, f"the sums of {size} features and targets")
     with single_blas_thread():
-        return gather(reservoir, task, partial(kind, *_sizes(reservoir, task)), n_folds, final)
+        return Reader(reservoir, task, n_folds).read(partial(kind, *_sizes(reservoir, task)), final)
 
 
 def _sizes(reservoir: Reservoir, task: Task) -> tuple[int, int, np.ndarray]:
@@ -114,21 +120,37 @@ def _for_best_penalty(
     final: np.ndarray | None,
 ) -> Readout:
     """One decomposition serves all penalties; with "auto" it is taken again by QR if the chosen one needs it."""
-    for kind in (Gram, TriangularFactor) if solver == "auto" else (Gram,) if solver == "gram" else (TriangularFactor,):
+    for kind in KINDS[solver]:
         folds = take_sums(reservoir, task, kind, N_FOLDS if selection == "blocked" else 1, final)
-        total = folds[0] if len(folds) == 1 else kind(folds[0].n_features, folds[0].n_outputs, folds[0].shift)
-        for fold in folds if len(folds) > 1 else ():
-            total.merge(fold)
-        decomposition = decompose(total, fit_intercept=fit_intercept)
+        decomposition = total_of(folds).centred(fit_intercept=fit_intercept).decompose()
         if selection == "gcv":
             errors = gcv_errors(decomposition, alphas)
         elif selection == "loo":
-            (left_out,) = gather(reservoir, task, partial(LeftOutErrors, decomposition, alphas))
+            (left_out,) = Reader(reservoir, task).read(partial(LeftOutErrors, decomposition, alphas))
             errors = left_out.errors
         else:
             errors = blocked_errors(folds, alphas, fit_intercept=fit_intercept)
         alpha = choose_alpha(errors, alphas, decomposition.target_energy)
         if decomposition.is_reliable(alpha):
-            return solve_decomposed(decomposition, alpha)
-    warn_unless_reliable(decomposition, alpha, " or solver='qr'" if kind is Gram else "")
-    return solve_decomposed(decomposition, alpha)
+            return decomposition.readout(alpha)
+    warn_unless_reliable(decomposition, alpha, kind.remedy)
+    return decomposition.readout(alpha)
+
+
+def _by_cg(
+    reservoir: Reservoir,
+    task: Task,
+    alpha: float | np.ndarray,
+    selection: str,
+    fit_intercept: bool,
+    final: np.ndarray | None,
+) -> Readout:
+    """By conjugate gradients; final states are left behind by the first look at the data, progress is not told."""
+    is_given = isinstance(alpha, float)
+    if not is_given and selection != "blocked":
+        raise NotImplementedError(
+            f"alpha_selection must be 'blocked' for several alpha with solver='cg', got {selection!r}, which needs "
+            "eigenvectors of all features; choose 'blocked', give one alpha, or take another solver."
+        )
+    reader = Reader(reservoir, replace(task, watch=None), 1 if is_given else N_FOLDS)
+    return ridge_by_cg(partial(reader.read, final=final), *_sizes(reservoir, task), alpha, fit_intercept=fit_intercept)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import pairwise
 
 import numpy as np
@@ -10,13 +11,14 @@ from optim.arguments import array, brief, integer
 from optim.device import namespace, to_host
 from optim.threads import run_all, single_blas_thread
 from reservoir.readout.blas import add_product, add_self_product
+from reservoir.readout.columns import TakesTiles, check_tile, count_rows, cut_columns
 from reservoir.readout.lower import add_lower, strips
+from reservoir.readout.normal_equations import NormalEquations
 
 # Column pieces a tile is cut into, each summed in a matrix of its own: a function of the tile's shape only,
 # so that the sums have the same bits for any number of threads. Above _ONE_SUM_FROM rows the extra matrices
 # would cost too much memory, and the blocks of one matrix are spread over the threads instead.
 _N_PIECES = 4
-_SHORTEST_PIECE = 256
 _ONE_SUM_FROM = 2048
 # Rows up to which register tiles are faster than BLAS, which packs its arguments first.
 _TILES_TO = 256
@@ -24,7 +26,7 @@ _BLOCK = 1024
 _STRIP = 64
 
 
-class Gram:
+class Gram(TakesTiles):
     """Sum of Z Zᵀ over tiles Z, in float64: streamed, mergeable, and the same for any number of threads.
 
     The D = n_features + 1 + n_outputs rows of a tile are the features, the constant row, and the targets.
@@ -59,6 +61,8 @@ class Gram:
            [28., 12., 56.]])
     """
 
+    remedy = " or solver='qr'"  # where rounding outweighs the penalty
+
     def __init__(self, n_features: int, n_outputs: int, shift: np.ndarray | None = None) -> None:
         self.n_features = n_features
         self.n_outputs = n_outputs
@@ -68,9 +72,9 @@ class Gram:
         self._parts: dict = {}  # part -> its sum and the rows of each of its tiles
 
     @staticmethod
-    def n_matrices(size: int) -> int:
-        """Matrices of ``size`` squared that a sum holds, and works with at the end."""
-        return (1 if size > _ONE_SUM_FROM else _N_PIECES) + 2
+    def n_bytes(size: int, n_rows: int) -> int:
+        """Bytes that sums of tiles of ``size`` rows hold, and work with at the end."""
+        return 8 * ((1 if size > _ONE_SUM_FROM else _N_PIECES) + 2) * size**2
 
     @property
     def size(self) -> int:
@@ -187,6 +191,13 @@ class Gram:
         check_same_kind(self, part)
         return self._like(self.matrix - part.recentred(self.shift).matrix, self.n_rows - part.n_rows)
 
+    def left_out_of(self, folds: Sequence[Gram]) -> Gram:
+        """Gram of all ``folds`` but this one of them."""
+        total = Gram(self.n_features, self.n_outputs, folds[0].shift)
+        for fold in folds:
+            total.merge(fold)
+        return total.without(self)
+
     def recentred(self, shift: np.ndarray) -> Gram:
         """The same data minus another shift. With δ = old shift - new shift, 0 in the constant row c::
 
@@ -203,6 +214,25 @@ class Gram:
         result = self._like(matrix + cross + cross.T + square, self.n_rows)
         result.shift = as_shift(shift, self.n_features, self.n_outputs)
         return result
+
+    def centred(self, *, fit_intercept: bool = True, keep: bool = True, n_threads: int = 1) -> NormalEquations:
+        """Sums about the means or, without intercept, about the original data's zero.
+
+        ``keep=False`` takes the memory of the sums, which are empty afterwards.
+        """
+        used, n_rows = self if fit_intercept else self.recentred(np.zeros_like(self.shift)), self.n_rows
+        if used is not self and not keep:
+            self.empty()
+        matrix = used.lower(keep=keep and used is self, n_threads=n_threads)
+        sizes = self.n_features, self.shift, n_rows
+        return NormalEquations.of(matrix, *sizes, fit_intercept=fit_intercept, n_threads=n_threads)
+
+    def held_out_error(self, coef, offset) -> list[float]:
+        """(O,) errors of the rows seen here: vᵀ M v with v = (-W, -b, 1), b the intercept for shifted data."""
+        xp = namespace(coef)
+        v = xp.concat([-coef, -offset[:, None], xp.eye(coef.shape[0])], axis=1)
+        sums = xp.sum((v @ self.matrix) * v, axis=1)
+        return [max(float(sums[k]), 0.0) for k in range(coef.shape[0])]
 
     def kept(self) -> dict:
         """What a file holds of it, for :meth:`restored`."""
@@ -245,14 +275,6 @@ class Gram:
             tasks = [(piece, None, total) for piece, total in zip(pieces, self._sums, strict=False)]
         with single_blas_thread():
             run_all(_accumulate, tasks, n_threads)
-
-
-def cut_columns(tile: np.ndarray, n_pieces: int) -> list[np.ndarray]:
-    """At most ``n_pieces`` views of consecutive columns, none empty; the cut depends on the shape only."""
-    n_columns = tile.shape[1]
-    n_pieces = min(n_pieces, -(-n_columns // _SHORTEST_PIECE))
-    edges = [k * n_columns // n_pieces for k in range(n_pieces + 1)] if n_pieces else [0]
-    return [tile[:, start:stop] for start, stop in pairwise(edges)]
 
 
 def _mirrored(lower: np.ndarray) -> np.ndarray:
@@ -301,16 +323,6 @@ def check_sizes(n_features: int, n_outputs: int, shift: np.ndarray) -> tuple[int
     return sizes
 
 
-def check_tile(tile: np.ndarray, size: int) -> None:
-    """Raise unless BLAS may read ``tile``: a wrong layout would be read as other numbers, in silence."""
-    is_fit = tile.ndim == 2 and tile.shape[0] == size and tile.dtype == np.float64
-    if not is_fit or (tile.size and (tile.strides[1] != 8 or tile.strides[0] < 8 * tile.shape[1])):
-        raise ValueError(
-            f"tile must be ({size}, n_columns) float64 with a contiguous last axis, got shape {tile.shape}, "
-            f"{tile.dtype}, strides {tile.strides}; use numpy.ascontiguousarray(tile, dtype=float)."
-        )
-
-
 def check_same_kind(one, other) -> None:
     """Raise unless two accumulators have seen the same features and targets."""
     sizes, others = (one.n_features, one.n_outputs), (other.n_features, other.n_outputs)
@@ -319,17 +331,6 @@ def check_same_kind(one, other) -> None:
             f"expected a {type(one).__name__} of {sizes} features and outputs, got a {type(other).__name__} "
             f"of {others}; merge only what was made for the same readout."
         )
-
-
-def on_host(tile) -> np.ndarray:
-    """A tile as NumPy array; one from a GPU with its last axis contiguous."""
-    return tile if namespace(tile) is np else np.ascontiguousarray(to_host(tile))
-
-
-def count_rows(tile, n_features: int) -> int:
-    """Columns of ``tile`` whose weight is not zero; a weight of zero is an exact sentinel."""
-    xp = namespace(tile)
-    return int(xp.count_nonzero(tile[n_features, :]))
 
 
 def touched_zeros(*shape: int) -> np.ndarray:

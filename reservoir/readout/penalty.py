@@ -13,10 +13,9 @@ import numpy as np
 
 from optim.device import namespace
 from optim.threads import single_blas_thread
-from reservoir.readout.decomposition import Decomposition, decompose
-from reservoir.readout.gram import Gram, on_host
-from reservoir.readout.ridge import solve_decomposed
-from reservoir.readout.tsqr import TriangularFactor
+from reservoir.readout.columns import TakesTiles, on_host
+from reservoir.readout.decomposition import Decomposition
+from reservoir.readout.sums import Sums
 
 # A row whose leverage is this close to one fits itself: what it would be without it is not determined.
 _OWN_FIT = 1e-10
@@ -62,7 +61,7 @@ def _gcv(d: Decomposition, alpha: float) -> list[float]:
     return [max(float(rss[k]), 0.0) / free**2 for k in range(n_outputs)]
 
 
-class LeftOutErrors:
+class LeftOutErrors(TakesTiles):
     """Exact leave-one-out: weighted squared error of every row, predicted by the fit to all others::
 
         e_t / (1 - h_t),    h_t = w_t / Σw + w_t (z_t - mean)ᵀ (S + α I)⁻¹ (z_t - mean)
@@ -79,8 +78,6 @@ class LeftOutErrors:
     errors : (A, O) host array; infinity for a penalty at which some row fits itself exactly.
     """
 
-    n_parts = 1
-
     def __init__(self, decomposition: Decomposition, alphas: np.ndarray) -> None:
         self.decomposition, self.alphas = decomposition, alphas
         self.errors = np.zeros((len(alphas), decomposition.projected.shape[1]))
@@ -92,9 +89,6 @@ class LeftOutErrors:
         for start in range(0, tile.shape[1], _COLUMNS_AT_ONCE):
             with single_blas_thread():
                 self.errors += _loo(tile[:, start : start + _COLUMNS_AT_ONCE], self.decomposition, self.alphas)
-
-    def finish(self) -> None:
-        """Nothing is left to be done once no more tiles come."""
 
 
 def _loo(tile, d: Decomposition, alphas: np.ndarray) -> np.ndarray:
@@ -118,17 +112,14 @@ def _loo(tile, d: Decomposition, alphas: np.ndarray) -> np.ndarray:
     return errors
 
 
-def blocked_errors(
-    folds: Sequence[Gram] | Sequence[TriangularFactor], alphas: np.ndarray, *, fit_intercept: bool = True
-) -> np.ndarray:
+def blocked_errors(folds: Sequence[Sums], alphas: np.ndarray, *, fit_intercept: bool = True) -> np.ndarray:
     """Cross-validation over blocks of time: squared error of each fold under the readout of all others.
 
-    Grams: the fold is subtracted from the total. Factors cannot be subtracted: the others are merged. Either
-    way no row is read again: with v = (-W, -b, 1) the error of a fold with sums M = Rᵀ R is vᵀ M v = |R v|².
+    No row is read again.
 
     Parameters
     ----------
-    folds : at least two Grams, or TriangularFactors, of disjoint rows
+    folds : sums of disjoint rows, at least two with any
     alphas : (A,) >= 0
     fit_intercept : bool
 
@@ -136,40 +127,25 @@ def blocked_errors(
     -------
     (A, O) host array
     """
+    check_folds(folds)
     folds = [fold for fold in folds if fold.n_rows > 0]
-    if len(folds) < 2:
-        raise ValueError(
-            f"blocked cross-validation needs rows of positive weight in at least 2 blocks of time, got {len(folds)}; "
-            "use alpha_selection='gcv'."
-        )
     errors = np.zeros((len(alphas), folds[0].n_outputs))
-    for k, fold in enumerate(folds):
-        d = decompose(_all_but(folds, k), fit_intercept=fit_intercept)
+    for fold in folds:
+        d = fold.left_out_of(folds).centred(fit_intercept=fit_intercept).decompose()
         held_out = fold.recentred(d.shift)
-        errors += [_error_of(held_out, d, float(alpha)) for alpha in alphas]
+        readouts = [d.readout(float(alpha)) for alpha in alphas]
+        errors += [held_out.held_out_error(r.coef, d.target_centre - r.coef @ d.centre) for r in readouts]
     return errors
 
 
-def _all_but(folds: Sequence, k: int):
-    rest = type(folds[0])(folds[0].n_features, folds[0].n_outputs, folds[0].shift)
-    is_gram = isinstance(rest, Gram)
-    for j, fold in enumerate(folds):
-        if is_gram or j != k:
-            rest.merge(fold)
-    return rest.without(folds[k]) if is_gram else rest
-
-
-def _error_of(fold: Gram | TriangularFactor, d: Decomposition, alpha: float) -> list[float]:
-    """(O,) sums of squared errors of the rows in ``fold``, in the shifted coordinates of ``d``."""
-    coef = solve_decomposed(d, alpha).coef
-    xp = namespace(coef)
-    intercept = d.target_centre - coef @ d.centre
-    v = xp.concat([-coef, -intercept[:, None], xp.eye(coef.shape[0])], axis=1)
-    if isinstance(fold, Gram):
-        sums = xp.sum((v @ fold.matrix) * v, axis=1)
-    else:
-        sums = xp.sum((v @ fold.factor.T) ** 2, axis=1)
-    return [max(float(sums[k]), 0.0) for k in range(coef.shape[0])]
+def check_folds(folds: Sequence) -> None:
+    """Raise unless two of the folds have seen rows."""
+    n_folds = sum(fold.n_rows > 0 for fold in folds)
+    if n_folds < 2:
+        raise ValueError(
+            f"blocked cross-validation needs rows of positive weight in at least 2 blocks of time, got {n_folds}; "
+            "use alpha_selection='gcv'."
+        )
 
 
 def choose_alpha(errors: np.ndarray, alphas: np.ndarray, target_energy) -> float:

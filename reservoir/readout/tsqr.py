@@ -2,29 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+
 import numpy as np
-from scipy.linalg import qr
+from scipy.linalg import lapack, qr, solve_triangular
 
 from optim.arguments import array, brief, integer
 from optim.threads import run_all, single_blas_thread
 from reservoir.readout.blas import fold_in
-from reservoir.readout.gram import (
-    as_shift,
-    check_same_kind,
-    check_sizes,
-    check_tile,
-    count_rows,
-    cut_columns,
-    on_host,
-    touched_zeros,
-)
+from reservoir.readout.columns import TakesTiles, check_tile, count_rows, cut_columns, on_host
+from reservoir.readout.decomposition import Decomposition, singular_cutoff
+from reservoir.readout.factorisations import singular_vectors
+from reservoir.readout.gram import as_shift, check_same_kind, check_sizes, touched_zeros
+from reservoir.readout.linear import Readout, readout_of, require_finite, require_rows, rounding_outweighs
 
 # Independent factors, as in gram.py; half as many where one of them is large.
 _N_PIECES = 4
 _FEWER_FROM = 2048
 
 
-class TriangularFactor:
+class TriangularFactor(TakesTiles):
     """R with Rᵀ R = Σ Z Zᵀ over tiles Z, from Householder transformations: streamed and mergeable (TSQR).
 
     The sums of :class:`reservoir.readout.gram.Gram` lose directions whose singular value is below √eps of the
@@ -58,22 +56,21 @@ class TriangularFactor:
     Demmel, Grigori, Hoemmen, Langou (2012), Communication-optimal parallel and sequential QR, section 3.
     """
 
-    n_parts = 1  # sums that threads may add to side by side
+    remedy = ""  # where rounding outweighs the penalty
 
     def __init__(self, n_features: int, n_outputs: int, shift: np.ndarray | None = None) -> None:
         self.n_features = n_features
         self.n_outputs = n_outputs
         self.shift = as_shift(shift, n_features, n_outputs)
         self.n_rows = 0
-        n_pieces = _N_PIECES if self.size <= _FEWER_FROM else _N_PIECES // 2
         # Kept transposed, lower triangular: LAPACK reads them by columns.
-        self._lower = touched_zeros(n_pieces, self.size, self.size)
-        self._is_used = [False] * n_pieces
+        self._lower = touched_zeros(_n_pieces(self.size), self.size, self.size)
+        self._is_used = [False] * len(self._lower)
 
     @staticmethod
-    def n_matrices(size: int) -> int:
-        """Matrices of ``size`` squared that a factor holds, and works with at the end."""
-        return (_N_PIECES if size <= _FEWER_FROM else _N_PIECES // 2) + 2
+    def n_bytes(size: int, n_rows: int) -> int:
+        """Bytes that a factor of tiles of ``size`` rows holds, and works with at the end."""
+        return 8 * (_n_pieces(size) + 2) * size**2
 
     @property
     def size(self) -> int:
@@ -110,9 +107,6 @@ class TriangularFactor:
             self._is_used[k] = True
         self.n_rows += count_rows(tile, self.n_features)
 
-    def finish(self) -> None:
-        """Nothing is left to be done once no more tiles come."""
-
     def merge(self, other: TriangularFactor) -> None:
         """Fold in what ``other`` has seen; ``other`` is unchanged. Shifts may differ: this one's is kept."""
         check_same_kind(self, other)
@@ -136,6 +130,39 @@ class TriangularFactor:
         result.n_rows = self.n_rows
         return result
 
+    def left_out_of(self, folds: Sequence[TriangularFactor]) -> TriangularFactor:
+        """Factor of all ``folds`` but this one of them: they are merged, as factors cannot be subtracted."""
+        rest = TriangularFactor(self.n_features, self.n_outputs, folds[0].shift)
+        for fold in folds:
+            if fold is not self:
+                rest.merge(fold)
+        return rest
+
+    def centred(self, *, fit_intercept: bool = True, keep: bool = True, n_threads: int = 1) -> CentredFactor:
+        """Triangular factor of the centred data. With the constant column put first, the rest of R is centred::
+
+        Q [c, Z, Y] = [[R_cc, R_cZ, R_cY], [0, R_ZZ, R_ZY], [0, 0, R_YY]],   means = R_c. / R_cc
+        """
+        K = self.n_features
+        R = (self if fit_intercept else self.recentred(np.zeros_like(self.shift))).factor
+        require_finite(float(np.vdot(R, R)))
+        constant, others = R[:, K : K + 1], np.delete(R, K, axis=1)
+        total = float(np.sum(constant**2))
+        require_rows(total)
+        if fit_intercept:
+            R = triangle(np.hstack([constant, others]))
+            centre, target_centre = R[0, 1 : K + 1] / R[0, 0], R[0, K + 1 :] / R[0, 0]
+            R = R[1:, 1:]
+        else:
+            R = triangle(others)
+            centre, target_centre, total = -self.shift[:K], -self.shift[K:], 0.0
+        return CentredFactor(R, K, centre, target_centre, self.shift, total, self.n_rows)
+
+    def held_out_error(self, coef: np.ndarray, offset: np.ndarray) -> list[float]:
+        """(O,) errors of the rows seen here: |R v|² with v = (-W, -b, 1), b the intercept for shifted data."""
+        v = np.concat([-coef, -offset[:, None], np.eye(len(coef))], axis=1)
+        return np.sum((v @ self.factor.T) ** 2, axis=1).tolist()
+
     def kept(self) -> dict:
         """What a file holds of it, for :meth:`restored`."""
         return {
@@ -154,7 +181,7 @@ class TriangularFactor:
         """The factor that :meth:`kept` took apart, checked."""
         n_features, n_outputs = check_sizes(n_features, n_outputs, shift)
         size = n_features + 1 + n_outputs
-        n_pieces = cls.n_matrices(size) - 2
+        n_pieces = _n_pieces(size)
         array("lower", lower, shape=(n_pieces, size, size), dtype=np.float64)
         result = cls(n_features, n_outputs, shift)
         result.n_rows = integer("n_rows", n_rows, least=0)
@@ -165,6 +192,66 @@ class TriangularFactor:
 
     def _fold(self, k: int, piece: np.ndarray) -> None:
         fold_in(np.array(piece, order="C"), self._lower[k])
+
+
+def _n_pieces(size: int) -> int:
+    return _N_PIECES if size <= _FEWER_FROM else _N_PIECES // 2
+
+
+@dataclass(frozen=True)
+class CentredFactor:
+    """Triangular factor R (K + O, K + O) of the centred data: min |R [Wᵀ; -I]|² + α |W|² is ridge regression.
+
+    ``centre``, ``target_centre``, ``shift``, ``weight`` and ``n_rows`` as in
+    :class:`reservoir.readout.decomposition.Decomposition`.
+    """
+
+    R: np.ndarray
+    n_features: int
+    centre: np.ndarray
+    target_centre: np.ndarray
+    shift: np.ndarray
+    weight: float
+    n_rows: int
+
+    def solve(self, alpha: float, n_threads: int = 1) -> Readout | None:
+        """QR of the centred rows with √α I appended: the penalty is never added to a square."""
+        K = self.n_features
+        lower = np.array(self.R.T, order="C")
+        with single_blas_thread():
+            if alpha > 0.0:
+                penalty = np.zeros((len(lower), K))
+                penalty[np.diag_indices(K)] = np.sqrt(alpha)
+                fold_in(penalty, lower, triangular=True)
+            features = lower[:K, :K]
+            inverse_condition, _ = lapack.dtrcon(features.T, uplo="U")
+            if rounding_outweighs(inverse_condition, K * np.finfo(float).eps):
+                return None
+            coef = solve_triangular(features, lower[K:, :K].T, lower=True, trans="T", check_finite=False).T
+        return readout_of(coef, self, alpha, condition=inverse_condition**-2.0, rank=K, method="qr")
+
+    def decompose(self) -> Decomposition:
+        """Singular vectors of the features' part of R."""
+        K = self.n_features
+        with single_blas_thread():
+            left, singular, right = singular_vectors(self.R[:K, :K])
+        targets = left.T @ self.R[:K, K:]
+        residual = np.sum(self.R[K:, K:] ** 2, axis=0)
+        cutoff = singular_cutoff(singular, len(singular))
+        lost = np.where((singular**2 <= cutoff)[:, None], targets, 0.0)
+        return Decomposition(
+            values=singular**2,
+            vectors=right.T,
+            projected=singular[:, None] * targets,
+            target_energy=np.sum(targets**2, axis=0) + residual,
+            unexplained=residual + np.sum(lost**2, axis=0),
+            centre=self.centre,
+            target_centre=self.target_centre,
+            shift=self.shift,
+            weight=self.weight,
+            n_rows=self.n_rows,
+            cutoff=cutoff,
+        )
 
 
 def triangle(a: np.ndarray) -> np.ndarray:

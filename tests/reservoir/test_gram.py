@@ -7,7 +7,8 @@ import pytest
 
 from naive.readout import sum_of_outer_products
 from reservoir.readout import gram as gram_module
-from reservoir.readout.gram import Gram, cut_columns
+from reservoir.readout.columns import cut_columns
+from reservoir.readout.gram import Gram
 from reservoir.readout.tsqr import TriangularFactor
 
 # RELIABILITY 5: any order of blocks and merges.

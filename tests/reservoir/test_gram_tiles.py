@@ -10,7 +10,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from naive.readout import sum_of_outer_products
 from reservoir.drive import lanes as lane_runs
 from reservoir.drive.gram_tiles import DEPTH, WIDTH, add_self_product_in_tiles
-from reservoir.drive.routes import gather
+from reservoir.drive.routes import Reader
 from reservoir.readout import gram as gram_module
 from reservoir.readout.gram import Gram
 from reservoir_tasks import LONG, changed, forgetful, task_for
@@ -76,7 +76,7 @@ def test_a_sum_has_the_same_bits_wherever_its_tile_lies():
 def grams_of(reservoir, task, n_folds, final=None):
     """Gram of each fold as a fit takes it."""
     sizes = reservoir.n_units + task.n_read, task.targets.shape[1], task.shift_of_features(reservoir.n_units)
-    return gather(reservoir, task, partial(Gram, *sizes), n_folds, final)
+    return Reader(reservoir, task, n_folds).read(partial(Gram, *sizes), final)
 
 
 def weighted_task(reservoir, lengths, **fields):

@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 
 from naive import readout as naive
-from reservoir.readout.decomposition import decompose, decompose_rows
 from reservoir.readout.gram import Gram
 from reservoir.readout.penalty import LeftOutErrors, blocked_errors, choose_alpha, gcv_errors
+from reservoir.readout.rows import HeldRows
 from reservoir.readout.tsqr import TriangularFactor
 
 # Refits and closed forms agree to rounding times a condition number of about 1e3.
@@ -46,7 +46,7 @@ def sums(kind, tile, n_features=4, shift=SHIFT):
 @pytest.mark.parametrize("fit_intercept", [True, False])
 def test_gcv_meets_the_dense_hat_matrix(kind, fit_intercept):
     data = make()
-    decomposition = decompose(sums(kind, make_tile(*data)), fit_intercept=fit_intercept)
+    decomposition = sums(kind, make_tile(*data)).centred(fit_intercept=fit_intercept).decompose()
     scores = gcv_errors(decomposition, ALPHAS)
     expected = [naive.generalised_error(*data, alpha, fit_intercept) for alpha in ALPHAS]
     np.testing.assert_allclose(scores, expected, rtol=BRUTE_FORCE_RTOL)
@@ -57,7 +57,7 @@ def test_gcv_meets_the_dense_hat_matrix(kind, fit_intercept):
 def test_leave_one_out_meets_refits(kind, fit_intercept):
     data = make()
     tile = make_tile(*data)
-    decomposition = decompose(sums(kind, tile), fit_intercept=fit_intercept)
+    decomposition = sums(kind, tile).centred(fit_intercept=fit_intercept).decompose()
     # Columns of weight zero belong to no row.
     tiles = [tile[:, :11], np.zeros((7, 3)), tile[:, 11:]]
     scores = loo_errors(tiles, decomposition, ALPHAS)
@@ -82,7 +82,7 @@ def test_fewer_rows_than_features_are_scored_from_the_rows():
     data = make(n_rows=8, n_features=12)
     shift = np.zeros(14)
     tile = make_tile(*data, shift=shift)
-    decomposition = decompose_rows(tile, 12, shift)
+    decomposition = sums(HeldRows, tile, 12, shift).centred().decompose()
     rows = [np.array([t]) for t in range(8)]
     alphas = ALPHAS[1:]
     expected = [naive.left_out_errors(rows, *data, alpha) for alpha in alphas]
@@ -94,7 +94,7 @@ def test_fewer_rows_than_features_are_scored_from_the_rows():
 def test_a_penalty_at_which_rows_fit_themselves_is_never_chosen():
     data = make(n_rows=5, n_features=12)
     tile = make_tile(*data, shift=np.zeros(14))
-    decomposition = decompose_rows(tile, 12, np.zeros(14))
+    decomposition = sums(HeldRows, tile, 12, np.zeros(14)).centred().decompose()
     for scores in (gcv_errors(decomposition, ALPHAS), loo_errors([tile], decomposition, ALPHAS)):
         assert np.all(np.isinf(scores[0])) and np.all(np.isfinite(scores[1:]))
         assert choose_alpha(scores, ALPHAS, decomposition.target_energy) > 0.0
@@ -106,7 +106,7 @@ def test_gcv_of_noiseless_targets_does_not_cancel():
     features = rng.standard_normal((200, 4))
     data = features, features @ rng.standard_normal((4, 2)), np.ones(200)
     alphas = np.array([1e-6, 1e-4])
-    factor = decompose(sums(TriangularFactor, make_tile(*data)))
+    factor = sums(TriangularFactor, make_tile(*data)).centred().decompose()
     expected = np.array([naive.squared_error(*naive.ridge(*data, a), *data) for a in alphas]) / (195 / 200) ** 2
     # The residual, 1e-8 of the targets at most, is known to eps of the targets; its square is summed here.
     np.testing.assert_allclose(gcv_errors(factor, alphas), expected, rtol=1e-3)
@@ -118,7 +118,7 @@ def test_gcv_chooses_much_penalty_for_noise_and_little_for_signal():
     alphas = np.geomspace(1e-6, 1e6, 13)
     chosen = []
     for targets in (signal * 1e3, rng.standard_normal((100, 2))):
-        decomposition = decompose(sums(Gram, make_tile(features, targets, weights)))
+        decomposition = sums(Gram, make_tile(features, targets, weights)).centred().decompose()
         chosen.append(choose_alpha(gcv_errors(decomposition, alphas), alphas, decomposition.target_energy))
     assert chosen[0] < 10.0 < chosen[1]
 
@@ -136,7 +136,7 @@ def test_array_api_namespace_gives_the_same_scores():
     strict = array_api_strict.asarray(tile)
     gram = Gram(4, 2, SHIFT)
     gram.add(strict)
-    here, there = decompose(sums(Gram, tile)), decompose(gram)
+    here, there = sums(Gram, tile).centred().decompose(), gram.centred().decompose()
     np.testing.assert_allclose(gcv_errors(there, ALPHAS), gcv_errors(here, ALPHAS), rtol=BRUTE_FORCE_RTOL)
     scores = loo_errors([tile], here, ALPHAS)
     np.testing.assert_allclose(loo_errors([strict], there, ALPHAS), scores, rtol=BRUTE_FORCE_RTOL)

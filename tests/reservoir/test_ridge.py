@@ -7,18 +7,10 @@ from sklearn.linear_model import Ridge
 
 from naive import readout as naive
 from optim.device import to_host
-from reservoir.readout.centring import normal_equations
-from reservoir.readout.decomposition import decompose, decompose_rows
 from reservoir.readout.gram import Gram
-from reservoir.readout.ridge import (
-    IllConditionedWarning,
-    check_alpha,
-    rounding_outweighs,
-    solve,
-    solve_decomposed,
-    solve_dual,
-    solve_if_reliable,
-)
+from reservoir.readout.linear import rounding_outweighs
+from reservoir.readout.ridge import IllConditionedWarning, check_alpha, solve
+from reservoir.readout.rows import HeldRows
 from reservoir.readout.tsqr import TriangularFactor
 
 # RELIABILITY 12: agreement with scikit-learn's Ridge.
@@ -51,6 +43,10 @@ class Data:
         return model.fit(self.features, self.targets, self.weights)
 
 
+def solve_if_reliable(sums, alpha, **how):
+    return sums.centred(**how).solve(alpha)
+
+
 def assert_same(readout, coef, intercept, tol=RIDGE_TOL):
     np.testing.assert_allclose(to_host(readout.coef), coef, rtol=tol, atol=tol)
     np.testing.assert_allclose(to_host(readout.intercept), intercept, rtol=tol, atol=tol)
@@ -66,11 +62,8 @@ def test_readout_is_scikit_learns_ridge(kind, fit_intercept, alpha, is_shifted):
     moments = data.moments(kind, shift)
     model = data.ridge(alpha, fit_intercept)
     W, b = naive.ridge(data.features, data.targets, data.weights, alpha, fit_intercept)
-    decomposition = decompose(moments, fit_intercept=fit_intercept)
-    for readout in (
-        solve(moments, alpha, fit_intercept=fit_intercept),
-        solve_decomposed(decomposition, alpha),
-    ):
+    decomposition = moments.centred(fit_intercept=fit_intercept).decompose()
+    for readout in (solve(moments, alpha, fit_intercept=fit_intercept), decomposition.readout(alpha)):
         assert_same(readout, model.coef_, model.intercept_)
         assert_same(readout, W, b)
         assert readout.is_full_rank
@@ -81,20 +74,20 @@ def test_readout_is_scikit_learns_ridge(kind, fit_intercept, alpha, is_shifted):
 def test_dual_agrees_with_primal(fit_intercept, alpha):
     data = Data(n_rows=12, n_features=40)
     shift = np.linspace(-1.0, 1.0, 42)
-    dual = solve_dual(data.tile(shift), alpha, 40, shift, fit_intercept=fit_intercept)
+    rows = data.moments(HeldRows, shift)
+    dual = solve(rows, alpha, fit_intercept=fit_intercept)
     primal = solve(data.moments(TriangularFactor), alpha, fit_intercept=fit_intercept)
     W, b = naive.ridge(data.features, data.targets, data.weights, alpha, fit_intercept)
     assert dual.method == "dual"
     assert_same(dual, W, b)
     assert_same(primal, W, b)
-    by_rows = decompose_rows(data.tile(shift), 40, shift, fit_intercept=fit_intercept)
-    assert_same(solve_decomposed(by_rows, alpha), W, b)
+    assert_same(rows.centred(fit_intercept=fit_intercept).decompose().readout(alpha), W, b)
 
 
 def test_dual_without_penalty_has_least_norm():
     data = Data(n_rows=6, n_features=9)
     with pytest.warns(IllConditionedWarning):
-        readout = solve_dual(data.tile(), 0.0, 9)
+        readout = solve(data.moments(HeldRows), 0.0)
     assert_same(readout, *naive.ridge(data.features, data.targets, data.weights, 0.0))
 
 
@@ -254,8 +247,9 @@ def test_array_api_namespace_gives_the_same_readout(fit_intercept):
     readout = solve(gram, 0.3, fit_intercept=fit_intercept)
     assert isinstance(readout.coef, array_api_strict._array_object.Array)
     assert_same(readout, model.coef_, model.intercept_)
-    dual = solve_dual(tile, 0.3, 7, shift, fit_intercept=fit_intercept)
-    assert_same(dual, model.coef_, model.intercept_)
+    rows = HeldRows(7, 2, shift)
+    rows.add(tile)
+    assert_same(solve(rows, 0.3, fit_intercept=fit_intercept), model.coef_, model.intercept_)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -323,6 +317,6 @@ def test_centring_has_the_same_bits_for_any_number_of_threads():
     tile = np.random.default_rng(1).standard_normal((302, 400))
     gram = Gram(300, 1)
     gram.add(tile)
-    one, three = (normal_equations(gram, n_threads=n) for n in (1, 3))
+    one, three = (gram.centred(n_threads=n) for n in (1, 3))
     np.testing.assert_array_equal(np.tril(one.gram), np.tril(three.gram))
     assert one.rounding == three.rounding

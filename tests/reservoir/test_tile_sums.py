@@ -11,8 +11,9 @@ from numpy.testing import assert_allclose, assert_array_equal
 from naive import drive as naive
 from reservoir.drive import lanes as lane_runs
 from reservoir.drive import task as tasks
-from reservoir.drive.routes import gather
+from reservoir.drive.routes import Reader
 from reservoir.drive.task import tile_sinks
+from reservoir.readout.columns import TakesTiles
 from reservoir_tasks import GRAM, LONG, N_UNITS, changed, forgetful, sums, task_for
 
 pytestmark = pytest.mark.compiled  # thousands of steps: minutes with the JIT switched off, and no kernels of its own
@@ -62,7 +63,7 @@ def test_narrow_tiles_add_up_to_the_same(monkeypatch, lengths, noise):
     assert tiles.n_rows == np.count_nonzero(task.weights)
 
 
-class PlainSums:
+class PlainSums(TakesTiles):
     """What tiles are added to, in the fewest words."""
 
     is_summed_in_tiles = False
@@ -77,9 +78,6 @@ class PlainSums:
         self.sums[part] += tile @ tile.T
         self.tiles.append(part)
 
-    def finish(self):
-        pass
-
 
 @pytest.mark.parametrize("n_parts", [1, 3, 4])
 @pytest.mark.parametrize("lengths", [(LONG,), (400,) * 8, (60, 10, 5, 7)])
@@ -92,7 +90,7 @@ def test_tiles_added_up_in_parts_are_the_same_for_any_number_of_threads(monkeypa
     results = []
     for n_threads in (1, 2, 3):
         make = partial(PlainSums, n_parts, columns.shape[1])
-        grams = gather(reservoir, changed(task, n_threads=n_threads), make, n_folds)
+        grams = Reader(reservoir, changed(task, n_threads=n_threads), n_folds).read(make)
         assert all(len(gram.tiles) > len(set(gram.tiles)) for gram in grams)
         results.append(np.array([gram.sums for gram in grams]))
     assert_array_equal(results[0], results[1])

@@ -232,7 +232,7 @@ def test_without_a_penalty_lost_directions_are_left_out_with_a_warning():
 
 
 WRONG = {
-    "solver": ({"solver": "cg"}, "solver must be one of 'auto', 'gram', 'qr', got 'cg'"),
+    "solver": ({"solver": "svd"}, "solver must be one of 'auto', 'gram', 'qr', 'cg', got 'svd'"),
     "solver type": ({"solver": None}, "solver must be one of"),
     "selection": ({"alpha_selection": "cv"}, "alpha_selection must be one of 'gcv', 'loo', 'blocked', got 'cv'"),
     "negative alpha": ({"alpha": -1.0}, r"alpha must be 0 or a number >= 2\.2e-308.* got -1\.0"),

@@ -1,0 +1,294 @@
+r"""Ridge regression by conjugate gradients on the data themselves, for more features than a Gram matrix has room for.
+
+With Z (K, n) the centred, weighted features and Y (O, n) the targets, one product with the matrix of
+
+    (Z Zᵀ + α I) Wᵀ = Z Yᵀ
+
+is one look at all tiles, Z (Zᵀ V) + α V, for all outputs at once. What is held is some vectors of K numbers an output,
+and r directions for the preconditioner. Those come from a sketch of Z Zᵀ on random directions Ω (Nyström)::
+
+    Z Zᵀ ≈ (Z Zᵀ Ω) (Ωᵀ Z Zᵀ Ω)⁻¹ (Z Zᵀ Ω)ᵀ = U diag(λ) Uᵀ,    M = U diag(λ + α) Uᵀ + (λ_r + α) (I - U Uᵀ)
+
+The spectrum of driven states falls fast: what r directions leave of it is near the penalty, and the matrix of
+M^-1/2 (Z Zᵀ + α I) M^-1/2 near a multiple of the identity. In these coordinates the size of the residual is nearly the
+error of the predictions relative to their size; the iteration stops where it is :data:`TOLERANCE`.
+
+References
+----------
+Frangella, Tropp, Udell (2023), Randomized Nyström preconditioning, SIAM J. Matrix Anal. Appl. 44, equations 1.3 and
+2.3; in place of the shift of their algorithm 2.1, directions that rounding has made are left out.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from optim.cg import CGSettings, conjugate_gradient
+from optim.threads import run_all, single_blas_thread
+from reservoir.alarms import IllConditionedWarning
+from reservoir.readout.columns import TakesTiles, count_rows, cut_columns, on_host
+from reservoir.readout.factorisations import eigenvectors, singular_vectors
+from reservoir.readout.linear import Readout, readout_of, require_finite, require_rows
+from reservoir.readout.penalty import check_folds, choose_alpha
+
+# Size of the residual, in the coordinates above, relative to that of W = 0.
+TOLERANCE = 1e-10
+MAX_ITERATIONS = 2_000
+# Directions of the sketch: one for so many features, and no more than cost little beside a look at the data.
+FEATURES_A_DIRECTION, MOST_DIRECTIONS = 8, 256
+_N_PIECES = 4
+
+# Looks at all data: one of what it is told to make for each fold, to which all tiles of that fold have been added.
+Read = Callable[[Callable[[], TakesTiles]], list]
+
+
+class Moments(TakesTiles):
+    """What the first look at the data leaves, nothing of it centred.
+
+    Attributes
+    ----------
+    sums : (K + O,) Σ w_t of features and targets minus their shift
+    weight : Σ w_t
+    cross, energy, sketch : (K, O) Z Yᵀ, (O,) squares of Y, (K, r) Z Zᵀ Ω
+    """
+
+    def __init__(self, directions: np.ndarray, n_outputs: int) -> None:
+        K = len(directions)
+        self.directions = directions
+        self.n_rows, self.weight = 0, 0.0
+        self.sums, self.energy = np.zeros(K + n_outputs), np.zeros(n_outputs)
+        self.cross, self.sketch = np.zeros((K, n_outputs)), np.zeros_like(directions)
+
+    def add(self, tile: Any, n_threads: int = 1) -> None:
+        """Add one tile (D, n_columns)."""
+        tile, K = on_host(tile), len(self.cross)
+        root, Y = tile[K], tile[K + 1 :]
+        self.n_rows += count_rows(tile, K)
+        self.weight += float(root @ root)
+        self.energy += np.sum(Y**2, axis=1)
+        for products in run_all(self._products, [(piece,) for piece in cut_columns(tile, _N_PIECES)], n_threads):
+            self.cross += products[:K, 1 : len(Y) + 1]
+            self.sketch += products[:K, len(Y) + 1 :]
+            self.sums += np.delete(products[:, 0], K)
+
+    def _products(self, piece: np.ndarray) -> np.ndarray:
+        K = len(self.cross)
+        return piece @ np.concatenate([piece[K:].T, piece[:K].T @ self.directions], axis=1)
+
+
+class Products(TakesTiles):
+    """Σ (Z - c √wᵀ) (Z - c √wᵀ)ᵀ v over all tiles, for each column v of ``vectors`` (K, M) and c of ``centres`` (K, M).
+
+    Attributes
+    ----------
+    total : (K, M)
+    """
+
+    def __init__(self, vectors: np.ndarray, centres: np.ndarray) -> None:
+        self.vectors, self.centres = vectors, centres
+        self.of_centre = np.sum(vectors * centres, axis=0)
+        self.total = np.zeros_like(vectors)
+
+    def add(self, tile: Any, n_threads: int = 1) -> None:
+        """Add one tile (D, n_columns)."""
+        for total in run_all(self._product, [(piece,) for piece in cut_columns(on_host(tile), _N_PIECES)], n_threads):
+            self.total += total
+
+    def _product(self, piece: np.ndarray) -> np.ndarray:
+        Z, root = piece[: len(self.vectors)], piece[len(self.vectors)]
+        P = Z.T @ self.vectors - root[:, None] * self.of_centre
+        return Z @ P - self.centres * (root @ P)
+
+
+class Errors(TakesTiles):
+    """Weighted squared errors under readouts ``coef`` (R, K) and ``offset`` (R,) for shifted data, R = R' O.
+
+    Attributes
+    ----------
+    total : (R,), the outputs of a readout side by side
+    """
+
+    def __init__(self, coef: np.ndarray, offset: np.ndarray) -> None:
+        self.coef, self.offset, self.total = coef, offset, np.zeros(len(offset))
+
+    def add(self, tile: Any, n_threads: int = 1) -> None:
+        """Add the errors of one tile (D, n_columns)."""
+        tile, K = on_host(tile), self.coef.shape[1]
+        targets = tile[K + 1 :]
+        fitted = self.coef @ tile[:K] + self.offset[:, None] * tile[K]
+        residual = fitted.reshape(-1, *targets.shape) - targets
+        self.total += np.sum(residual**2, axis=2).ravel()
+
+
+@dataclass(frozen=True)
+class System:
+    """The normal equations of all rows but those of fold ``left_out``; None: of all rows.
+
+    Attributes
+    ----------
+    centre, target_centre, shift : as in :class:`reservoir.readout.decomposition.Decomposition`
+    cross : (K, O) Z Yᵀ, energy : (O,), sketch : (K, r) Z Zᵀ Ω, centred
+    """
+
+    left_out: int | None
+    centre: np.ndarray
+    target_centre: np.ndarray
+    shift: np.ndarray
+    cross: np.ndarray
+    energy: np.ndarray
+    sketch: np.ndarray
+
+    @classmethod
+    def of(
+        cls, moments: Sequence[Moments], shift: np.ndarray, *, left_out: int | None = None, fit_intercept: bool = True
+    ) -> System:
+        """From the moments of the folds, about their means or about the original data's zero."""
+        kept = [one for fold, one in enumerate(moments) if fold != left_out]
+        total, K = sum(one.weight for one in kept), len(kept[0].cross)
+        require_rows(total)
+        sums, energy = sum(one.sums for one in kept), sum(one.energy for one in kept)
+        require_finite(float(np.sum(sums) + np.sum(energy)))
+        z, y = sums[:K], sums[K:]
+        c, d = (z / total, y / total) if fit_intercept else (-shift[:K], -shift[K:])
+        Ω = kept[0].directions
+        return cls(
+            left_out,
+            centre=c,
+            target_centre=d,
+            shift=shift,
+            cross=sum(one.cross for one in kept) - np.outer(c, y) - np.outer(z - total * c, d),
+            energy=energy - 2.0 * d * y + total * d**2,
+            sketch=sum(one.sketch for one in kept) - np.outer(c, z @ Ω) - np.outer(z - total * c, c @ Ω),
+        )
+
+
+@dataclass(frozen=True)
+class Nystrom:
+    """U diag(values) Uᵀ, near Z Zᵀ: ``vectors`` U (K, r), ``values`` (r,) >= 0 and falling."""
+
+    vectors: np.ndarray
+    values: np.ndarray
+
+    @classmethod
+    def of(cls, sketch: np.ndarray, directions: np.ndarray) -> Nystrom:
+        """From ``sketch`` = Z Zᵀ Ω, Ω the orthonormal ``directions``."""
+        with single_blas_thread():
+            core = directions.T @ sketch
+            values, vectors = eigenvectors((core + core.T) / 2.0)
+            is_known = values > len(sketch) * np.finfo(float).eps * max(float(values[-1]), np.finfo(float).tiny)
+            left, singular, _ = singular_vectors(sketch @ (vectors[:, is_known] / np.sqrt(values[is_known])))
+        return cls(left, singular**2)
+
+    def factors(self, alpha: float) -> np.ndarray:
+        """(r,) eigenvalues of M^-1/2, times the root of λ_r + α, which makes the others 1."""
+        if not len(self.values):
+            return np.ones(0)
+        least = max(float(self.values[-1]) + alpha, np.finfo(float).eps * float(self.values[0]))
+        return np.sqrt(least / np.maximum(self.values + alpha, least))
+
+    def times(self, factors: np.ndarray, V: np.ndarray) -> np.ndarray:
+        """(U diag(factors) Uᵀ + I - U Uᵀ) V."""
+        return V + self.vectors @ ((factors - 1.0)[:, None] * (self.vectors.T @ V))
+
+
+def ridge_by_cg(
+    read: Read,
+    n_features: int,
+    n_outputs: int,
+    shift: np.ndarray,
+    alphas: float | np.ndarray,
+    *,
+    fit_intercept: bool = True,
+) -> Readout:
+    """Ridge readout, or that of the best of several penalties by cross-validation over the folds of ``read``.
+
+    The data are read once for the moments, once an iteration, and once for the errors of all penalties.
+
+    Parameters
+    ----------
+    read : callable
+        ``read(make)`` looks at all data and returns a ``make()`` for each fold, with all tiles of the fold added.
+    n_features, n_outputs, shift
+        As in :class:`reservoir.readout.gram.Gram`.
+    alphas : float >= 0, or (A,) candidates
+    fit_intercept : bool
+
+    Warns
+    -----
+    IllConditionedWarning
+        Where :data:`TOLERANCE` is not reached, in :data:`MAX_ITERATIONS` iterations or at all.
+    """
+    with single_blas_thread():
+        r = min(MOST_DIRECTIONS, -(-n_features // FEATURES_A_DIRECTION))
+        directions = np.linalg.qr(np.random.default_rng(0).standard_normal((n_features, r)))[0]
+        moments = read(partial(Moments, directions, n_outputs))
+        whole = System.of(moments, shift, fit_intercept=fit_intercept)
+        nystrom = Nystrom.of(whole.sketch, directions)
+        alpha = alphas
+        if not isinstance(alphas, float):
+            check_folds(moments)
+            systems = [
+                System.of(moments, shift, left_out=fold, fit_intercept=fit_intercept)
+                for fold, one in enumerate(moments)
+                if one.n_rows > 0
+            ]
+            alpha = choose_alpha(_blocked_errors(read, systems, nystrom, alphas), alphas, whole.energy)
+        coef = _solve(read, [whole], nystrom, alpha).T
+        largest = float(nystrom.values[0]) if len(nystrom.values) else 0.0
+        condition = (largest + alpha) / alpha if alpha > 0.0 else np.inf
+        return readout_of(coef, whole, alpha, condition=condition, rank=n_features, method="cg")
+
+
+def _blocked_errors(read: Read, systems: list[System], nystrom: Nystrom, alphas: np.ndarray) -> np.ndarray:
+    """(A, O) errors of each fold under the readout of all others; the largest penalty is solved first."""
+    S, O = len(systems), systems[0].cross.shape[1]
+    coefs, V = {}, None
+    for alpha in sorted(alphas.tolist(), reverse=True):
+        V = coefs[alpha] = _solve(read, systems, nystrom, alpha, V)
+    coef = np.concatenate([coefs[alpha].T for alpha in alphas.tolist()])
+    centres = np.tile(np.repeat([s.centre for s in systems], O, axis=0), (len(alphas), 1))
+    targets = np.tile(np.concatenate([s.target_centre for s in systems]), len(alphas))
+    folds = read(partial(Errors, coef, targets - np.sum(coef * centres, axis=1)))
+    errors = np.array([folds[s.left_out].total.reshape(len(alphas), S, O)[:, k] for k, s in enumerate(systems)])
+    return errors.sum(axis=0)
+
+
+def _solve(
+    read: Read, systems: list[System], nystrom: Nystrom, alpha: float, start: np.ndarray | None = None
+) -> np.ndarray:
+    """Wᵀ (K, S O) of all systems side by side, from those of ``start``; one look at the data an iteration."""
+    K, O = systems[0].cross.shape
+    centres = np.repeat(np.column_stack([s.centre for s in systems]), O, axis=1)
+    factors = nystrom.factors(alpha)
+    right = nystrom.times(factors, np.concatenate([s.cross for s in systems], axis=1))
+    sizes = np.linalg.norm(right, axis=0)
+    sizes[sizes == 0.0] = 1.0  # a target that is constant
+
+    def product(x: np.ndarray) -> np.ndarray:
+        V = nystrom.times(factors, x.reshape(K, -1))
+        folds = read(partial(Products, V, centres))
+        AV = alpha * V
+        for k, system in enumerate(systems):
+            its = slice(k * O, (k + 1) * O)
+            AV[:, its] += sum(one.total[:, its] for fold, one in enumerate(folds) if fold != system.left_out)
+        return nystrom.times(factors, AV).ravel()
+
+    x0 = None if start is None else (nystrom.times(1.0 / factors, start) / sizes).ravel()
+    settings = CGSettings(max_iterations=MAX_ITERATIONS, progress=0.0, residual=TOLERANCE, spacing=MAX_ITERATIONS)
+    found = conjugate_gradient(product, (right / sizes).ravel(), x0=x0, settings=settings)
+    require_finite(found.residual)
+    if found.residual > TOLERANCE:
+        warnings.warn(
+            f"expected conjugate gradients to leave a residual of {TOLERANCE:g}, got {found.residual:.1e} after "
+            f"{found.n_iterations} iterations at alpha={alpha:g} ({found.reason.value}); give a larger alpha, or "
+            "solver='qr'.",
+            IllConditionedWarning,
+            stacklevel=3,
+        )
+    return nystrom.times(factors, found.x.reshape(K, -1) * sizes)
