@@ -25,6 +25,7 @@ import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -41,7 +42,7 @@ from reservoir.readout.penalty import check_folds, choose_alpha
 TOLERANCE = 1e-10
 MAX_ITERATIONS = 2_000
 # Directions of the sketch: one for so many features, and no more than cost little beside a look at the data.
-FEATURES_A_DIRECTION, MOST_DIRECTIONS = 8, 256
+FEATURES_A_DIRECTION, MOST_DIRECTIONS = 4, 256
 _N_PIECES = 4
 
 # Looks at all data: one of what it is told to make for each fold, to which all tiles of that fold have been added.
@@ -53,33 +54,27 @@ class Moments(TakesTiles):
 
     Attributes
     ----------
-    sums : (K + O,) Σ w_t of features and targets minus their shift
     weight : Σ w_t
-    cross, energy, sketch : (K, O) Z Yᵀ, (O,) squares of Y, (K, r) Z Zᵀ Ω
+    products : (K, 1 + O + r) Z [√w, Yᵀ, Zᵀ Ω]
+    target_sums, energy : (O,) Y √w and the squares of Y
     """
 
     def __init__(self, directions: np.ndarray, n_outputs: int) -> None:
-        K = len(directions)
+        K, r = directions.shape
         self.directions = directions
         self.n_rows, self.weight = 0, 0.0
-        self.sums, self.energy = np.zeros(K + n_outputs), np.zeros(n_outputs)
-        self.cross, self.sketch = np.zeros((K, n_outputs)), np.zeros_like(directions)
+        self.target_sums, self.energy = np.zeros((2, n_outputs))
+        self.products = np.zeros((K, 1 + n_outputs + r))
 
     def add(self, tile: Any, n_threads: int = 1) -> None:
         """Add one tile (D, n_columns)."""
-        tile, K = on_host(tile), len(self.cross)
-        root, Y = tile[K], tile[K + 1 :]
+        tile, K = on_host(tile), len(self.products)
+        Z, root, Y = tile[:K], tile[K], tile[K + 1 :]
         self.n_rows += count_rows(tile, K)
         self.weight += float(root @ root)
+        self.target_sums += Y @ root
         self.energy += np.sum(Y**2, axis=1)
-        for products in run_all(self._products, [(piece,) for piece in cut_columns(tile, _N_PIECES)], n_threads):
-            self.cross += products[:K, 1 : len(Y) + 1]
-            self.sketch += products[:K, len(Y) + 1 :]
-            self.sums += np.delete(products[:, 0], K)
-
-    def _products(self, piece: np.ndarray) -> np.ndarray:
-        K = len(self.cross)
-        return piece @ np.concatenate([piece[K:].T, piece[:K].T @ self.directions], axis=1)
+        _add(Z, np.column_stack([root, Y.T, _projected(Z, self.directions, n_threads)]), self.products, n_threads)
 
 
 class Products(TakesTiles):
@@ -97,13 +92,32 @@ class Products(TakesTiles):
 
     def add(self, tile: Any, n_threads: int = 1) -> None:
         """Add one tile (D, n_columns)."""
-        for total in run_all(self._product, [(piece,) for piece in cut_columns(on_host(tile), _N_PIECES)], n_threads):
-            self.total += total
+        tile, K = on_host(tile), len(self.vectors)
+        root = tile[K]
+        P = _projected(tile[:K], self.vectors, n_threads) - root[:, None] * self.of_centre
+        _add(tile[:K], P, self.total, n_threads)
+        self.total -= self.centres * (root @ P)
 
-    def _product(self, piece: np.ndarray) -> np.ndarray:
-        Z, root = piece[: len(self.vectors)], piece[len(self.vectors)]
-        P = Z.T @ self.vectors - root[:, None] * self.of_centre
-        return Z @ P - self.centres * (root @ P)
+
+def _projected(Z: np.ndarray, V: np.ndarray, n_threads: int) -> np.ndarray:
+    """(n, M) Zᵀ V, pieces of columns of Z side by side."""
+    pieces = [(piece.T, V) for piece in cut_columns(Z, _N_PIECES)]
+    return np.concatenate(run_all(_product, pieces, n_threads))
+
+
+def _add(Z: np.ndarray, P: np.ndarray, total: np.ndarray, n_threads: int) -> None:
+    """total += Z P, blocks of rows side by side."""
+    edges = [k * len(Z) // _N_PIECES for k in range(_N_PIECES + 1)]
+    run_all(_add_block, [(Z[i:j], P, total[i:j]) for i, j in pairwise(edges)], n_threads)
+
+
+def _add_block(Z: np.ndarray, P: np.ndarray, total: np.ndarray) -> None:
+    total += _product(Z, P)
+
+
+def _product(A: np.ndarray, B: np.ndarray) -> np.ndarray:
+    with np.errstate(over="ignore", invalid="ignore"):  # of this thread; infinities are found at the end
+        return A @ B
 
 
 class Errors(TakesTiles):
@@ -133,7 +147,7 @@ class System:
     Attributes
     ----------
     centre, target_centre, shift : as in :class:`reservoir.readout.decomposition.Decomposition`
-    cross : (K, O) Z Yᵀ, energy : (O,), sketch : (K, r) Z Zᵀ Ω, centred
+    cross, energy : (K, O) Z Yᵀ and (O,) squares of Y, centred
     """
 
     left_out: int | None
@@ -142,7 +156,6 @@ class System:
     shift: np.ndarray
     cross: np.ndarray
     energy: np.ndarray
-    sketch: np.ndarray
 
     @classmethod
     def of(
@@ -150,22 +163,15 @@ class System:
     ) -> System:
         """From the moments of the folds, about their means or about the original data's zero."""
         kept = [one for fold, one in enumerate(moments) if fold != left_out]
-        total, K = sum(one.weight for one in kept), len(kept[0].cross)
+        total, O = sum(one.weight for one in kept), len(kept[0].energy)
         require_rows(total)
-        sums, energy = sum(one.sums for one in kept), sum(one.energy for one in kept)
-        require_finite(float(np.sum(sums) + np.sum(energy)))
-        z, y = sums[:K], sums[K:]
-        c, d = (z / total, y / total) if fit_intercept else (-shift[:K], -shift[K:])
-        Ω = kept[0].directions
-        return cls(
-            left_out,
-            centre=c,
-            target_centre=d,
-            shift=shift,
-            cross=sum(one.cross for one in kept) - np.outer(c, y) - np.outer(z - total * c, d),
-            energy=energy - 2.0 * d * y + total * d**2,
-            sketch=sum(one.sketch for one in kept) - np.outer(c, z @ Ω) - np.outer(z - total * c, c @ Ω),
-        )
+        products = sum(one.products[:, : O + 1] for one in kept)
+        y, energy = sum(one.target_sums for one in kept), sum(one.energy for one in kept)
+        require_finite(float(np.sum(products) + np.sum(energy)))
+        z, cross = products[:, 0], products[:, 1:]
+        c, d = (z / total, y / total) if fit_intercept else (-shift[: len(z)], -shift[len(z) :])
+        cross = cross - np.outer(c, y) - np.outer(z - total * c, d)
+        return cls(left_out, c, d, shift, cross, energy - 2.0 * d * y + total * d**2)
 
 
 @dataclass(frozen=True)
@@ -176,13 +182,18 @@ class Nystrom:
     values: np.ndarray
 
     @classmethod
-    def of(cls, sketch: np.ndarray, directions: np.ndarray) -> Nystrom:
-        """From ``sketch`` = Z Zᵀ Ω, Ω the orthonormal ``directions``."""
-        with single_blas_thread():
-            core = directions.T @ sketch
-            values, vectors = eigenvectors((core + core.T) / 2.0)
-            is_known = values > len(sketch) * np.finfo(float).eps * max(float(values[-1]), np.finfo(float).tiny)
-            left, singular, _ = singular_vectors(sketch @ (vectors[:, is_known] / np.sqrt(values[is_known])))
+    def of(cls, moments: Sequence[Moments], centre: np.ndarray) -> Nystrom:
+        """From the moments of all folds, about ``centre``."""
+        directions, O = moments[0].directions, len(moments[0].energy)
+        z, total = sum(one.products[:, 0] for one in moments), sum(one.weight for one in moments)
+        sketch = sum(one.products[:, O + 1 :] for one in moments)
+        sketch -= np.outer(centre, z @ directions)
+        sketch -= np.outer(z - total * centre, centre @ directions)
+        require_finite(float(np.sum(sketch)))
+        core = directions.T @ sketch
+        values, vectors = eigenvectors((core + core.T) / 2.0)
+        is_known = values > len(sketch) * np.finfo(float).eps * max(float(values[-1]), np.finfo(float).tiny)
+        left, singular, _ = singular_vectors(sketch @ (vectors[:, is_known] / np.sqrt(values[is_known])))
         return cls(left, singular**2)
 
     def factors(self, alpha: float) -> np.ndarray:
@@ -224,21 +235,21 @@ def ridge_by_cg(
     IllConditionedWarning
         Where :data:`TOLERANCE` is not reached, in :data:`MAX_ITERATIONS` iterations or at all.
     """
-    with single_blas_thread():
+    with single_blas_thread(), np.errstate(over="ignore", invalid="ignore"):
         r = min(MOST_DIRECTIONS, -(-n_features // FEATURES_A_DIRECTION))
         directions = np.linalg.qr(np.random.default_rng(0).standard_normal((n_features, r)))[0]
         moments = read(partial(Moments, directions, n_outputs))
         whole = System.of(moments, shift, fit_intercept=fit_intercept)
-        nystrom = Nystrom.of(whole.sketch, directions)
-        alpha = alphas
+        nystrom = Nystrom.of(moments, whole.centre)
+        systems = []
         if not isinstance(alphas, float):
             check_folds(moments)
-            systems = [
-                System.of(moments, shift, left_out=fold, fit_intercept=fit_intercept)
-                for fold, one in enumerate(moments)
-                if one.n_rows > 0
-            ]
-            alpha = choose_alpha(_blocked_errors(read, systems, nystrom, alphas), alphas, whole.energy)
+            folds = [fold for fold, one in enumerate(moments) if one.n_rows > 0]
+            systems = [System.of(moments, shift, left_out=fold, fit_intercept=fit_intercept) for fold in folds]
+        del moments, directions  # room for the iteration
+        alpha = (
+            choose_alpha(_blocked_errors(read, systems, nystrom, alphas), alphas, whole.energy) if systems else alphas
+        )
         coef = _solve(read, [whole], nystrom, alpha).T
         largest = float(nystrom.values[0]) if len(nystrom.values) else 0.0
         condition = (largest + alpha) / alpha if alpha > 0.0 else np.inf

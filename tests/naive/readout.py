@@ -59,3 +59,31 @@ def generalised_error(features, targets, weights, alpha, fit_intercept=True):
         trace += np.sqrt(weights[t]) * (W @ features[t] + b)[0]
     W, b = ridge(features, targets, weights, alpha, fit_intercept)
     return squared_error(W, b, features, targets, weights) / (1.0 - trace / n) ** 2
+
+
+def ridge_by_cg(features, targets, weights, alpha, directions, tolerance):
+    """W (O, K), b (O,) and the number of iterations: dense normal equations and M^-1/2, textbook CG on all outputs."""
+    K, O = features.shape[1], targets.shape[1]
+    mean_z, mean_y = weights @ features / weights.sum(), weights @ targets / weights.sum()
+    root = np.sqrt(weights)[:, None]
+    Z, Y = root * (features - mean_z), root * (targets - mean_y)
+    A = Z.T @ Z
+    near = A @ directions @ np.linalg.pinv(directions.T @ A @ directions, hermitian=True) @ (A @ directions).T
+    values, vectors = np.linalg.eigh(near)
+    values, U = values[-directions.shape[1] :], vectors[:, -directions.shape[1] :]
+    M = U @ np.diag(values + alpha) @ U.T + (values[0] + alpha) * (np.eye(K) - U @ U.T)
+    d, V = np.linalg.eigh(M / (values[0] + alpha))
+    half = V @ np.diag(d**-0.5) @ V.T
+    A = half @ (A + alpha * np.eye(K)) @ half
+    B = half @ Z.T @ Y
+    sizes = np.sqrt((B**2).sum(axis=0))
+    R = B / sizes
+    X, D, n = np.zeros((K, O)), R.copy(), 0
+    while (R**2).sum() > tolerance**2 * O:
+        AD = A @ D
+        step = (R**2).sum() / (D * AD).sum()
+        X, before, R = X + step * D, (R**2).sum(), R - step * AD
+        D = R + (R**2).sum() / before * D
+        n += 1
+    W = (half @ (X * sizes)).T
+    return W, mean_y - W @ mean_z, n

@@ -12,7 +12,7 @@ from naive import drive as naive_drive
 from naive import readout as naive
 from reservoir.drive.task import Task
 from reservoir.drive.weights import build_reservoir
-from reservoir.estimators.training import N_FOLDS, take_sums, train
+from reservoir.estimators.training import N_FOLDS, SOLVERS, take_sums, train
 from reservoir.readout.gram import Gram
 from reservoir.readout.ridge import IllConditionedWarning
 from reservoir.readout.tsqr import TriangularFactor
@@ -50,14 +50,14 @@ def example(lengths=(90, 60), noisy=True, washout=0):
 
 @pytest.mark.parametrize("fit_intercept", [True, False])
 @pytest.mark.parametrize("alpha", [0.0, 1e-2, 3.0])
-@pytest.mark.parametrize("solver", ["auto", "gram", "qr"])
+@pytest.mark.parametrize("solver", SOLVERS)
 def test_every_solver_finds_the_ridge_readout(solver, alpha, fit_intercept):
     reservoir, task, features, targets, weights = example(washout=10)
     readout = train(reservoir, task, alpha=alpha, solver=solver, fit_intercept=fit_intercept)
     W, b = naive.ridge(features, targets, weights, alpha, fit_intercept)
     assert_allclose(readout.coef, W, **SOLVERS_RTOL)
     assert_allclose(readout.intercept, b, **SOLVERS_RTOL)
-    assert readout.method == {"auto": "cholesky", "gram": "cholesky", "qr": "qr"}[solver]
+    assert readout.method == {"auto": "cholesky", "gram": "cholesky", "qr": "qr", "cg": "cg"}[solver]
 
 
 def test_readout_is_that_of_scikit_learn():
