@@ -18,6 +18,8 @@ from reservoir_tasks import GRAM, LONG, N_UNITS, changed, forgetful, sums, task_
 
 pytestmark = pytest.mark.compiled  # thousands of steps: minutes with the JIT switched off, and no kernels of its own
 
+NARROW = {"TILE_BYTES": 1, "FEWEST_COLUMNS": 16, "MOST_COLUMNS": 48}
+
 
 @cache
 def known_states(lengths):
@@ -54,7 +56,7 @@ def test_tiles_add_up_to_the_gram_matrix_of_the_equations(lengths, n_folds):
 def test_narrow_tiles_add_up_to_the_same(monkeypatch, lengths, noise):
     reservoir, task, columns, _ = known_states(lengths)
     task = changed(task, noise=noise)
-    for name, value in {"TILE_BYTES": 1, "FEWEST_COLUMNS": 16, "MOST_COLUMNS": 48}.items():
+    for name, value in NARROW.items():
         monkeypatch.setattr(tasks, name, value)
     (tiles,) = sums(reservoir, task)
     assert tiles.n_tiles > 1
@@ -87,6 +89,8 @@ def test_tiles_added_up_in_parts_are_the_same_for_any_number_of_threads(monkeypa
     breaks = len(columns) * np.arange(n_folds + 1) // n_folds
     for name, value in {"PART_BYTES": 1, "FEWEST_IN_PART": 40, "PRODUCTS_A_CALL": 1}.items():
         monkeypatch.setattr(lane_runs, name, value)
+    for name, value in NARROW.items():
+        monkeypatch.setattr(tasks, name, value)
     results = []
     for n_threads in (1, 2, 3):
         make = partial(PlainSums, n_parts, columns.shape[1])
