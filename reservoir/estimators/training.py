@@ -14,7 +14,7 @@ from reservoir.drive.routes import Reader
 from reservoir.drive.task import Task
 from reservoir.drive.weights import Reservoir
 from reservoir.memory import check_memory
-from reservoir.readout.conjugate import ridge_by_cg
+from reservoir.readout.conjugate import n_bytes, ridge_by_cg
 from reservoir.readout.gram import Gram
 from reservoir.readout.linear import Readout
 from reservoir.readout.penalty import LeftOutErrors, blocked_errors, choose_alpha, gcv_errors
@@ -72,17 +72,16 @@ def train(
             return _by_cg(reservoir, task, alpha, alpha_selection, fit_intercept, final)
         if not isinstance(alpha, float):
             return _for_best_penalty(reservoir, task, alpha, alpha_selection, solver, fit_intercept, final)
-        kinds = KINDS[solver]
+        kinds, how = KINDS[solver], {"fit_intercept": fit_intercept, "n_threads": task.n_threads}
         if solver != "qr" and len(task.rows) < n_features(reservoir, task):
             kinds = (HeldRows,)
         for kind in kinds[:-1]:
             (sums,) = take_sums(reservoir, task, kind, final=final)
-            centred = sums.centred(fit_intercept=fit_intercept, keep=False, n_threads=task.n_threads)
-            readout = centred.solve(alpha, task.n_threads)
+            readout = sums.centred(keep=False, **how).solve(alpha, task.n_threads)
             if readout is not None:
                 return readout
         (sums,) = take_sums(reservoir, task, kinds[-1], final=final)
-        return solve(sums, alpha, fit_intercept=fit_intercept, n_threads=task.n_threads)
+        return solve(sums, alpha, **how)
 
 
 def n_features(reservoir: Reservoir, task: Task) -> int:
@@ -152,5 +151,7 @@ def _by_cg(
             f"alpha_selection must be 'blocked' for several alpha with solver='cg', got {selection!r}, which needs "
             "eigenvectors of all features; choose 'blocked', give one alpha, or take another solver."
         )
-    reader = Reader(reservoir, replace(task, watch=None), 1 if is_given else N_FOLDS)
-    return ridge_by_cg(partial(reader.read, final=final), *_sizes(reservoir, task), alpha, fit_intercept=fit_intercept)
+    sizes, n_folds = _sizes(reservoir, task), 1 if is_given else N_FOLDS
+    check_memory(n_bytes(sizes[0], n_folds), f"sketches of {sizes[0]} features")
+    reader = Reader(reservoir, replace(task, watch=None), n_folds)
+    return ridge_by_cg(partial(reader.read, final=final), *sizes, alpha, fit_intercept=fit_intercept)

@@ -208,6 +208,16 @@ class Nystrom:
         return V + self.vectors @ ((factors - 1.0)[:, None] * (self.vectors.T @ V))
 
 
+def n_directions(n_features: int) -> int:
+    """r, the number of directions of the sketch."""
+    return min(MOST_DIRECTIONS, -(-n_features // FEATURES_A_DIRECTION))
+
+
+def n_bytes(n_features: int, n_folds: int = 1) -> int:
+    """Bytes that are held at most, tiles apart: Ω, a sketch of each fold, and six copies where they become U."""
+    return 8 * (n_folds + 7) * n_features * n_directions(n_features)
+
+
 def ridge_by_cg(
     read: Read,
     n_features: int,
@@ -228,7 +238,13 @@ def ridge_by_cg(
     n_features, n_outputs, shift
         As in :class:`reservoir.readout.gram.Gram`.
     alphas : float >= 0, or (A,) candidates
+        Without a penalty, and with dependent features, the answer is one of many, not that of least norm.
     fit_intercept : bool
+
+    Returns
+    -------
+    Readout
+        Its ``condition`` is what that of the penalised Gram is at most.
 
     Warns
     -----
@@ -236,7 +252,7 @@ def ridge_by_cg(
         Where :data:`TOLERANCE` is not reached, in :data:`MAX_ITERATIONS` iterations or at all.
     """
     with single_blas_thread(), np.errstate(over="ignore", invalid="ignore"):
-        r = min(MOST_DIRECTIONS, -(-n_features // FEATURES_A_DIRECTION))
+        r = n_directions(n_features)
         directions = np.linalg.qr(np.random.default_rng(0).standard_normal((n_features, r)))[0]
         moments = read(partial(Moments, directions, n_outputs))
         whole = System.of(moments, shift, fit_intercept=fit_intercept)
@@ -247,9 +263,9 @@ def ridge_by_cg(
             folds = [fold for fold, one in enumerate(moments) if one.n_rows > 0]
             systems = [System.of(moments, shift, left_out=fold, fit_intercept=fit_intercept) for fold in folds]
         del moments, directions  # room for the iteration
-        alpha = (
-            choose_alpha(_blocked_errors(read, systems, nystrom, alphas), alphas, whole.energy) if systems else alphas
-        )
+        alpha = alphas
+        if systems:
+            alpha = choose_alpha(_blocked_errors(read, systems, nystrom, alphas), alphas, whole.energy)
         coef = _solve(read, [whole], nystrom, alpha).T
         largest = float(nystrom.values[0]) if len(nystrom.values) else 0.0
         condition = (largest + alpha) / alpha if alpha > 0.0 else np.inf

@@ -24,7 +24,7 @@ class Readout:
         Condition number of (centred Gram + α I), estimated; its square root is that of the QR problem.
     rank : int
         Directions of the features in use; fewer than n_features where some were lost to rounding.
-    method : "cholesky", "qr", "decomposition" or "dual"
+    method : "cholesky", "qr", "decomposition", "dual" or "cg"
     """
 
     coef: Any
