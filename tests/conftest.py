@@ -5,7 +5,7 @@ compiled without the bounds check that is asked for now. So the cache folder is 
 kernels are made of and of Numba's settings. It lies in ``.numba_cache`` of a checkout, below ``NUMBA_CACHE_DIR`` if
 that is set, and for installed packages in a temporary folder of this run.
 
-The whole suite runs in several processes, which share that folder.
+The whole suite runs in several processes, which share that folder. Files that take long start first.
 """
 
 import ast
@@ -18,6 +18,7 @@ import shutil
 import signal
 import tempfile
 import time
+from collections import Counter
 from pathlib import Path
 
 import hypothesis
@@ -29,8 +30,16 @@ MOST_PROCESSES = 4  # each may compile what another compiles too
 CACHES_KEPT = 8
 SECONDS_IN_USE = 3600.0  # another run may be using a cache that was touched so recently
 
+# What takes a minute or more, most of it the compiler's, in the order of its start. None is left to run alone at the
+# end, and of neighbours, which two processes begin side by side, neither compiles what the other does.
+LONG_FILES = (
+    *("cells/test_cell_derivatives.py", "reservoir/test_kernels.py", "cells/test_objective.py", "test_processes.py"),
+    *("cells/test_products.py", "reservoir/test_scikit_learn.py", "studies/test_studies.py", "reservoir/test_tiles.py"),
+    *("cells/test_recurrent.py", "reservoir/test_estimator_input.py", "cells/test_estimator.py", "test_fitted.py"),
+)
+
 # Plain modules beside the tests, without examples of their own.
-collect_ignore = ["contracts.py", "naive"]
+collect_ignore = ["contracts.py", "one_case.py", "naive"]
 
 
 def package_folders() -> list[Path]:
@@ -131,10 +140,23 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
     return n_processes if n_processes > 1 and config.args_source is pytest.Config.ArgsSource.TESTPATHS else 0
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    config.option.loadscopereorder = False  # the order below, in place of pytest-xdist's by numbers of cases
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        begin_with_long_files(items)
     if os.environ.get("NUMBA_DISABLE_JIT", "0") in {"", "0"}:
         return
     skip = pytest.mark.skip(reason="needs compiled kernels, and NUMBA_DISABLE_JIT is set")
     for item in items:
         if item.get_closest_marker("compiled"):
             item.add_marker(skip)
+
+
+def begin_with_long_files(items: list[pytest.Item]) -> None:
+    """Sort files by their place in ``LONG_FILES``, and the others by their number of cases."""
+    n_cases = Counter(item.path for item in items)
+    places = {CHECKOUT / "tests" / name: place for place, name in enumerate(LONG_FILES)}
+    items.sort(key=lambda item: (places.get(item.path, len(places)), -n_cases[item.path], str(item.path)))

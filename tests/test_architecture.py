@@ -149,11 +149,11 @@ def circles(graph):
     return [circle for module in sorted(graph) if (circle := search(module, []))]
 
 
-def internal_imports():
+def internal_imports(trees=TREES):
     """Module -> modules of its package that it imports when it is imported; the package itself is not asked."""
-    known = {dotted(name) for name in TREES}
+    known = {dotted(name) for name in trees}
     graph = {}
-    for name, tree in TREES.items():
+    for name, tree in trees.items():
         imported = {
             found
             for node in run_at_import(tree)
@@ -176,6 +176,11 @@ def everywhere(check, trees=TREES):
 
 def test_imports_point_one_way():
     assert not [found for name, tree in TREES.items() for found in import_violations(name.parts[0], tree)]
+
+
+def test_imports_name_the_whole_way():
+    relative = [str(name) for name, tree in TREES.items() for _, module, _ in imports(tree) if module.startswith(".")]
+    assert not relative, "the rules below read names that begin with a package"
 
 
 def test_wings_know_only_what_is_below_them():
@@ -397,6 +402,44 @@ def test_nothing_is_compiled_at_import(after_import):
 )
 def test_an_arrow_against_the_house_is_seen(package, source):
     assert list(import_violations(package, ast.parse(source)))
+
+
+@pytest.mark.parametrize(
+    ("module", "source"),
+    [
+        ("reservoir.simd.tiles", "from reservoir.drive.kernels import drive"),
+        ("reservoir.data.tables", "def f():\n    import reservoir.estimators.regressor as regressor"),
+        ("reservoir.drive.lanes", "from reservoir import estimators"),
+        ("cells.passes.cell", "import numpy, cells.kinds.gru"),
+        ("optim.checks.gradients", "from optim.for_torch import layers"),
+    ],
+)
+def test_an_import_of_a_wing_above_is_seen(module, source):
+    assert list(wing_violations(module, ast.parse(source)))
+
+
+@pytest.mark.parametrize("module", ["reservoir.estimators.regressor", "reservoir.datasets", "reservoir.simd.tiles"])
+def test_imports_from_below_from_beside_and_from_no_wing_are_free(module):
+    source = "import reservoir.jit\nfrom reservoir.simd.vectors import aligned\nfrom optim.checks import gradients"
+    assert not list(wing_violations(module, ast.parse(source)))
+
+
+@pytest.mark.parametrize(
+    ("sources", "circle"),
+    [
+        ({"a": "import cells.b", "b": "from cells import a"}, ["cells.a", "cells.b", "cells.a"]),
+        (
+            {"a": "import cells.b", "b": "from cells.c import x", "c": "class C:\n    from cells.b import y"},
+            ["cells.b", "cells.c", "cells.b"],
+        ),
+        ({"a": "import cells.b", "b": "def later():\n    import cells.a"}, None),
+        ({"a": "from cells import b, c", "b": "from cells import c", "c": "import cells, reservoir.a"}, None),
+    ],
+    ids=["two", "two on the way", "a late import", "a diamond"],
+)
+def test_a_circle_of_imports_is_seen(sources, circle):
+    trees = {Path(f"cells/{name}.py"): ast.parse(source) for name, source in sources.items()}
+    assert circles(internal_imports(trees)) == ([circle] if circle else [])
 
 
 @pytest.mark.parametrize(

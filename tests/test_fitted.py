@@ -160,14 +160,19 @@ def faults(name, folder):
     return found, n_tried
 
 
+@pytest.fixture(scope="module")
+def process_apart():
+    """A process that a bad index would end."""
+    with ProcessPoolExecutor(1, get_context("spawn"), sys.path.__iadd__, (sys.path,)) as pool:
+        yield pool
+
+
 @pytest.mark.slow
 @pytest.mark.compiled
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("name", MODELS)
-def test_a_file_with_one_thing_changed_is_refused_or_harmless(name, tmp_path):
-    """In a process of its own, which a bad index would end."""
-    with ProcessPoolExecutor(1, get_context("spawn"), sys.path.__iadd__, (sys.path,)) as pool:
-        found, n_tried = pool.submit(faults, name, str(tmp_path)).result()
+def test_a_file_with_one_thing_changed_is_refused_or_harmless(name, tmp_path, process_apart):
+    found, n_tried = process_apart.submit(faults, name, str(tmp_path)).result()
     assert found == [] and n_tried > 300
 
 

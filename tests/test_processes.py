@@ -7,7 +7,6 @@ import json
 import os
 import subprocess
 import sys
-import time
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -118,31 +117,34 @@ rng = np.random.default_rng(0)
 small, large = rng.standard_normal((400, 1)), rng.standard_normal((LARGE, 1))
 arguments = (lambda X: (X,)) if isinstance(make(), ESNForecaster) else (lambda X: (X, X[:, 0]))
 answer = (lambda m: m.forecast(5)) if isinstance(make(), ESNForecaster) else (lambda m: m.predict(small))
-model, sent = make(), []
 # All kernels of the long fit are in memory before it: Ctrl-C inside a callback of the compiler's is lost.
 make().fit(*arguments(large[:20_000]))
-make().fit(*arguments(small))
-if FITTED_BEFORE:
-    before = answer(model.fit(*arguments(small)))
+expected = answer(make().fit(*arguments(small)))
 
-def interrupt():
-    sent.append(time.perf_counter())
-    os.kill(os.getpid(), signal.SIGINT)
+def interrupted(is_fitted):
+    model, sent = make(), []
+    if is_fitted:
+        model.fit(*arguments(small))
 
-threading.Timer(0.7, interrupt).start()
-try:
-    model.fit(*arguments(large))
-    waited = None
-except KeyboardInterrupt:
-    waited = time.perf_counter() - sent[0]
-try:
-    now = answer(model)
-    state = "as before" if FITTED_BEFORE and np.array_equal(now, before) else "half"
-except NotFittedError:
-    state = "unfitted"
-clean = state != "half" and (state == "as before" or not [name for name in vars(model) if name.endswith("_")])
-again = np.array_equal(answer(model.fit(*arguments(small))), answer(make().fit(*arguments(small))))
-print(json.dumps({"waited": waited, "state": state, "clean": clean, "fits again": again}))
+    def interrupt():
+        sent.append(time.perf_counter())
+        os.kill(os.getpid(), signal.SIGINT)
+
+    threading.Timer(0.7, interrupt).start()
+    try:
+        model.fit(*arguments(large))
+        waited = None
+    except KeyboardInterrupt:
+        waited = time.perf_counter() - sent[0]
+    try:
+        state = "as before" if is_fitted and np.array_equal(answer(model), expected) else "half"
+    except NotFittedError:
+        state = "unfitted"
+    clean = state != "half" and (state == "as before" or not [name for name in vars(model) if name.endswith("_")])
+    again = np.array_equal(answer(model.fit(*arguments(small))), expected)
+    return {"waited": waited, "state": state, "clean": clean, "fits again": again}
+
+print(json.dumps([interrupted(is_fitted) for is_fitted in (False, True)]))
 """
 LONG_FITS = {
     "regressor": "lambda: ESNRegressor(400, random_state=0)",
@@ -154,25 +156,24 @@ LONG_FITS = {
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="os.kill sends no Ctrl-C on Windows")
 @every(LONG_FITS)
-@pytest.mark.parametrize("fitted_before", [False, True])
-def test_ctrl_c_is_answered_and_leaves_no_half_fitted_model(make, fitted_before):
-    script = CTRL_C.replace("MAKE", make).replace("FITTED_BEFORE", str(fitted_before)).replace("LARGE", "4_000_000")
-    found = run_fresh(script)
-    assert found["waited"] is not None, "the fit ended before the signal came: make it longer"
-    assert found["waited"] < ANSWER_TO_CTRL_C_S
-    assert found["state"] in ({"as before", "unfitted"} if fitted_before else {"unfitted"})
-    assert found["clean"]
-    assert found["fits again"]
+def test_ctrl_c_is_answered_and_leaves_no_half_fitted_model(make):
+    """Neither of a model that was not fitted, nor of one that was."""
+    of_unfitted, of_fitted = run_fresh(CTRL_C.replace("MAKE", make).replace("LARGE", "4_000_000"))
+    for found in (of_unfitted, of_fitted):
+        assert found["waited"] is not None, "the fit ended before the signal came: make it longer"
+        assert found["waited"] < ANSWER_TO_CTRL_C_S
+        assert found["clean"]
+        assert found["fits again"]
+    assert of_unfitted["state"] == "unfitted"
+    assert of_fitted["state"] in {"as before", "unfitted"}
 
 
 AT_EXIT = """
-import threading, time
+import json, os, sys, threading, time
 import numpy as np
 from reservoir import ESNRegressor
 
 X = np.random.default_rng(0).standard_normal((N_STEPS, 2))
-if IS_WARM:
-    ESNRegressor(200, random_state=0).fit(X[:2000], X[:2000, 0])
 started = threading.Event()
 
 def fit():
@@ -180,36 +181,49 @@ def fit():
     ESNRegressor(200, random_state=0, n_jobs=2).fit(X, X[:, 0])
     print("fitted", flush=True)
 
-threading.Thread(target=fit, daemon=IS_DAEMON).start()
-started.wait()
-time.sleep(DELAY)
-print("end", flush=True)
+def leave_a_fit_behind(is_warm, delay):
+    if is_warm:
+        ESNRegressor(200, random_state=0).fit(X[:2000], X[:2000, 0])
+    threading.Thread(target=fit, daemon=IS_DAEMON).start()
+    started.wait()
+    time.sleep(delay)
+    print("end", flush=True)
+
+# Each end is that of a process of its own: imports are shared, kernels and threads are not there yet.
+ends = []
+for is_warm in (True, False):
+    for delay in (0.0, 0.1, 0.4):
+        pipes = [os.pipe(), os.pipe()]
+        process = os.fork()
+        if process == 0:
+            for number, (_, end) in enumerate(pipes, start=1):
+                os.dup2(end, number)
+            leave_a_fit_behind(is_warm, delay)
+            sys.exit()
+        for _, end in pipes:
+            os.close(end)
+        with os.fdopen(pipes[0][0]) as out, os.fdopen(pipes[1][0]) as errors:
+            first, start = out.readline(), time.perf_counter()
+            found = {"first": first, "rest": out.read(), "errors": errors.read()}
+        found["code"] = os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])
+        ends.append({"at": [is_warm, delay], "waited": time.perf_counter() - start, **found})
+print(json.dumps(ends))
 """
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("delay", [0.0, 0.1, 0.4])
-@pytest.mark.parametrize("is_warm", [True, False])
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system forks no processes")
 @pytest.mark.parametrize("is_daemon", [True, False])
-def test_threads_that_still_fit_at_exit_end_quietly(is_daemon, is_warm, delay):
+def test_threads_that_still_fit_at_exit_end_quietly(is_daemon):
     """A daemon in the middle of its work, any other thread when it is done."""
-    script = AT_EXIT.replace("IS_DAEMON", str(is_daemon)).replace("IS_WARM", str(is_warm)).replace("DELAY", str(delay))
-    script = script.replace("N_STEPS", "4_000_000" if is_daemon else "200_000")
-    environment = {**os.environ, "PYTHONPATH": str(package_folders()[0].parent)}
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    with subprocess.Popen([sys.executable, "-W", "error", "-c", script], env=environment, **pipes) as process:
-        try:
-            assert process.stdout.readline() in ("end\n", "fitted\n")
-            start = time.perf_counter()
-            rest, errors = process.communicate(timeout=120)
-            waited = time.perf_counter() - start
-        finally:
-            process.kill()
-    assert (process.returncode, errors) == (0, "")
-    if is_daemon:
-        assert rest == "" and waited < EXIT_S + ANSWER_TO_CTRL_C_S
-    else:
-        assert rest in ("end\n", "fitted\n")
+    script = AT_EXIT.replace("IS_DAEMON", str(is_daemon)).replace("N_STEPS", "4_000_000" if is_daemon else "200_000")
+    for end in run_fresh(script):
+        assert end["first"] in ("end\n", "fitted\n"), end
+        assert (end["code"], end["errors"]) == (0, ""), end
+        if is_daemon:
+            assert end["rest"] == "" and end["waited"] < EXIT_S + ANSWER_TO_CTRL_C_S, end
+        else:
+            assert end["rest"] in ("end\n", "fitted\n"), end
 
 
 OUT_OF_MEMORY = """

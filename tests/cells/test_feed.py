@@ -11,6 +11,7 @@ from cells.passes.feed import FEW, Feed, add_feed, room_for
 from cells.passes.products import FORMS, SOURCES, Spans, add_map, fill_feed, fill_planes
 from cells.passes.time_loops import Tape
 from naive.products import product
+from one_case import in_one_case
 from reservoir.simd.tiles import panels
 
 both_types = pytest.mark.parametrize("dtype", [np.float64, np.float32])
@@ -37,10 +38,10 @@ def filled(x, first, R, theta, maps, n_columns, *, is_fed):
     return z
 
 
-@pytest.mark.parametrize("R", [0, 1, 2, 9, 33])
-@pytest.mark.parametrize("K", [1, FEW // 2, FEW])
-@pytest.mark.parametrize("width", [1, 16, 37])
-@pytest.mark.parametrize("is_fed", [True, False])
+@in_one_case("R", [0, 1, 2, 9, 33])
+@in_one_case("K", [1, FEW // 2, FEW])
+@in_one_case("width", [1, 16, 37])
+@in_one_case("is_fed", [True, False])
 @both_types
 def test_planes_are_biases_and_the_inputs_share(R, K, width, is_fed, dtype):
     """Two maps of neighbouring columns of the input, and a bias of both."""
@@ -76,8 +77,8 @@ def test_few_inputs_give_the_bits_of_panels(dtype):
     assert_array_equal(filled(x, 0, R, theta, maps, width, is_fed=True), z)
 
 
-@pytest.mark.parametrize("K", [1, FEW])
-@pytest.mark.parametrize("width", [1, 16, 37])
+@in_one_case("K", [1, FEW])
+@in_one_case("width", [1, 16, 37])
 @both_types
 def test_rows_that_are_fed_are_added(K, width, dtype):
     """What is before and behind them stays."""

@@ -7,6 +7,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from cells import GRU, LSTM, Elman, Network, initial_theta
 from cells.initial import SCHEMES, EchoState, Glorot, Identity, Normal, Orthogonal, Sparse
 from contracts import CELLS, every
+from one_case import in_one_case
 
 H = 40
 ROUNDING = {"rtol": 1e-10, "atol": 1e-12}  # of a QR or eigenvalue decomposition of H units
@@ -19,7 +20,7 @@ def views(cell, scheme, seed=0, **choices):
 
 
 @every(CELLS)
-@pytest.mark.parametrize("scheme", SCHEMES)
+@in_one_case("scheme", SCHEMES)
 def test_every_cell_gets_finite_parameters_that_are_not_all_zero(build, scheme):
     found = views(build(7, 7), scheme)
     for name, view in found.items():

@@ -6,6 +6,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from cells.passes.losses import LOSSES, apply_curvature, cotangents, evaluate, predictions
 from naive import networks as plain
+from one_case import in_one_case
 
 # A few elementary functions after one another, each right to a few units of the last place.
 RTOL = {np.float64: 1e-14, np.float32: 1e-5}
@@ -41,8 +42,8 @@ def plain_loss(loss, outputs, y, weights):
 
 @every_loss
 @both_types
-@pytest.mark.parametrize("n", [1, 5])
-@pytest.mark.parametrize("O", [1, 2, 7, 8, 33, 70])
+@in_one_case("n", [1, 5])
+@in_one_case("O", [1, 2, 7, 8, 33, 70])
 def test_loss_predictions_and_derivatives_are_those_of_the_formulas(loss, dtype, n, O):
     outputs, y, weights = rows(loss, n, O, dtype)
     found, p, d = all_of(loss, outputs, y, weights)
@@ -66,7 +67,7 @@ def test_derivatives_are_those_of_the_loss(loss):
 
 @every_loss
 @both_types
-@pytest.mark.parametrize("O", [1, 3, 8, 33])
+@in_one_case("O", [1, 3, 8, 33])
 def test_curvature_is_the_dense_matrix_and_has_no_negative_eigenvalue(loss, dtype, O):
     outputs, _, weights = rows(loss, 4, O, dtype)
     u = np.random.default_rng(1).standard_normal((4, O)).astype(dtype)
@@ -90,7 +91,7 @@ def test_curvature_is_the_derivative_of_the_derivatives(loss):
 
 
 @both_types
-@pytest.mark.parametrize("O", [1, 3, 20])
+@in_one_case("O", [1, 3, 20])
 def test_labels_are_one_hot_targets(dtype, O):
     outputs, _, weights = rows("softmax", 6, O, dtype)
     labels = np.random.default_rng(3).integers(0, O, 6)
@@ -140,8 +141,8 @@ def test_large_outputs_overflow_nowhere(dtype):
 
 @pytest.mark.compiled
 @every_loss
-@pytest.mark.parametrize("bad", [np.nan, np.inf])
-@pytest.mark.parametrize("place", [0, 1, 8, 19])
+@in_one_case("bad", [np.nan, np.inf])
+@in_one_case("place", [0, 1, 8, 19])
 def test_an_output_that_is_not_finite_makes_the_loss_so(loss, bad, place):
     outputs, y, weights = rows(loss, 4, 20)
     outputs[1, place] = bad

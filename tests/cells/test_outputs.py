@@ -10,6 +10,7 @@ from numpy.testing import assert_array_equal
 from cells.passes.feed import FEW, Feed, no_feed
 from cells.passes.outputs import add_read_out, add_readout_gradient, read_back, read_out
 from naive.products import product
+from one_case import in_one_case
 from reservoir.simd.tiles import DEPTH, PANEL_PACKS, panels
 from reservoir.simd.transpose import transposed
 from reservoir.simd.vectors import PACK_BYTES
@@ -31,9 +32,9 @@ def feed_of(d, columns):
     return Feed(d, 0, columns, np.zeros_like(columns[0])) if columns.size else no_feed(d.dtype)
 
 
-each_readout = pytest.mark.parametrize("O", [1, 2, FEW, FEW + 1, 7])
-each_width = pytest.mark.parametrize("F", [1, 8, 40, 101])
-each_count = pytest.mark.parametrize("n", [0, 1, 8, 21])
+each_readout = in_one_case("O", [1, 2, FEW, FEW + 1, 7])
+each_width = in_one_case("F", [1, 8, 40, 101])
+each_count = in_one_case("n", [0, 1, 8, 21])
 
 
 @each_readout

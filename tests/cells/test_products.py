@@ -20,6 +20,7 @@ from cells.passes.products import (
 )
 from cells.passes.rows import Rows
 from naive.products import one_hot, product, take_rows
+from one_case import in_one_case
 from reservoir.simd.tiles import DEPTH, PANEL_PACKS, panels
 from reservoir.simd.vectors import PACK_BYTES
 
@@ -32,9 +33,9 @@ LENGTHS = {
     "ragged": [5, 3, 3, 1],
     "many rows": [70, 70, 65],
 }
-each_batch = pytest.mark.parametrize("lengths", LENGTHS.values(), ids=LENGTHS)
+each_batch = in_one_case("lengths", LENGTHS.values())
 # (terms, columns): 1, odd, several packs, several panels.
-each_size = pytest.mark.parametrize(("K", "width"), [(1, 1), (3, 7), (17, 40), (5, 101)])
+each_size = in_one_case("K, width", [(1, 1), (3, 7), (17, 40), (5, 101)])
 BEFORE, BEHIND = 2, 3  # columns, or elements of the gradient, that belong to others
 
 
@@ -72,7 +73,7 @@ class Numbers:
 
 
 KINDS = ["span_now", "span_after", "spans_before", "spans_step_before"]
-each_kind = pytest.mark.parametrize("kind", KINDS)
+each_kind = in_one_case("kind", KINDS)
 
 
 @both_types
@@ -88,7 +89,7 @@ def test_planes_begin_with_zeros_and_biases(dtype):
 @each_batch
 @each_kind
 @each_size
-@pytest.mark.parametrize("in_place", [False, True])
+@in_one_case("in_place", [False, True])
 @both_types
 def test_a_map_adds_source_times_matrix(lengths, kind, K, width, in_place, dtype):
     numbers = Numbers(lengths, kind, K, width, dtype)
@@ -133,7 +134,7 @@ def test_gradient_of_chosen_rows_is_that_of_one_hot_rows(lengths, K, width, dtyp
 
 @each_batch
 @each_kind
-@pytest.mark.parametrize("width", [1, 7, 40])
+@in_one_case("width", [1, 7, 40])
 @both_types
 def test_a_diagonal_map_adds_source_times_weights(lengths, kind, width, dtype):
     numbers = Numbers(lengths, kind, width, width, dtype)
@@ -144,7 +145,7 @@ def test_a_diagonal_map_adds_source_times_weights(lengths, kind, width, dtype):
 
 @each_batch
 @each_kind
-@pytest.mark.parametrize("width", [1, 7, 40])
+@in_one_case("width", [1, 7, 40])
 @both_types
 def test_gradient_of_a_diagonal_map_is_the_diagonal_of_that_of_a_matrix(lengths, kind, width, dtype):
     numbers = Numbers(lengths, kind, width, width, dtype)
@@ -155,7 +156,7 @@ def test_gradient_of_a_diagonal_map_is_the_diagonal_of_that_of_a_matrix(lengths,
 
 
 @each_batch
-@pytest.mark.parametrize("width", [1, 7, 8, 16, 40])
+@in_one_case("width", [1, 7, 8, 16, 40])
 @both_types
 def test_gradient_of_a_bias_is_the_sum_of_rows(lengths, width, dtype):
     numbers = Numbers(lengths, "span_now", 1, width, dtype)

@@ -13,6 +13,7 @@ from cells.shares.run import Run
 from contracts import CELLS, every
 from naive import networks as plain
 from network_problems import problem
+from one_case import in_one_case
 
 FUNCTIONS = plain.ACTIVATIONS
 both_types = pytest.mark.parametrize("dtype", [np.float64, np.float32])
@@ -47,9 +48,9 @@ def test_matching_curvature_is_the_second_derivative_of_the_matching_distance(ki
 
 
 @both_types
-@pytest.mark.parametrize("kind", ACTIVATIONS)
+@in_one_case("kind", ACTIVATIONS)
 @pytest.mark.parametrize("distance", DISTANCES)
-@pytest.mark.parametrize("width", [1, 5, 8, 21])
+@in_one_case("width", [1, 5, 8, 21])
 def test_columns_are_multiplied_by_the_curvature_of_the_distance(distance, kind, width, dtype):
     rng = np.random.default_rng(width)
     R, first, column, rz_column = 4, 2, 3, 1

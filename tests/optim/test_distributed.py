@@ -224,9 +224,11 @@ def test_mpi_processes_equal_one_that_adds_the_same_shards(tmp_path, size):
     mpiexec = shutil.which("mpiexec", path=os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]))
     if mpiexec is None:
         pytest.skip("no mpiexec is on the path")
+    here = Path(__file__).parent
+    folders = (Path(optim.__file__).parents[1], here, here.parent)
     environment = {
         **os.environ,
-        "PYTHONPATH": os.pathsep.join([str(Path(optim.__file__).parents[1]), str(Path(__file__).parents[1])]),
+        "PYTHONPATH": os.pathsep.join(map(str, folders)),
         # Open MPI asks for these to run as root and on fewer cores than processes; others do not know them.
         "OMPI_ALLOW_RUN_AS_ROOT": "1",
         "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1",

@@ -81,36 +81,45 @@ def test_a_place_that_is_not_there_is_named(tmp_path):
         written(tmp_path, b"1")
 
 
-WRITES_FOR_EVER = """
-    import sys
+WRITERS = """
+    import os, sys
     import numpy as np
     from optim import save_checkpoint
-    for i in range(10**9):
-        save_checkpoint(sys.argv[1], [i, np.full(100_000, i)])
+    for _ in sys.stdin:  # each line asks for one more, who writes until somebody kills it
+        process = os.fork()
+        if process == 0:
+            for i in range(10**9):
+                save_checkpoint(sys.argv[1], [i, np.full(100_000, i)])
+        print(process, flush=True)
+        os.waitpid(process, 0)
+        print("killed", flush=True)
 """
 
 
 @pytest.mark.slow
 @needs_locks
-@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="this system has no SIGKILL")
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system forks and kills no processes")
 def test_a_writer_killed_at_any_moment_leaves_the_old_or_the_new_file(tmp_path):
     from optim import load_checkpoint, save_checkpoint
 
     path, n_left = tmp_path / "run.npz", 0
     environment = {**os.environ, "PYTHONPATH": str(Path(sys.modules["optim"].__file__).parents[1])}
-    for k in range(12):
-        save_checkpoint(path, [-1, None])
-        script = [sys.executable, "-c", textwrap.dedent(WRITES_FOR_EVER), str(path)]
-        process = subprocess.Popen(script, env=environment)
-        while load_checkpoint(path)[0] < 0:
-            assert process.poll() is None
-            time.sleep(0.005)
-        time.sleep(0.0037 * k)
-        process.send_signal(signal.SIGKILL)
-        process.wait()
-        n_left += len(names(tmp_path)) - 1
-        i, array = load_checkpoint(path)
-        assert (array == i).all()
-        save_checkpoint(path, [0, array])
-        assert names(tmp_path) == ["run.npz"]
+    script = [sys.executable, "-c", textwrap.dedent(WRITERS), str(path)]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True, "bufsize": 1}
+    with subprocess.Popen(script, env=environment, **pipes) as writers:
+        for k in range(12):
+            save_checkpoint(path, [-1, None])
+            writers.stdin.write("\n")
+            writer = int(writers.stdout.readline())
+            while load_checkpoint(path)[0] < 0:
+                os.kill(writer, 0)  # an error if it has ended
+                time.sleep(0.005)
+            time.sleep(0.0037 * k)
+            os.kill(writer, signal.SIGKILL)
+            assert writers.stdout.readline() == "killed\n"
+            n_left += len(names(tmp_path)) - 1
+            i, array = load_checkpoint(path)
+            assert (array == i).all()
+            save_checkpoint(path, [0, array])
+            assert names(tmp_path) == ["run.npz"]
     assert n_left > 0

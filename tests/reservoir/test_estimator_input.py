@@ -9,10 +9,17 @@ from sklearn.metrics import r2_score
 
 from contracts import ESTIMATORS, REGRESSORS, SUPERVISED, WITH_ROWS, every
 from estimator_data import SAME_NUMBERS, endless, fitted, parts, rows, spoilt, with_ids
+from one_case import in_one_case
 from optim.arguments import brief
 from reservoir import ESNRegressor
 
 DATES = pd.date_range("2020-01-01", periods=200, freq="h")
+# What cannot be meant is a case; every estimator that takes it is asked in it.
+each_estimator = in_one_case("contract", ESTIMATORS.values())
+each_with_rows = in_one_case("contract", WITH_ROWS.values())
+each_supervised = in_one_case("contract", SUPERVISED.values())
+each_weighted = in_one_case("contract", [contract for contract in ESTIMATORS.values() if contract.takes_weights])
+each_with_washout = in_one_case("contract", [ESTIMATORS[name] for name in ESTIMATORS if name != "transformer"])
 
 
 # float32 states are off by some 1e-6, and a penalty of 1 keeps the sum of |coefficients| below 100.
@@ -91,7 +98,7 @@ BAD_ROWS = {
 }
 
 
-@every(ESTIMATORS)
+@each_estimator
 @pytest.mark.parametrize(("make", "names"), BAD_ROWS.values(), ids=list(BAD_ROWS))
 def test_rows_that_cannot_be_meant_are_refused(contract, make, names):
     X = make()
@@ -101,7 +108,7 @@ def test_rows_that_cannot_be_meant_are_refused(contract, make, names):
     assert len(str(caught.value)) < 300
 
 
-@every(WITH_ROWS)
+@each_with_rows
 @pytest.mark.parametrize(
     "name", ["nan", "infinity", "complex", "words", "one-dimension", "an-empty-sequence", "masked", "dates", "a-series"]
 )
@@ -135,14 +142,14 @@ BAD_GROUPS = {
 }
 
 
-@every(ESTIMATORS)
+@each_estimator
 @pytest.mark.parametrize(("lengths", "names"), BAD_LENGTHS.values(), ids=list(BAD_LENGTHS))
 def test_lengths_that_cannot_be_meant_are_refused(contract, lengths, names):
     with pytest.raises((ValueError, TypeError), match=names):
         contract.make().fit(*contract.arguments(rows()), **lengths)
 
 
-@every(WITH_ROWS)
+@each_with_rows
 @pytest.mark.parametrize(("groups", "names"), BAD_GROUPS.values(), ids=list(BAD_GROUPS))
 def test_groups_that_cannot_be_meant_are_refused(contract, groups, names):
     with pytest.raises((ValueError, TypeError), match=names):
@@ -156,14 +163,14 @@ def test_ids_that_recur_in_the_sequence_column_are_refused(contract):
         contract.make(sequence_column=0).fit(X, *contract.arguments(rows())[1:])
 
 
-@every(ESTIMATORS)
+@each_estimator
 @pytest.mark.parametrize("column", [4, -5, "id", 1.5])
 def test_a_sequence_column_that_is_not_there_is_refused(contract, column):
     with pytest.raises((ValueError, TypeError), match="sequence_column"):
         contract.make(sequence_column=column).fit(with_ids(rows()), *contract.arguments(rows())[1:])
 
 
-@every({name: contract for name, contract in ESTIMATORS.items() if name != "transformer"})
+@each_with_washout
 @pytest.mark.parametrize("washout", [45, 60, -1, 2.5])
 def test_a_washout_that_leaves_nothing_is_refused(contract, washout):
     lengths = (60, 45, 95)
@@ -185,7 +192,7 @@ BAD_WEIGHTS = {
 }
 
 
-@every({name: contract for name, contract in ESTIMATORS.items() if contract.takes_weights})
+@each_weighted
 @pytest.mark.parametrize("weights", BAD_WEIGHTS.values(), ids=list(BAD_WEIGHTS))
 def test_weights_that_cannot_be_meant_are_refused(contract, weights):
     with pytest.raises((ValueError, TypeError), match=r"(?i)weight|complex"):
@@ -250,7 +257,7 @@ def parameter_id(parameter):
     return f"{name}={'a matrix' if isinstance(value, np.ndarray) else brief(value)}"
 
 
-@every(ESTIMATORS)
+@each_estimator
 @pytest.mark.parametrize(("name", "value"), BAD_PARAMETERS, ids=map(parameter_id, BAD_PARAMETERS))
 def test_parameters_that_cannot_be_meant_are_refused(contract, name, value):
     with pytest.raises((ValueError, TypeError), match=name):
@@ -264,7 +271,7 @@ def test_a_parameter_that_is_not_there_is_refused_under_the_name_that_was_called
         contract.make(n_unit=30)
 
 
-@every(SUPERVISED)
+@each_supervised
 @pytest.mark.parametrize(("name", "value"), BAD_READOUT, ids=map(parameter_id, BAD_READOUT))
 def test_readout_parameters_that_cannot_be_meant_are_refused(contract, name, value):
     with pytest.raises((ValueError, TypeError), match=name):
@@ -315,7 +322,7 @@ def test_a_fit_that_is_interrupted_leaves_every_attribute_as_it_was(contract, mo
         "forecaster.range_of",
     ):
         with monkeypatch.context() as patch:
-            patch.setattr(f"reservoir.{place}", interrupted)
+            patch.setattr(f"reservoir.estimators.{place}", interrupted)
             try:
                 getattr(model, method)(*contract.arguments(rows(seed=1)))
             except error:

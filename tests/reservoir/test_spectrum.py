@@ -1,5 +1,6 @@
 """The spectral radius against dense eigenvalues, known answers, and what happens when it cannot be had."""
 
+import json
 import threading
 from collections import Counter
 
@@ -10,6 +11,7 @@ import scipy.sparse as sp
 from threadpoolctl import threadpool_limits
 
 from contracts import TOPOLOGIES, every
+from make_spectral_radii import FILE, SEEDS, digest
 from naive.spectrum import spectral_radius as naive_radius
 from reservoir import spectrum, topology
 from reservoir.graph import arnoldi
@@ -27,6 +29,7 @@ EXACT_FLOAT32 = 1e3 * float(np.finfo(np.float32).eps)
 BRACKET = spectrum._PERRON_WIDTH
 CYCLIC = {name: make for name, make in TOPOLOGIES.items() if name != "delay_line"}
 SAMPLED = {name: TOPOLOGIES[name] for name in ("sparse", "shifts", "small_world")}
+STORED = json.loads(FILE.read_text(encoding="utf-8"))
 
 
 def generator(seed=0):
@@ -36,6 +39,11 @@ def generator(seed=0):
 def dense(W):
     W = W.to_csr() if isinstance(W, Shifts) else W
     return W.toarray() if sp.issparse(W) else W
+
+
+def stored_radius(W):
+    """From the dense eigenvalues of this very matrix, which are computed if they were not before."""
+    return STORED.get(digest(W)) or naive_radius(W)
 
 
 @every(CYCLIC)
@@ -86,18 +94,18 @@ def test_arnoldi_finds_the_radius_at_every_size_around_the_crossover(make):
 @pytest.mark.slow
 @every(SAMPLED)
 def test_radius_is_exact_on_twenty_graphs_of_a_thousand_units(make):
-    for seed in range(20):
+    for seed in SEEDS:
         W = make(1000, in_degree=10, rng=generator(seed))
         found = spectral_radius(W)
         assert found.method == "arnoldi"
-        assert found.value == pytest.approx(naive_radius(dense(W)), rel=EXACT)
+        assert found.value == pytest.approx(stored_radius(dense(W)), rel=EXACT)
 
 
 @pytest.mark.slow
 @every(SAMPLED)
 def test_radius_is_exact_at_two_thousand_units(make):
     W = make(2000, in_degree=10, rng=generator(1))
-    assert spectral_radius(W).value == pytest.approx(naive_radius(dense(W)), rel=EXACT)
+    assert spectral_radius(W).value == pytest.approx(stored_radius(dense(W)), rel=EXACT)
 
 
 @pytest.mark.slow

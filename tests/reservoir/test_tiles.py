@@ -10,6 +10,7 @@ from numba import njit
 from numpy.testing import assert_array_equal
 
 from naive import products as naive
+from one_case import in_one_case
 from reservoir.simd.tiles import (
     AS_THEY_STAND,
     DEPTH,
@@ -30,7 +31,7 @@ from reservoir.simd.vectors import ONE_PACK, PACK_BYTES, TWO_PACKS, aligned
 
 DTYPES = [np.float64, np.float32]
 both_types = pytest.mark.parametrize("dtype", DTYPES)
-both_forms = pytest.mark.parametrize("in_place", [False, True], ids=["panels", "in place"])
+both_forms = in_one_case("in_place", [False, True])
 # (rows, terms, columns): nothing at all, one of each, odd, every number of packs and of rows in a tile, several
 # panels, and sums that visit C more than once.
 SHAPES = [
@@ -53,7 +54,7 @@ SHAPES = [
     (20, 5, 3),
     (9300, 2, 9),
 ]
-each_shape = pytest.mark.parametrize(("R", "K", "N"), SHAPES)
+each_shape = in_one_case("R, K, N", SHAPES)
 
 
 @njit(cache=True)
@@ -108,9 +109,9 @@ def bounds_of_panels(N, dtype, n_panels):
 
 
 @pytest.mark.parametrize("rows", [ONE_ROW, FOUR_ROWS, EIGHT_ROWS], ids=len)
-@pytest.mark.parametrize("packs", [ONE_PACK, TWO_PACKS, THREE_PACKS], ids=len)
-@pytest.mark.parametrize("form", [AS_THEY_STAND, PADDED, TRANSPOSED, TRANSPOSED_PADDED], ids=len)
-@pytest.mark.parametrize("K", [1, 4, 7])
+@in_one_case("packs", [ONE_PACK, TWO_PACKS, THREE_PACKS])
+@in_one_case("form", [AS_THEY_STAND, PADDED, TRANSPOSED, TRANSPOSED_PADDED])
+@in_one_case("K", [1, 4, 7])
 @both_types
 def test_a_tile_adds_its_product_and_touches_nothing_else(rows, packs, form, K, dtype):
     rng, M = np.random.default_rng(0), len(rows)
@@ -165,7 +166,7 @@ def test_product_is_as_near_as_a_sum_of_its_length(in_place, dtype):
 
 @pytest.mark.compiled
 @both_forms
-@pytest.mark.parametrize("n_rows", [1, 5])
+@in_one_case("n_rows", [1, 5])
 def test_each_element_is_one_chain_of_fused_multiply_adds(in_place, n_rows):
     rng, (K, N) = np.random.default_rng(3), (DEPTH + 20, 11)
     A, B, C = rng.standard_normal((n_rows, K)), rng.standard_normal((K, N)), rng.standard_normal((n_rows, N))
@@ -177,7 +178,7 @@ def test_each_element_is_one_chain_of_fused_multiply_adds(in_place, n_rows):
 
 @pytest.mark.compiled
 @both_types
-@pytest.mark.parametrize("N", [3, 30, 300])
+@in_one_case("N", [3, 30, 300])
 def test_bits_depend_neither_on_the_number_of_rows_nor_on_the_form(N, dtype):
     rng, R, K = np.random.default_rng(4), 23, DEPTH + 5
     A, B, C = (rng.standard_normal(shape).astype(dtype) for shape in ((R, K), (K, N), (R, N)))
@@ -217,7 +218,7 @@ def test_not_a_number_stays_in_its_row(in_place, dtype):
 # ------------------------------------------------------------------------------------------------ C += Aᵀ B
 
 
-@pytest.mark.parametrize(("n", "M", "N"), [(n, M, N) for M, n, N in SHAPES])
+@in_one_case("n, M, N", [(n, M, N) for M, n, N in SHAPES])
 @both_types
 def test_transposed_product_is_added_to_its_block_and_to_nothing_else(n, M, N, dtype):
     rng = np.random.default_rng(6)
@@ -231,8 +232,8 @@ def test_transposed_product_is_added_to_its_block_and_to_nothing_else(n, M, N, d
 
 
 @pytest.mark.compiled
-@pytest.mark.parametrize("M", [5, 13, 70])
-@pytest.mark.parametrize("left_over", [0, 1, 4, 6, 8, 13])
+@in_one_case("M", [5, 13, 70])
+@in_one_case("left_over", [0, 1, 4, 6, 8, 13])
 @both_types
 def test_transposed_product_has_the_bits_of_the_product(M, left_over, dtype):
     """One chain of multiply-adds an element there as well, also where the last columns change places with A."""
@@ -247,8 +248,8 @@ def test_transposed_product_has_the_bits_of_the_product(M, left_over, dtype):
 # ------------------------------------------------------------------------------------------------ panels
 
 
-@pytest.mark.parametrize(("K", "N"), [(0, 3), (3, 0), (1, 1), (5, 30), (40, 48), (17, 100)])
-@pytest.mark.parametrize("transpose", [False, True])
+@in_one_case("K, N", [(0, 3), (3, 0), (1, 1), (5, 30), (40, 48), (17, 100)])
+@in_one_case("transpose", [False, True])
 @both_types
 def test_panels_hold_the_matrix_and_zeros_behind_it(K, N, transpose, dtype):
     matrix = np.random.default_rng(8).standard_normal((N, K) if transpose else (K, N)).astype(dtype)
@@ -284,8 +285,8 @@ def test_the_transpose_in_place_is_one_block_of_rows(dtype):
     assert_array_equal(panels(matrix, transpose=True, in_place=True), matrix.T[None])
 
 
-@pytest.mark.parametrize("transpose", [False, True])
-@pytest.mark.parametrize("in_place", [False, True])
+@in_one_case("transpose", [False, True])
+@in_one_case("in_place", [False, True])
 @both_types
 def test_panels_overwrite_what_they_made_before(transpose, in_place, dtype):
     rng = np.random.default_rng(11)
@@ -298,7 +299,7 @@ def test_panels_overwrite_what_they_made_before(transpose, in_place, dtype):
 
 
 @both_types
-@pytest.mark.parametrize(("n", "M", "N"), [(1, 9, 16), (3, 17, 48), (2 * DEPTH + 1, 11, 32)])
+@in_one_case("n, M, N", [(1, 9, 16), (3, 17, 48), (2 * DEPTH + 1, 11, 32)])
 def test_a_transposed_product_has_the_same_bits_read_in_place_and_copied(n, M, N, dtype):
     rng = np.random.default_rng(0)
     a, b = (rng.standard_normal((n, width)).astype(dtype) for width in (M, N))
