@@ -122,7 +122,7 @@ class Cell:
     def weights(self, matrices: Any) -> Any:
         """What the steps of this cell read, as the named tuple for which they are registered.
 
-        ``matrices`` is a ``cells.passes.matrices.Matrices``: ``matrices[name]`` is a dense parameter in the form
+        ``matrices`` is a ``cells.passes.parameters.Matrices``: ``matrices[name]`` is a dense parameter in the form
         :func:`reservoir.simd.tiles.add_product` reads, ``matrices.back(name)`` its transpose,
         ``matrices.row(name)`` a vector as one row; each is of size 0 if the cell has no such parameter.
         """

@@ -21,8 +21,6 @@ Martens & Sutskever (2011), Learning recurrent neural networks with Hessian-free
 
 from __future__ import annotations
 
-import numpy as np
-
 from cells.passes.pointwise import give, one_minus_square, take, times_one_minus
 from reservoir.jit import njit
 from reservoir.simd.vectors import like, pack_size, where_negative
@@ -67,38 +65,3 @@ def apply_distance(distance, activation, values, first, column, factors, rz, rz_
             elif distance == _ACTIVATIONS:
                 slope = like(v, 1.0)
             give(rz, r, rz_column, j, width, like(v, factors[r]) * slope * v)
-
-
-def damp(run, tapes, structural: float, distance: str, row_factors: np.ndarray | None) -> list[np.ndarray]:
-    """λμ D'' R a of every part of a ``cells.shares.run.Run``, written over the R a of ``tapes``.
-
-    Where a plane is the state itself, units whose state is given are left out: it has no distance from itself.
-
-    Parameters
-    ----------
-    run : Run
-    tapes : list of Tape
-        What ``run.rforward`` returned.
-    structural : float
-        λμ.
-    distance : str in :data:`DISTANCES`
-    row_factors : (R,), optional
-        Factor of each row; 1 by default.
-    """
-    R, B = run.rows.n_rows, run.rows.n_sequences
-    factors = np.full(R, structural, run.dtype)
-    if row_factors is not None:
-        factors *= row_factors
-    for k, (layer, r) in enumerate(zip(run.layers, tapes, strict=True)):
-        column = 0
-        for plane in layer.cell.planes:
-            values, first, at = (layer.tape.h, B, 0) if plane.is_state else (layer.tape.z, 0, column)
-            kind = ACTIVATIONS[plane.activation]
-            if plane.is_damped:
-                apply_distance(DISTANCES[distance], kind, values, first, at, factors, r.z, column, plane.width)
-                if plane.is_state and k == 0:
-                    r.z[:, column + run.clamp.units] = 0.0
-            else:
-                r.z[:, column : column + plane.width] = 0.0
-            column += plane.width
-    return [r.z for r in tapes]

@@ -11,7 +11,7 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 import cells.passes.memory
-import cells.shares.parameters
+import cells.passes.parameters
 import cells.shares.run
 import cells.shares.share
 import cells.shares.sharing
@@ -521,10 +521,10 @@ def test_an_interrupt_at_any_line_leaves_the_objective_whole(monkeypatch):
         raise KeyboardInterrupt
 
     for owner, name in (
-        (cells.shares.parameters.Matrices, "set"),
+        (cells.passes.parameters.Parameters, "set"),
         (cells.shares.run.Run, "forward"),
         (cells.shares.run.Run, "backward"),
-        (cells.shares.share.Share, "_add_initial_gradient"),
+        (cells.shares.share, "add_initial_gradient"),
     ):
         with monkeypatch.context() as patched:
             patched.setattr(owner, name, interrupted)

@@ -6,9 +6,10 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from cells import Network
 from cells.passes.memory import Memory
+from cells.passes.options import PassOptions
+from cells.passes.parameters import Parameters
 from cells.passes.rows import Rows
-from cells.passes.structural import ACTIVATIONS, DISTANCES, apply_distance, damp
-from cells.shares.parameters import Parameters
+from cells.passes.structural import ACTIVATIONS, DISTANCES, apply_distance
 from cells.shares.run import Run
 from contracts import CELLS, every
 from naive import networks as plain
@@ -75,14 +76,14 @@ def test_planes_that_are_factors_or_given_states_are_left_alone(cell):
     ours = problem(network, [2, 1])
     rows = Rows(np.array([2, 1]))
     run = Run(network, rows, np.float64, Memory())
-    parameters = Parameters(network, 2).set(ours.theta)
-    direction = Parameters(network, 2, is_direction=True).set(ours.direction())
+    parameters = Parameters(network, ours.theta, 2)
+    direction = Parameters(network, ours.direction(), 2, is_direction=True)
     data = ours.objective(clamped=(np.array([1]), [np.full((T, 1), 3.0) for T in (2, 1)])).data
-    share = data.share(np.arange(2))
-    run.forward(parameters, share.x, [(0.0, 0.0)], share.clamp)
-    _, tapes = run.rforward(parameters, direction, [(0.0, 0.0)])
+    portion = data.portion(np.arange(2))
+    run.forward(parameters, portion.x, [(0.0, 0.0)], portion.clamp)
+    _, tapes = run.rforward(parameters, direction, [(0.0, 0.0)], PassOptions(keeps_planes=True))
     before = tapes[0].z.copy()
-    after = damp(run, tapes, 0.5, "squared_activations", None)[0]
+    after = run.layers[0].damp(tapes[0], "squared_activations", np.full(3, 0.5))
     column = 0
     for plane in network.layers[0].planes:
         part = slice(column, column + plane.width)
