@@ -29,7 +29,7 @@ class Plane:
     """A block of columns of z: one gate, one candidate, or one linear map that is used as a factor.
 
     ``activation`` is the nonlinearity that is applied to the whole plane, and decides what structural damping
-    takes as the distance of two values of it: "tanh", "logistic", "relu" or "linear". The values after the
+    takes as the distance of two values of it: one of ``reservoir.simd.activations.CODES``. The values after the
     nonlinearity stand in z after the forward pass, or, with ``is_state``, in h; if that holds for all planes, z and h
     are the same memory. Without ``is_damped`` structural damping leaves the plane alone: it is a factor in a product,
     and no nonlinearity reads it.
@@ -37,7 +37,7 @@ class Plane:
 
     name: str
     width: int
-    activation: Literal["tanh", "logistic", "relu", "linear"]
+    activation: Literal["tanh", "logistic", "relu", "identity"]
     is_state: bool = False
     is_damped: bool = True
 

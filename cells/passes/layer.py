@@ -14,8 +14,9 @@ from cells.passes.options import PLAIN, PassOptions
 from cells.passes.parameters import Matrices
 from cells.passes.products import Spans, add_diagonal, add_gradients, add_map, begin_planes, fill_planes
 from cells.passes.rows import Rows, spans_within
-from cells.passes.structural import ACTIVATIONS, DISTANCES, apply_distance
+from cells.passes.structural import DISTANCES, apply_distance
 from cells.passes.time_loops import Clamp, Cotangents, Tape, backward, forward, rforward
+from reservoir.simd.activations import CODES
 from reservoir.simd.tiles import DEPTH, PANEL_PACKS
 from reservoir.simd.vectors import PACK_BYTES
 
@@ -223,7 +224,7 @@ class Layer:
         column = 0
         for plane in self.cell.planes:
             values, first, at = (self.tape.h, self.rows.n_sequences, 0) if plane.is_state else (self.tape.z, 0, column)
-            kinds = DISTANCES[distance], ACTIVATIONS[plane.activation]
+            kinds = DISTANCES[distance], CODES[plane.activation]
             if plane.is_damped:
                 apply_distance(*kinds, values, first, at, factors, r.z, column, plane.width)
                 if plane.is_state:

@@ -87,7 +87,7 @@ class TwoOfEach(Cell):
 
     @property
     def planes(self):
-        return (Plane("a", self.n_units, "linear"),)
+        return (Plane("a", self.n_units, "identity"),)
 
     @property
     def maps(self):

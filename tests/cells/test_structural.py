@@ -9,11 +9,12 @@ from cells.passes.memory import Memory
 from cells.passes.options import PassOptions
 from cells.passes.parameters import Parameters
 from cells.passes.rows import Rows
-from cells.passes.structural import ACTIVATIONS, DISTANCES, apply_distance
+from cells.passes.structural import DISTANCES, apply_distance
 from cells.shares.run import Run
 from contracts import CELLS, every
 from naive import networks as plain
 from network_problems import problem
+from reservoir.simd.activations import CODES
 
 FUNCTIONS = plain.ACTIVATIONS
 both_types = pytest.mark.parametrize("dtype", [np.float64, np.float32])
@@ -28,12 +29,12 @@ MATCHING = {
     "tanh": lambda s, s_n: entropy((1 + s) / 2, (1 + s_n) / 2),
     "logistic": entropy,
     "relu": lambda s, s_n: (s - s_n) ** 2 / 2,
-    "linear": lambda s, s_n: (s - s_n) ** 2 / 2,
+    "identity": lambda s, s_n: (s - s_n) ** 2 / 2,
 }
 POINTS = {"relu": np.array([-0.7, 0.4, 2.0]), "tanh": np.array([-1.1, 0.0, 0.6])}
 
 
-@pytest.mark.parametrize("kind", ACTIVATIONS)
+@pytest.mark.parametrize("kind", CODES)
 def test_matching_curvature_is_the_second_derivative_of_the_matching_distance(kind):
     a = POINTS.get(kind, np.array([-1.3, 0.0, 0.8]))
     h = 1e-4
@@ -48,7 +49,7 @@ def test_matching_curvature_is_the_second_derivative_of_the_matching_distance(ki
 
 
 @both_types
-@pytest.mark.parametrize("kind", ACTIVATIONS)
+@pytest.mark.parametrize("kind", CODES)
 @pytest.mark.parametrize("distance", DISTANCES)
 @pytest.mark.parametrize("width", [1, 5, 8, 21])
 def test_columns_are_multiplied_by_the_curvature_of_the_distance(distance, kind, width, dtype):
@@ -63,7 +64,7 @@ def test_columns_are_multiplied_by_the_curvature_of_the_distance(distance, kind,
     expected = rz.astype(np.float64)
     expected[:, 1:-2] *= D * factors[:, None]
     apply_distance(
-        *(DISTANCES[distance], ACTIVATIONS[kind], values, first, column, factors, rz, rz_column, width),
+        *(DISTANCES[distance], CODES[kind], values, first, column, factors, rz, rz_column, width),
     )
     near = 4 * np.finfo(dtype).eps  # 1 - s² loses a digit near s = 1, which no value here is
     assert_allclose(rz, expected, rtol=near, atol=4 * near)

@@ -26,7 +26,7 @@ class Leaky(Cell):
 
     @property
     def planes(self):
-        return (Plane("a", self.n_units, "linear", is_state=True),)
+        return (Plane("a", self.n_units, "identity", is_state=True),)
 
     @property
     def maps(self):
