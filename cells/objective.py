@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import threading
 import weakref
 from collections import OrderedDict
@@ -11,14 +12,15 @@ from typing import Any, Literal
 import numpy as np
 
 from cells.network import Network
-from cells.passes.matrices import ROWS_FOR_PANELS
 from cells.passes.memory import Memory, MemoryPool
+from cells.passes.parameters import ROWS_FOR_PANELS, Parameters, check_theta
 from cells.passes.structural import DISTANCES
 from cells.shares.data import SequenceData
-from cells.shares.parameters import Parameters, check_theta
-from cells.shares.share import Options, Share, signal_bound, total_weight
+from cells.shares.portion import total_weight
+from cells.shares.share import Share, ShareOptions, signal_bound
 from cells.shares.sharing import cut_into_shares
 from cells.shares.squares import add_squared_gradients
+from cells.shares.stretches import Stretches
 from optim.arguments import brief, choice, number
 from optim.problem import Evaluation
 from optim.threads import n_threads, run_all
@@ -132,7 +134,8 @@ class SequenceObjective:
         self.n_params = network.n_params
         self.n_sequences, self.counted = self.data.n_sequences, self.data.counted
         self.n_threads = n_threads(n_jobs)
-        self._options = Options(self.dtype, limit, structural_distance, structural_mean == "mean_time", bool(recompute))
+        self._options = ShareOptions(self.dtype, limit, structural_distance, structural_mean == "mean_time")
+        self._kind = Stretches if recompute else Share
         self._memories = MemoryPool()  # for passes whose states are soon forgotten
         self._kept_memories = MemoryPool()  # for linearisations
         self._parameters: dict[bool, Parameters] = {}
@@ -145,9 +148,9 @@ class SequenceObjective:
         with self._lock:
             shares, parameters = self._prepare(theta, batch)
 
-            def run(share: Share) -> float:
+            def run(share: Share | Stretches) -> float:
                 with self._memories.borrow() as memory:
-                    return share.value(parameters, memory)
+                    return share.forward(parameters, memory)
 
             losses = run_all(run, [(share,) for share in shares.shares], self.n_threads)
             return Evaluation(sum(losses), shares.weight)
@@ -156,12 +159,7 @@ class SequenceObjective:
         """Loss, weight and gradient of the batch."""
         with self._lock:
             shares, parameters = self._prepare(theta, batch)
-
-            def run(gradient: np.ndarray, share: Share) -> float:
-                with self._memories.borrow() as memory:
-                    return share.value_and_grad(parameters, memory, gradient)
-
-            losses, gradient = self._summed(run, [(share,) for share in shares.shares])
+            losses, gradient = self._summed([share.value_and_grad for share in shares.shares], parameters)
             return Evaluation(sum(losses), shares.weight, gradient)
 
     def linearize(self, theta: np.ndarray, batch: np.ndarray | None = None) -> SequenceLinearization:
@@ -185,22 +183,24 @@ class SequenceObjective:
         shares = self._batch(batch)
         in_place = shares.n_least < ROWS_FOR_PANELS
         if in_place not in self._parameters:
-            self._parameters[in_place] = Parameters(self.network, shares.n_least)
+            self._parameters[in_place] = Parameters(self.network, theta, shares.n_least)
         return shares, self._parameters[in_place].set(theta, self.n_threads)
 
-    def _summed(self, function: Callable[..., Any], arguments: list[tuple]) -> tuple[list, np.ndarray]:
-        """Results of ``function(slot, *args)``, which adds to its slot (P,); and the sum of the slots, in order."""
+    def _summed(self, functions: list[Callable[..., Any]], *args: Any) -> tuple[list, np.ndarray]:
+        """Results of every ``function(slot, memory, *args)``, which adds to its slot (P,); and their sum, in order.
+
+        Each has a memory of its own.
+        """
         total = np.zeros(self.n_params, self.dtype)
-        if len(arguments) == 1:
-            return [function(total, *arguments[0])], total
-        others = self._slots.lend("slots", (len(arguments) - 1, self.n_params), self.dtype)
+        others = self._slots.lend("slots", (len(functions) - 1, self.n_params), self.dtype)
 
-        def run(slot: np.ndarray, *args: Any) -> Any:
-            slot.fill(0)
-            return function(slot, *args)
+        def run(function: Callable[..., Any], slot: np.ndarray) -> Any:
+            if slot is not total:
+                slot.fill(0)
+            with self._memories.borrow() as memory:
+                return function(slot, memory, *args)
 
-        pairs = zip([total, *others], arguments, strict=True)
-        results = run_all(run, [(slot, *args) for slot, args in pairs], self.n_threads)
+        results = run_all(run, list(zip(functions, [total, *others], strict=True)), self.n_threads)
         for slot in others:
             total += slot
         return results, total
@@ -218,11 +218,10 @@ class SequenceObjective:
             return self._batches[key]
         indices = np.arange(self.n_sequences) if batch is None else batch
         longest_first = indices[np.argsort(-self.data.lengths[indices], kind="stable")]
-        n_rows, keeps_states = int(self.data.lengths[indices].sum()), not self._options.recomputes
+        n_rows, keeps_states = int(self.data.lengths[indices].sum()), self._kind is Share
         parts = cut_into_shares(self.network, self.dtype, longest_first, n_rows, keeps_states=keeps_states)
-        made = self._batches[key] = _Batch(
-            [Share(self.network, self.data.share(part), self._options) for part in parts]
-        )
+        shares = [self._kind(self.network, self.data.portion(part), self._options) for part in parts]
+        made = self._batches[key] = _Batch(shares)
         while len(self._batches) > _BATCHES_KEPT:
             self._batches.popitem(last=False)
         return made
@@ -231,14 +230,14 @@ class SequenceObjective:
 class _Batch:
     """Shares of a batch."""
 
-    def __init__(self, shares: list[Share]) -> None:
+    def __init__(self, shares: list[Share] | list[Stretches]) -> None:
         self.shares = shares
         self.n_least = min(share.data.rows.n_sequences for share in shares)
         self.weight = sum(total_weight(share.data.weights) for share in shares)
 
     def again(self) -> _Batch:
         """The same data, with nothing of any pass."""
-        return _Batch([Share(share.network, share.data, share.options) for share in self.shares])
+        return _Batch([type(share)(share.network, share.data, share.options) for share in self.shares])
 
 
 class SequenceLinearization:
@@ -253,14 +252,14 @@ class SequenceLinearization:
     """
 
     def __init__(self, objective: SequenceObjective, theta: np.ndarray, batch: _Batch) -> None:
-        self._objective, self._batch = objective, batch
+        self._objective, self._shares = objective, batch.shares
         self.weight = batch.weight
-        self._parameters = Parameters(objective.network, batch.n_least).set(theta, objective.n_threads)
-        self._direction = Parameters(objective.network, batch.n_least, is_direction=True)
-        self._memories = [objective._kept_memories.take() for _ in batch.shares]
-        weakref.finalize(self, objective._kept_memories.give_back, self._memories)
-        pairs = list(zip(batch.shares, self._memories, strict=True))
-        losses = run_all(lambda share, memory: share.linearize(self._parameters, memory), pairs, objective.n_threads)
+        self._parameters = Parameters(objective.network, theta, batch.n_least)
+        self._direction = Parameters(objective.network, theta, batch.n_least, is_direction=True)
+        memories = [objective._kept_memories.take() for _ in batch.shares]
+        weakref.finalize(self, objective._kept_memories.give_back, memories)
+        pairs = list(zip(batch.shares, memories, strict=True))
+        losses = run_all(lambda share, memory: share.forward(self._parameters, memory), pairs, objective.n_threads)
         self.loss_sum = sum(losses)
 
     def gauss_newton(self, v: np.ndarray, *, structural: float = 0.0) -> np.ndarray:
@@ -280,28 +279,19 @@ class SequenceLinearization:
         objective._check_theta(v, "v")
         structural = number("structural", structural, least=0, remedy="it weighs structural damping, 0 for none")
 
-        def run(product: np.ndarray, share: Share, memory: Memory) -> None:
-            with objective._memories.borrow() as scratch:
-                share.gauss_newton(self._parameters, self._direction, memory, scratch, structural, product)
-
-        pairs = list(zip(self._batch.shares, self._memories, strict=True))
+        of = self._parameters, self._direction, structural
         with objective._lock:
             self._direction.set(v, objective.n_threads)
-            return objective._summed(run, pairs)[1]
+            return objective._summed([share.gauss_newton for share in self._shares], *of)[1]
 
     def squared_gradients(self) -> np.ndarray:
         """(P,) sum over the sequences of the squares of each one's gradient, exact under weight sharing."""
         objective = self._objective
-        if objective._options.recomputes:
+        if objective._kind is not Share:
             raise NotImplementedError(
                 "squared_gradients needs the states of all steps, got an objective with recompute=True; "
                 "make one without it."
             )
-
-        def run(squares: np.ndarray, share: Share, memory: Memory) -> None:
-            with objective._memories.borrow() as scratch:
-                add_squared_gradients(self._parameters, share, memory, scratch, squares)
-
-        pairs = list(zip(self._batch.shares, self._memories, strict=True))
+        functions = [functools.partial(add_squared_gradients, share) for share in self._shares]
         with objective._lock:
-            return objective._summed(run, pairs)[1]
+            return objective._summed(functions, self._parameters)[1]

@@ -7,15 +7,12 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 
 from cells.network import Network
-from cells.passes.layer import Input
 from cells.passes.losses import predictions
 from cells.passes.memory import Memory, MemoryPool
-from cells.passes.rows import Rows
+from cells.passes.parameters import Parameters, check_theta
 from cells.shares.carried import carries_all, check_rows, initial_rows, parted, refuse_unless_carried, rows_after
 from cells.shares.data import SequenceData
-from cells.shares.parameters import Parameters, check_theta
 from cells.shares.run import Run
-from cells.shares.share import Data
 from cells.shares.sharing import cut_into_shares
 from optim.threads import n_threads, run_all
 
@@ -139,7 +136,7 @@ def run_network(
     if initial is None:
         initial = initial_rows(network, theta, data.n_sequences)
     parts = cut_into_shares(network, data.dtype, data.by_length, int(data.offsets[-1]), keeps_states=False)
-    parameters = Parameters(network, min(part.size for part in parts)).set(theta)
+    parameters = Parameters(network, theta, min(part.size for part in parts))
     is_last = network.targets == "last" and wanted != "states"
     width = network.n_features if wanted == "states" else network.n_out
     found = Answer(
@@ -196,25 +193,25 @@ def _run_share(
     memory: Memory,
 ) -> None:
     """Run the sequences ``part``, longest first, stretch after stretch, and write their rows of ``found``."""
-    share = data.share(part)
-    rows, T = share.rows, share.rows.running.size
-    place = data.offsets[part][rows.sequence] + rows.step
-    state = initial[part]
+    whole = data.portion(part)
+    place = data.offsets[part][whole.rows.sequence] + whole.rows.step
+    state, T = initial[part], whole.n_steps
     n_steps = max(1, _ROWS // part.size) if carries_all(network) else T
     for begin in range(0, T, n_steps):
-        end = min(begin + n_steps, T)
-        n, n_continuing = int(rows.running[begin]), int(rows.running[end]) if end < T else 0
-        here = slice(int(rows.first[begin]), int(rows.first[end]))
-        run = Run(network, Rows(np.minimum(rows.lengths[:n], end) - begin), data.dtype, memory, n_continuing)
-        outputs = run.forward(parameters, _input_of(share, here), parted(network, state))
+        stretch = whole.between(begin, min(begin + n_steps, T))
+        n, n_continuing = stretch.rows.n_sequences, stretch.n_continuing
+        run = Run(network, stretch.rows, data.dtype, memory, n_continuing)
+        outputs = run.forward(parameters, stretch.x, parted(network, state))
         if wanted == "states":
-            found.rows[place[here]] = _top_states(run)
-        elif network.targets == "all":
-            found.rows[place[here]] = outputs if wanted == "outputs" else predictions(network.loss, outputs)
-        elif n > n_continuing:
+            answers = _top_states(run)
+        else:
             answers = outputs if wanted == "outputs" else predictions(network.loss, outputs)
+        if wanted == "states" or network.targets == "all":
+            first = int(whole.rows.first[begin])
+            found.rows[place[first : first + stretch.rows.n_rows]] = answers
+        else:
             found.rows[part[n_continuing:n]] = answers
-        after = rows_after(run, end - begin)
+        after = rows_after(run, stretch.n_steps)
         found.final[part[n_continuing:n]] = after[n_continuing:]
         state = after[:n_continuing]
 
@@ -228,11 +225,6 @@ def _top_states(run: Run) -> np.ndarray:
         if part.layer == top
     ]
     return np.concatenate(of_both, axis=1)
-
-
-def _input_of(share: Data, here: slice) -> Input:
-    x = share.x
-    return Input(x.array[here]) if x.index is None else Input(x.array, 0, x.index[here])
 
 
 def _run_on(

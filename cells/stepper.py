@@ -10,10 +10,10 @@ from cells.network import Network
 from cells.passes.layer import Input
 from cells.passes.losses import predictions
 from cells.passes.memory import Memory
+from cells.passes.parameters import Parameters, check_theta
 from cells.passes.rows import Rows
 from cells.shares.arrays import as_array, class_numbers, finite_numbers
 from cells.shares.carried import check_rows, initial_rows, joined, parted, refuse_unless_carried
-from cells.shares.parameters import Parameters, check_theta
 from cells.shares.run import Run, States
 from optim.arguments import integer
 
@@ -50,7 +50,7 @@ class Stepper:
         check_theta(network, theta)
         B = integer("n_sequences", n_sequences, most=_MOST_SEQUENCES, remedy="give the number that step side by side")
         self.network, self.n_sequences, self.dtype = network, B, theta.dtype.type
-        self._parameters = Parameters(network, B).set(theta.copy())
+        self._parameters = Parameters(network, theta, B)
         self._run = Run(network, Rows(np.ones(B, np.int64)), self.dtype, Memory())
         self._no_rows = np.empty((0, network.n_in), self.dtype)
         self._after: States = [

@@ -19,15 +19,17 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 
 from cells.network import Network
-from cells.passes.layer import Input
 from cells.passes.losses import LOSSES, cotangents, evaluate
 from cells.passes.memory import Memory
+from cells.passes.options import PassOptions
+from cells.passes.parameters import Parameters, check_theta
 from cells.passes.rows import Rows
 from cells.shares.carried import check_rows, initial_rows, parted, refuse_unless_carried, rows_after
 from cells.shares.data import SequenceData
-from cells.shares.parameters import Parameters, check_theta
-from cells.shares.run import Run, States
-from cells.shares.share import Data, answers_of, outputs_alone, signal_bound, total_weight
+from cells.shares.initial_states import add_initial_gradient
+from cells.shares.portion import Portion, total_weight
+from cells.shares.run import Run
+from cells.shares.share import signal_bound
 from cells.shares.sharing import cut_into_shares
 from optim.arguments import brief, choice, integer
 from optim.digests import digest_of
@@ -126,8 +128,9 @@ class TruncatedObjective:
         if initial_state is not None:
             self._initial = check_rows(network, initial_state, self.n_sequences, self.dtype)
         parts = cut_into_shares(network, self.dtype, self.data.by_length, self.n_sequences * self.k2)
-        self._shares = [_Share(network, self.data.share(part), self.dtype, limit) for part in parts]
-        self._parameters = Parameters(network, min(part.size for part in parts))
+        self._shares = [_Share(network, self.data.portion(part), self.dtype, limit) for part in parts]
+        nowhere = np.zeros(self.n_params, self.dtype)
+        self._parameters = Parameters(network, nowhere, min(part.size for part in parts))
         self._slots = np.empty((len(parts), self.n_params), self.dtype)
         sums = [sum(share.weight(self._span(w)) for share in self._shares) for w in range(self.n_windows)]
         self._reduction = reduction
@@ -237,7 +240,7 @@ class Span(NamedTuple):
 class _Share:
     """Sequences that one thread carries through a window, and the memory in which it does."""
 
-    def __init__(self, network: Network, data: Data, dtype: Any, limit: float) -> None:
+    def __init__(self, network: Network, data: Portion, dtype: Any, limit: float) -> None:
         self.network, self.data, self.dtype, self.limit = network, data, dtype, limit
         self.memory = Memory()
         self._runs: dict[bytes, Run] = {}
@@ -261,46 +264,37 @@ class _Share:
         """Loss of a window; its gradient is written to ``gradient``, the states for the next to rows of ``after``."""
         if gradient is not None:
             gradient.fill(0)
-        data, rows = self.data, self.data.rows
-        end = min(span.end, rows.running.size)
+        end = min(span.end, self.data.n_steps)
         if span.scored >= end:
             return 0.0
-        n = int(rows.running[span.begin])
-        here = slice(int(rows.first[span.begin]), int(rows.first[end]))
-        run = self._run_of(np.minimum(rows.lengths[:n], end) - span.begin)
-        x = Input(data.x.array[here]) if data.x.index is None else Input(data.x.array, 0, data.x.index[here])
-        outputs = run.forward(parameters, x, parted(self.network, carried[data.indices[:n]]))
-        targets, labels, weights = answers_of(data, here)
+        data = self.data.between(span.begin, end)
+        run = self._run_of(data.rows)
+        outputs = run.forward(parameters, data.x, parted(self.network, carried[data.indices]))
+        targets, labels, weights = data.answers
         if span.scored > span.begin:
-            n_unscored = int(rows.first[span.scored]) - here.start
+            n_unscored = int(data.rows.first[span.scored - span.begin])
             weights = weights.copy()
             weights[: n_unscored * (weights.size // len(outputs))] = 0.0
         p = self.memory.lend("predictions", outputs.shape, self.dtype)
-        counted = outputs_alone(p, data.weights)
-        loss = LOSSES[self.network.loss]
-        loss_sum = evaluate(loss, outputs_alone(outputs, data.weights), targets, labels, weights, counted)
-        after[data.indices[:n]] = rows_after(run, span.n_until_next)
+        loss, counted = LOSSES[self.network.loss], data.counted(p)
+        loss_sum = evaluate(loss, data.counted(outputs), targets, labels, weights, counted)
+        after[data.indices] = rows_after(run, span.n_until_next)
         if gradient is not None:
             cotangents(counted, targets, labels, weights, counted)
-            initial = run.backward(parameters, p, gradient, limit=self.limit)
-            if self.network.learn_initial_state:
-                self._add_initial_gradient(initial, is_learnt[data.indices[:n]], gradient)
+            initial = run.backward(parameters, p, gradient, PassOptions(limit=self.limit))
+            learnt = is_learnt[data.indices]
+            of_learnt = [(dh[learnt], dc[learnt]) for dh, dc in initial]
+            add_initial_gradient(self.network, of_learnt, gradient, self.data.given[0])
         return loss_sum
 
-    def _run_of(self, lengths: np.ndarray) -> Run:
-        key = lengths.tobytes()
+    def _run_of(self, rows: Rows) -> Run:
+        """A run over such rows: that of an earlier window, as a rule."""
+        key = rows.lengths.tobytes()
         if key not in self._runs:
             if len(self._runs) == _RUNS_KEPT:
                 self._runs.clear()
-            self._runs[key] = Run(self.network, Rows(lengths), self.dtype, self.memory)
+            self._runs[key] = Run(self.network, rows, self.dtype, self.memory)
         return self._runs[key]
-
-    def _add_initial_gradient(self, initial: States, is_learnt: np.ndarray, gradient: np.ndarray) -> None:
-        views = self.network.views(gradient)
-        for part, (dh, dc) in zip(self.network.parts, initial, strict=True):
-            views[f"{part.name}.initial_h"] += dh[is_learnt].sum(axis=0)
-            if part.cell.has_second_state:
-                views[f"{part.name}.initial_c"] += dc[is_learnt].sum(axis=0)
 
 
 def _check_network(network: Network) -> None:

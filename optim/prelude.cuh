@@ -65,3 +65,17 @@ DEVICE real multiply_add(real a, real b, real c) { return fmaf(a, b, c); }
 DEVICE real hyperbolic_tangent(real x) { return tanhf(x); }
 DEVICE real exponential(real x) { return expf(x); }
 #endif
+
+#ifdef ACTIVATION  // the number of a function: the length of its entry in reservoir.simd.activations.CODES
+DEVICE real activate(real z) {
+#if ACTIVATION == 1
+    return hyperbolic_tangent(z);
+#elif ACTIVATION == 2
+    return z > 0 ? z : real(0);
+#elif ACTIVATION == 3
+    return real(1) / (real(1) + exponential(-z));
+#else
+    return z;
+#endif
+}
+#endif

@@ -15,7 +15,7 @@ from optim.arguments import integer
 
 # joblib's process workers and batch systems announce a process's share of the cores in these.
 _LIMITS = ("NUMBA_NUM_THREADS", "OMP_NUM_THREADS")
-_MOST = 4096
+_MOST = 1_000_000
 EXIT_S = 2.0  # that the end of a program waits for what daemons have begun
 
 

@@ -6,8 +6,9 @@ import numpy as np
 from numpy.testing import assert_allclose
 
 from cells.passes.layer import Input, Layer
-from cells.passes.matrices import ROWS_FOR_PANELS, Matrices
 from cells.passes.memory import Memory
+from cells.passes.options import PassOptions
+from cells.passes.parameters import ROWS_FOR_PANELS, Forms, Matrices
 from cells.passes.rows import Rows
 from cells.passes.time_loops import Clamp
 from naive import cells as naive
@@ -74,28 +75,27 @@ class Problem:
     def __call__(self, point, index=None):
         at = self.split(point, self.shapes)
         self.x = Input(at["x"]) if index is None else Input(at["x"][:0], 0, index)
-        self.matrices = Matrices(self.cell, self.in_place).set(at["theta"])
-        self.weights = self.cell.weights(self.matrices)
-        h = self.layer.forward(self.matrices, self.weights, self.x, (at["h"], at["c"]), self.clamp)
+        self.matrices = Matrices(self.cell, at["theta"], Forms(self.in_place))
+        h = self.layer.forward(self.matrices, self.x, (at["h"], at["c"]), self.clamp)
         return self.join(h[self.B :], self.layer.tape.c[self.B + self.rows.last])
 
-    def tangents(self, v, **options):
+    def tangents(self, v, *, keeps_planes=True):
         """R of the tape."""
         V = self.split(v, self.shapes)
-        direction = Matrices(self.cell, self.in_place).set(V["theta"])
+        direction = Matrices(self.cell, V["theta"], Forms(self.in_place))
         rx = None if self.x.index is not None else Input(V["x"])
-        initial = V["h"], V["c"]
-        return self.layer.rforward(self.matrices, self.weights, direction, self.x, rx, initial, self.clamp, **options)
+        options = PassOptions(keeps_planes=keeps_planes)
+        return self.layer.rforward(self.matrices, direction, rx, (V["h"], V["c"]), options)
 
     def moved(self, v, **options):
         r = self.tangents(v, **options)
         return self.join(r.h[self.B :], r.c[self.B + self.rows.last])
 
-    def pulled(self, u, *, keeps_tape=True, **options):
-        U = self.split(u, self.out_shapes)
-        d = self.layer.backward(self.weights, U["outputs"], (0.0, U["c"]), self.clamp, keeps_tape=keeps_tape, **options)
+    def pulled(self, u, *, added=None, keeps_tape=True, limit=np.inf):
+        U, options = self.split(u, self.out_shapes), PassOptions(limit=limit, keeps_tape=keeps_tape, keeps_planes=True)
+        d = self.layer.backward(self.matrices, U["outputs"], (0.0, U["c"]), options, added=added)
         gradient = np.zeros(self.cell.n_params, self.dtype)
-        self.layer.add_gradient(d.z, self.x, gradient)
+        self.layer.add_gradient(d.z, gradient)
         dx = self.layer.input_cotangent(self.matrices, d.z)
         return self.join(gradient, dx, d.h, d.c)
 

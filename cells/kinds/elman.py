@@ -8,12 +8,11 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 
 from cells.passes.cell import Cell, Map, Plane
-from cells.passes.pointwise import clear, give, one_minus_square, take, times_one_minus, with_added
+from cells.passes.pointwise import clear, give, take, with_added
 from cells.passes.time_loops import backward_step, forward_step, rforward_step, step
-from reservoir.jit import njit
-from reservoir.simd.activations import CODES, activate
+from reservoir.simd.activations import CODES, activate, times_slope
 from reservoir.simd.tiles import add_product
-from reservoir.simd.vectors import like, pack_size, where_negative
+from reservoir.simd.vectors import pack_size
 
 
 @dataclass(frozen=True)
@@ -60,8 +59,7 @@ class Elman(Cell):
 
     @property
     def planes(self) -> tuple[Plane, ...]:
-        activation = "linear" if self.activation == "identity" else self.activation
-        return (Plane("a", self.n_units, activation, is_state=not self.activates_first),)
+        return (Plane("a", self.n_units, self.activation, is_state=not self.activates_first),)
 
     @property
     def maps(self) -> tuple[Map, ...]:
@@ -97,18 +95,6 @@ class FirstWeights(NamedTuple):
     activation: tuple
 
 
-@njit(nogil=True, error_model="numpy")
-def _times_slope(v, code, value):
-    """``v`` times the derivative of an activation function, where the function's value is ``value``."""
-    if len(code) == 1:
-        return v * one_minus_square(value)
-    if len(code) == 2:
-        return where_negative(like(v, 0.0) - value, v, like(v, 0.0))
-    if len(code) == 3:
-        return v * times_one_minus(value)
-    return v
-
-
 @step(forward_step, Weights)
 def _forward(weights, tape, now, before, after, n):
     """z, which is the same memory as the states after the step, turns from a into h."""
@@ -126,7 +112,7 @@ def _backward(weights, tape, d, now, before, after, n):
     H, P = h.shape[1], pack_size(h)
     for row in range(n):
         for j in range(0, H, P):
-            da = _times_slope(take(d.h, row, 0, j, H), weights.activation, take(h, after + row, 0, j, H))
+            da = times_slope(take(d.h, row, 0, j, H), weights.activation, take(h, after + row, 0, j, H))
             give(d.z, now + row, 0, j, H, with_added(da, d, now + row, 0, j, H))
     clear(d.h, n)
     add_product(d.z, now, 0, weights.recurrent_back, d.h, 0, 0, n, H)
@@ -140,7 +126,7 @@ def _rforward(weights, tape, r, now, before, after, n):
     for row in range(n):
         for j in range(0, H, P):
             Ra = take(r.z, now + row, 0, j, H)
-            give(r.h, after + row, 0, j, H, _times_slope(Ra, weights.activation, take(h, after + row, 0, j, H)))
+            give(r.h, after + row, 0, j, H, times_slope(Ra, weights.activation, take(h, after + row, 0, j, H)))
 
 
 @step(forward_step, FirstWeights)
@@ -171,7 +157,7 @@ def _backward_first(weights, tape, d, now, before, after, n):
     for row in range(n):
         for j in range(0, H, P):
             s = take(e, now + row, 0, j, H)
-            give(d.h, row, 0, j, H, _times_slope(take(d.h, row, 0, j, H), weights.activation, s))
+            give(d.h, row, 0, j, H, times_slope(take(d.h, row, 0, j, H), weights.activation, s))
 
 
 @step(rforward_step, FirstWeights)
@@ -181,7 +167,7 @@ def _rforward_first(weights, tape, r, now, before, after, n):
     for row in range(n):
         for j in range(0, H, P):
             s = take(e, now + row, 0, j, H)
-            give(r.e, now + row, 0, j, H, _times_slope(take(r.h, before + row, 0, j, H), weights.activation, s))
+            give(r.e, now + row, 0, j, H, times_slope(take(r.h, before + row, 0, j, H), weights.activation, s))
     add_product(r.e, now, 0, weights.recurrent, r.z, now, 0, n, H)
     for row in range(n):
         for j in range(0, H, P):

@@ -8,9 +8,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from cells.passes.cell import Cell, Map, Plane
-from cells.passes.pointwise import give, one_minus_square, take, times_one_minus, with_added
+from cells.passes.pointwise import give, take, with_added
 from cells.passes.time_loops import backward_step, forward_step, rforward_step, step
-from reservoir.simd.activations import logistic, tanh
+from reservoir.simd.activations import logistic, one_minus_square, tanh, times_one_minus
 from reservoir.simd.tiles import add_product
 from reservoir.simd.vectors import fma, pack_size
 

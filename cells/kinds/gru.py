@@ -8,10 +8,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from cells.passes.cell import Cell, Map, Plane
-from cells.passes.pointwise import give, one_minus_square, take, times_one_minus, with_added
+from cells.passes.pointwise import give, take, with_added
 from cells.passes.time_loops import backward_step, forward_step, rforward_step, step
 from reservoir.jit import njit
-from reservoir.simd.activations import logistic, tanh
+from reservoir.simd.activations import logistic, one_minus_square, tanh, times_one_minus
 from reservoir.simd.tiles import add_product
 from reservoir.simd.vectors import fma, like, pack_size
 
@@ -63,7 +63,7 @@ class GRU(Cell):
     def planes(self) -> tuple[Plane, ...]:
         H = self.n_units
         planes = (Plane("g", H, "tanh"), Plane("r", H, "logistic"), Plane("u", H, "logistic"))
-        return (*planes, Plane("q", H, "linear", is_damped=False)) if self.reset_after else planes
+        return (*planes, Plane("q", H, "identity", is_damped=False)) if self.reset_after else planes
 
     @property
     def maps(self) -> tuple[Map, ...]:

@@ -8,10 +8,10 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 
 from cells.passes.cell import Cell, Map, Plane
-from cells.passes.pointwise import clear, give, one_minus_square, take, times_one_minus, with_added
+from cells.passes.pointwise import clear, give, take, with_added
 from cells.passes.time_loops import backward_step, forward_step, rforward_step, step
 from reservoir.jit import njit
-from reservoir.simd.activations import logistic, tanh
+from reservoir.simd.activations import logistic, one_minus_square, tanh, times_one_minus
 from reservoir.simd.tiles import add_product
 from reservoir.simd.vectors import fma, like, pack_size
 
@@ -96,7 +96,7 @@ class LSTM(Cell):
     def planes(self) -> tuple[Plane, ...]:
         H = self.n_units
         gates = tuple(Plane(name, H, "logistic") for name in self.gates)
-        return (*gates, Plane("g", H, "tanh" if self.has_input_activation else "linear"))
+        return (*gates, Plane("g", H, "tanh" if self.has_input_activation else "identity"))
 
     @property
     def maps(self) -> tuple[Map, ...]:

@@ -8,9 +8,9 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 
 from cells.passes.cell import Cell, Map, Plane
-from cells.passes.pointwise import clear, give, one_minus_square, take, times_one_minus, with_added
+from cells.passes.pointwise import clear, give, take, with_added
 from cells.passes.time_loops import backward_step, forward_step, rforward_step, step
-from reservoir.simd.activations import logistic, tanh
+from reservoir.simd.activations import logistic, one_minus_square, tanh, times_one_minus
 from reservoir.simd.tiles import add_product
 from reservoir.simd.vectors import fma, pack_size
 
@@ -63,7 +63,7 @@ class MultiplicativeLSTM(Cell):
     def planes(self) -> tuple[Plane, ...]:
         H = self.n_units
         gates = (Plane(name, H, "logistic") for name in "ifo")
-        factors = (Plane(name, H, "linear", is_damped=False) for name in ("input_factors", "recurrent_factors"))
+        factors = (Plane(name, H, "identity", is_damped=False) for name in ("input_factors", "recurrent_factors"))
         return (*gates, Plane("g", H, "tanh"), *factors)
 
     @property

@@ -8,9 +8,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from cells.passes.cell import Cell, Map, Plane
-from cells.passes.pointwise import clear, give, one_minus_square, take, with_added
+from cells.passes.pointwise import clear, give, take, with_added
 from cells.passes.time_loops import backward_step, forward_step, rforward_step, step
-from reservoir.simd.activations import tanh
+from reservoir.simd.activations import one_minus_square, tanh
 from reservoir.simd.tiles import add_product
 from reservoir.simd.vectors import fma, pack_size
 
@@ -67,8 +67,8 @@ class MultiplicativeRNN(Cell):
     def planes(self) -> tuple[Plane, ...]:
         return (
             Plane("a", self.n_units, "tanh", is_state=True),
-            Plane("input_factors", self._F, "linear", is_damped=False),
-            Plane("recurrent_factors", self._F, "linear", is_damped=False),
+            Plane("input_factors", self._F, "identity", is_damped=False),
+            Plane("recurrent_factors", self._F, "identity", is_damped=False),
         )
 
     @property

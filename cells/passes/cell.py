@@ -29,7 +29,7 @@ class Plane:
     """A block of columns of z: one gate, one candidate, or one linear map that is used as a factor.
 
     ``activation`` is the nonlinearity that is applied to the whole plane, and decides what structural damping
-    takes as the distance of two values of it: "tanh", "logistic", "relu" or "linear". The values after the
+    takes as the distance of two values of it: one of ``reservoir.simd.activations.CODES``. The values after the
     nonlinearity stand in z after the forward pass, or, with ``is_state``, in h; if that holds for all planes, z and h
     are the same memory. Without ``is_damped`` structural damping leaves the plane alone: it is a factor in a product,
     and no nonlinearity reads it.
@@ -37,7 +37,7 @@ class Plane:
 
     name: str
     width: int
-    activation: Literal["tanh", "logistic", "relu", "linear"]
+    activation: Literal["tanh", "logistic", "relu", "identity"]
     is_state: bool = False
     is_damped: bool = True
 
@@ -122,7 +122,7 @@ class Cell:
     def weights(self, matrices: Any) -> Any:
         """What the steps of this cell read, as the named tuple for which they are registered.
 
-        ``matrices`` is a ``cells.passes.matrices.Matrices``: ``matrices[name]`` is a dense parameter in the form
+        ``matrices`` is a ``cells.passes.parameters.Matrices``: ``matrices[name]`` is a dense parameter in the form
         :func:`reservoir.simd.tiles.add_product` reads, ``matrices.back(name)`` its transpose,
         ``matrices.row(name)`` a vector as one row; each is of size 0 if the cell has no such parameter.
         """

@@ -7,14 +7,16 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from cells.passes.calls import plainly
 from cells.passes.cell import Cell, layout
 from cells.passes.feed import Feed
-from cells.passes.matrices import Matrices
 from cells.passes.memory import Memory
+from cells.passes.options import PLAIN, PassOptions
+from cells.passes.parameters import Matrices
 from cells.passes.products import Spans, add_diagonal, add_gradients, add_map, begin_planes, fill_planes
 from cells.passes.rows import Rows, spans_within
+from cells.passes.structural import DISTANCES, apply_distance
 from cells.passes.time_loops import Clamp, Cotangents, Tape, backward, forward, rforward
+from reservoir.simd.activations import CODES
 from reservoir.simd.tiles import DEPTH, PANEL_PACKS
 from reservoir.simd.vectors import PACK_BYTES
 
@@ -62,7 +64,7 @@ class Block:
 
 
 class Layer:
-    """A cell over a batch: holds the tape of its last forward pass.
+    """A cell over a batch: holds the tape of its last forward pass, and what that pass has read.
 
     Parameters
     ----------
@@ -70,19 +72,17 @@ class Layer:
     rows : Rows
     dtype : numpy dtype
     memory : Memory
-        Whose arrays called ``name`` hold this layer's tape. The attribute ``scratch``, the same memory unless it is
-        set, lends all that no later pass reads.
+        Whose arrays called ``name`` hold this layer's tape.
     name : str
-
-    Notes
-    -----
-    All that forward and backward passes write to arrays goes through the attribute ``do``, which a caller may set to a
-    :class:`cells.passes.calls.Calls`.
+    first_parameter : int
+        Where this cell's part of a gradient begins.
     """
 
-    def __init__(self, cell: Cell, rows: Rows, dtype: Any, memory: Memory, name: str) -> None:
+    def __init__(
+        self, cell: Cell, rows: Rows, dtype: Any, memory: Memory, name: str = "layer", first_parameter: int = 0
+    ) -> None:
         self.cell, self.rows, self.dtype, self.memory, self.name = cell, rows, dtype, memory, name
-        self.layout = layout(cell)
+        self.layout, self.first_parameter = layout(cell), first_parameter
         self._input_maps = [map_ for map_ in self.layout.maps if map_.source == "x"]
         self._raw_column = cell.raw_input_column
         row_bytes = self.layout.n_columns * np.dtype(dtype).itemsize
@@ -93,38 +93,15 @@ class Layer:
         # Rows of planes that a pass needs at a time: a block's, or all if a step reads what the one before has kept.
         self._n_least = rows.n_rows if self.layout.n_fed_back else max(block.n_rows for block in self._blocks)
         self._nothing = np.empty((0, 0), dtype)
-        self.no_clamp = Clamp(np.empty(0, np.int64), np.empty((rows.n_rows, 0), dtype))
-        self.scratch, self.do = memory, plainly
-        self.tape = self._tape("", memory)
-
-    def _tape(self, prefix: str, memory: Memory, keeps_planes: bool = True) -> Tape:
-        places, R, B = self.layout, self.rows.n_rows, self.rows.n_sequences
-        H, n_planes = self.cell.n_units, R if keeps_planes else self._n_least
-        shapes = {
-            "z": (n_planes, places.n_columns),
-            "h": (B + R, H),
-            "c": (B + R, H if self.cell.has_second_state else 0),
-            "e": (n_planes, places.n_kept),
-        }
-        if prefix == "" and self.cell.planes_turn_into_states:
-            del shapes["z"]
-        arrays = {key: self._lend(prefix + key, shape, memory) for key, shape in shapes.items()}
-        return Tape(**({"z": arrays["h"][B:]} | arrays))
-
-    def _within(self, block: Block) -> Tape:
-        """The tape, of its planes only those of the block."""
-        return self.tape._replace(z=self.tape.z[block.rows], e=self.tape.e[block.rows])
-
-    def _lend(self, key: str, shape: tuple[int, ...], memory: Memory | None = None) -> np.ndarray:
-        return (memory or self.scratch).lend(f"{self.name}.{key}", shape, self.dtype)
+        self.tape = self._tape("", PassOptions(keeps_planes=True))
 
     def forward(
         self,
         matrices: Matrices,
-        weights: Any,
         x: Input,
         initial: Sequence[np.ndarray],
         clamp: Clamp,
+        options: PassOptions = PLAIN,
         *,
         then: Callable[[slice, Input], None] | None = None,
     ) -> np.ndarray:
@@ -133,14 +110,15 @@ class Layer:
         ``initial`` are h (B, H) or (H,) and c likewise, or scalars, to start from. ``then(rows, states)`` is called as
         soon as these rows of the states after each step are made.
         """
-        self._start(self.tape, initial)
-        feed = self._feed(matrices, x)
+        self.x, self.clamp, do = x, clamp, options.do
+        self._start(do, self.tape, initial)
+        feed = self._feed(matrices)
         for block in self._blocks:
             if feed.matrix.size == 0:
                 z = self.tape.z[block.rows]
-                self._fill(matrices, x, block, z)
-                self._add_input_itself(x, block, z)
-            forward(weights, self.tape, self.rows.first, clamp, block.begin, block.end, self.do, feed)
+                self._fill(do, matrices, block, z)
+                self._add_input_itself(do, x, block, z)
+            forward(matrices.weights, self.tape, self.rows.first, clamp, block.begin, block.end, do, feed)
             if then is not None:
                 then(block.rows, Input(self.tape.h, self.rows.n_sequences))
         return self.tape.h
@@ -148,93 +126,66 @@ class Layer:
     def rforward(
         self,
         matrices: Matrices,
-        weights: Any,
         direction: Matrices,
-        x: Input,
         rx: Input | None,
         initial: Sequence[np.ndarray],
-        clamp: Clamp,
+        options: PassOptions = PLAIN,
         *,
-        keeps_planes: bool = True,
         then: Callable[[slice, Input], None] | None = None,
     ) -> Tape:
         """Directional derivatives of the tape, for parameters moving along ``direction``.
 
         ``rx`` is the directional derivative of the input, None if it has none; ``initial`` that of the
-        initial states. Without ``keeps_planes`` z and e of what is returned hold one block's rows, of no further use.
-        ``then`` as in :meth:`forward`.
+        initial states. ``then`` as in :meth:`forward`.
         """
-        r = self._tape("r", self.scratch, keeps_planes)
+        r, do = self._tape("r", options), options.do
         is_whole = r.z.shape == self.tape.z.shape
-        self._start(r, initial)
+        self._start(do, r, initial)
         for block in self._blocks:
             z = r.z[block.rows] if is_whole else r.z[: block.n_rows]
-            self._fill(direction, x, block, z, with_all=direction.in_place)
+            self._fill(do, direction, block, z, with_all=direction.in_place)
             if not direction.in_place:
-                self._add_other_sources(direction, x, block, z)
+                self._add_other_sources(direction, block, z)
             if rx is not None:
-                self._add_panels(matrices, rx, block, z)
-                self._add_input_itself(rx, block, z)
+                self._add_panels(do, matrices, rx, block, z)
+                self._add_input_itself(do, rx, block, z)
             tape, start = (self.tape, 0) if is_whole else (self._within(block), block.rows.start)
-            rforward(weights, tape, r, self.rows.first, clamp, block.begin, block.end, start)
+            rforward(matrices.weights, tape, r, self.rows.first, self.clamp, block.begin, block.end, start)
             if then is not None:
                 then(block.rows, Input(r.h, self.rows.n_sequences))
         return r
 
     def backward(
         self,
-        weights: Any,
+        matrices: Matrices,
         outputs: np.ndarray | Callable[[slice], np.ndarray],
         final: Sequence[np.ndarray],
-        clamp: Clamp,
+        options: PassOptions = PLAIN,
         *,
         gradient: np.ndarray | None = None,
-        first_parameter: int = 0,
-        x: Input | None = None,
         feed: Feed | None = None,
         added: np.ndarray | None = None,
-        limit: float = np.inf,
-        keeps_tape: bool = False,
-        keeps_planes: bool = True,
     ) -> Cotangents:
         """Derivatives by the planes and by the initial states, from those by the outputs and the final states.
 
         Parameters
         ----------
-        gradient : (P,), optional
-            To which sourceᵀ dz of every parameter is added; needs ``x``.
-        first_parameter : int
-            Where this cell's part of the gradient begins.
         outputs : (R, H), or of size 0, or callable
             ``outputs(rows)`` gives those of these rows; they are read before it is called again.
+        final : h (B, H) and c, or scalars
+        gradient : (P,), optional
+            To which sourceᵀ dz of every parameter is added, from ``first_parameter`` on.
         feed : Feed, optional
             Gives derivatives by the outputs too, step by step.
-        final : h (B, H) and c, or scalars
         added : (R, Z), optional
             Added to the derivatives by the planes where they are formed.
-        limit : float > 0
-            See :func:`cells.passes.time_loops.backward`.
-        keeps_tape : bool
-            Whether the tape is still needed afterwards; if not, its z may be overwritten.
-        keeps_planes : bool
-            Whether the derivatives by the planes are; if not, z of what is returned holds one block's rows.
         """
-        B, H = self.rows.n_sequences, self.cell.n_units
-        is_whole = keeps_planes or self._n_least == self.rows.n_rows
-        n_planes = self.rows.n_rows if is_whole else self._n_least
-        may_overwrite = is_whole and not keeps_tape and not self.cell.planes_turn_into_states
-        d = Cotangents(
-            self.tape.z if may_overwrite else self._lend("dz", (n_planes, self.layout.n_columns)),
-            self._lend("dh", (B, H)),
-            self._lend("dc", (B, self.tape.c.shape[1])),
-            self._lend("dg", (B, self.layout.n_fed_back)),
-            self._lend("ds", (B, self.layout.n_kept)),
-            self._nothing if added is None else added,
-        )
+        is_whole = options.keeps_planes or self._n_least == self.rows.n_rows
+        d = self._cotangents(is_whole, options, added)
         for array, value in zip((d.h, d.c, d.g), (*final, 0.0), strict=True):
             if array.size:
-                self.do(np.copyto, array, value)
-        first, limit = self.rows.first, float(limit)
+                options.do(np.copyto, array, value)
+        first, limit = self.rows.first, float(options.limit)
         for block in reversed(self._blocks):
             tape, of_block, start = self.tape, d, 0
             dz = d.z[block.rows] if is_whole else d.z[: block.n_rows]
@@ -243,60 +194,118 @@ class Layer:
                 if added is not None:
                     of_block = d._replace(added=added[block.rows])
             mine = outputs(block.rows) if callable(outputs) else outputs[block.rows]
-            backward(weights, tape, of_block, mine, first, clamp, limit, block.begin, block.end, start, self.do, feed)
+            steps = block.begin, block.end, start
+            backward(matrices.weights, tape, of_block, mine, first, self.clamp, limit, *steps, options.do, feed)
             if gradient is not None:
-                self._add_gradient(dz, x, gradient, first_parameter, block)
+                self._add_gradient(dz, gradient, self.first_parameter, block, options)
         return d
 
-    def add_gradient(self, dz: np.ndarray, x: Input, gradient: np.ndarray) -> None:
-        """Add sourceᵀ dz of every parameter to ``gradient``, this cell's part (P,)."""
+    def add_gradient(self, dz: np.ndarray, gradient: np.ndarray) -> None:
+        """Add sourceᵀ dz of every parameter to ``gradient``, this cell's part (p,)."""
         for block in reversed(self._blocks):
-            self._add_gradient(dz[block.rows], x, gradient, 0, block)
+            self._add_gradient(dz[block.rows], gradient, 0, block, PLAIN)
 
-    def _add_gradient(self, dz: np.ndarray, x: Input, gradient: np.ndarray, start: int, block: Block) -> None:
-        index, spans = x.numbers[block.rows], block.spans(x)
-        table, panel = self.layout.table, self.panel
-        self.do(add_gradients, table, x.array, index, self.tape, spans, dz, gradient, start, panel)
-
-    @property
-    def panel(self) -> np.ndarray:
-        """Scratch of the tiles."""
-        width = PANEL_PACKS * PACK_BYTES // np.dtype(self.dtype).itemsize
-        return self.scratch.lend("panel", (DEPTH, width), self.dtype)
-
-    def input_cotangent(self, matrices: Matrices, dz: np.ndarray) -> np.ndarray:
+    def input_cotangent(self, matrices: Matrices, dz: np.ndarray, options: PassOptions = PLAIN) -> np.ndarray:
         """Derivative (R, I) by the input."""
-        dx = self._lend("dx", (self.rows.n_rows, self.cell.n_in))
-        self.do(begin_planes, dx)
+        dx, do = self._lend("dx", (self.rows.n_rows, self.cell.n_in), options), options.do
+        do(begin_planes, dx)
         for map_ in self._input_maps:
             back = matrices.back(map_.name)
-            self.do(add_map, dz, map_.column, self.rows.span_now, back, dx, 0, self.cell.n_in)
+            do(add_map, dz, map_.column, self.rows.span_now, back, dx, 0, self.cell.n_in)
         if self._raw_column >= 0:
-            self.do(np.add, dx, dz[:, self._raw_column : self._raw_column + self.cell.n_in], dx)
+            do(np.add, dx, dz[:, self._raw_column : self._raw_column + self.cell.n_in], dx)
         return dx
 
-    def _feed(self, matrices: Matrices, x: Input) -> Feed:
+    def damp(self, r: Tape, distance: str, factors: np.ndarray) -> np.ndarray:
+        """D'' R a of structural damping, written over the R a of ``r``; each row (R,) has its factor.
+
+        Where a plane is the state itself, units whose state is given are left out: it has no distance from itself.
+        """
+        column = 0
+        for plane in self.cell.planes:
+            values, first, at = (self.tape.h, self.rows.n_sequences, 0) if plane.is_state else (self.tape.z, 0, column)
+            kinds = DISTANCES[distance], CODES[plane.activation]
+            if plane.is_damped:
+                apply_distance(*kinds, values, first, at, factors, r.z, column, plane.width)
+                if plane.is_state:
+                    r.z[:, column + self.clamp.units] = 0.0
+            else:
+                r.z[:, column : column + plane.width] = 0.0
+            column += plane.width
+        return r.z
+
+    def panel(self, options: PassOptions) -> np.ndarray:
+        """Scratch of the tiles."""
+        width = PANEL_PACKS * PACK_BYTES // np.dtype(self.dtype).itemsize
+        return (options.scratch or self.memory).lend("panel", (DEPTH, width), self.dtype)
+
+    # ------------------------------------------------------------------------------------------------ arrays
+
+    def _lend(self, key: str, shape: tuple[int, ...], options: PassOptions) -> np.ndarray:
+        return (options.scratch or self.memory).lend(f"{self.name}.{key}", shape, self.dtype)
+
+    def _tape(self, prefix: str, options: PassOptions) -> Tape:
+        places, R, B = self.layout, self.rows.n_rows, self.rows.n_sequences
+        H, n_planes = self.cell.n_units, R if options.keeps_planes else self._n_least
+        shapes = {
+            "z": (n_planes, places.n_columns),
+            "h": (B + R, H),
+            "c": (B + R, H if self.cell.has_second_state else 0),
+            "e": (n_planes, places.n_kept),
+        }
+        if prefix == "" and self.cell.planes_turn_into_states:
+            del shapes["z"]
+        arrays = {key: self._lend(prefix + key, shape, options) for key, shape in shapes.items()}
+        return Tape(**({"z": arrays["h"][B:]} | arrays))
+
+    def _within(self, block: Block) -> Tape:
+        """The tape, of its planes only those of the block."""
+        return self.tape._replace(z=self.tape.z[block.rows], e=self.tape.e[block.rows])
+
+    def _cotangents(self, is_whole: bool, options: PassOptions, added: np.ndarray | None) -> Cotangents:
+        B, n_planes = self.rows.n_sequences, self.rows.n_rows if is_whole else self._n_least
+        may_overwrite = is_whole and not options.keeps_tape and not self.cell.planes_turn_into_states
+        return Cotangents(
+            self.tape.z if may_overwrite else self._lend("dz", (n_planes, self.layout.n_columns), options),
+            self._lend("dh", (B, self.cell.n_units), options),
+            self._lend("dc", (B, self.tape.c.shape[1]), options),
+            self._lend("dg", (B, self.layout.n_fed_back), options),
+            self._lend("ds", (B, self.layout.n_kept), options),
+            self._nothing if added is None else added,
+        )
+
+    # ------------------------------------------------------------------------------------------------ products
+
+    def _add_gradient(
+        self, dz: np.ndarray, gradient: np.ndarray, start: int, block: Block, options: PassOptions
+    ) -> None:
+        x, table, panel = self.x, self.layout.table, self.panel(options)
+        index, spans = x.numbers[block.rows], block.spans(x)
+        options.do(add_gradients, table, x.array, index, self.tape, spans, dz, gradient, start, panel)
+
+    def _feed(self, matrices: Matrices) -> Feed:
         """The biases, and with few inputs their share of the planes, for rows from the first on."""
-        matrix, bias = matrices.input_and_bias()
+        x, (matrix, bias) = self.x, matrices.input_and_bias
         return Feed(x.array, x.first, matrix if x.index is None else matrix[:0], bias)
 
-    def _fill(self, matrices: Matrices, x: Input, block: Block, z: np.ndarray, *, with_all: bool = False) -> None:
+    def _fill(self, do: Callable, matrices: Matrices, block: Block, z: np.ndarray, *, with_all: bool = False) -> None:
         """Set the block's planes to the biases and the input's share, and ``with_all`` to that of the other sources."""
-        index, spans, feed = x.numbers[block.rows], block.spans(x), self._feed(matrices, x)
+        x, feed = self.x, self._feed(matrices)
+        index, spans = x.numbers[block.rows], block.spans(x)
         feed = feed._replace(first=x.first + block.rows.start)
         args = self.layout.table, matrices.theta, feed, x.array, index, self.tape, spans, z
-        self.do(fill_planes, *args, matrices.in_place, with_all)
+        do(fill_planes, *args, matrices.in_place, with_all)
         if feed.matrix.size == 0 and not matrices.in_place:
-            self._add_panels(matrices, x, block, z)
+            self._add_panels(do, matrices, x, block, z)
 
-    def _add_panels(self, matrices: Matrices, x: Input, block: Block, z: np.ndarray) -> None:
+    def _add_panels(self, do: Callable, matrices: Matrices, x: Input, block: Block, z: np.ndarray) -> None:
         """Add the input's maps, unless it is an index, whose rows are there already."""
         for map_ in self._input_maps if x.index is None else []:
-            self.do(add_map, x.array, 0, block.spans(x).x, matrices[map_.name], z, map_.column, map_.width)
+            do(add_map, x.array, 0, block.spans(x).x, matrices[map_.name], z, map_.column, map_.width)
 
-    def _add_other_sources(self, direction: Matrices, x: Input, block: Block, z: np.ndarray) -> None:
+    def _add_other_sources(self, direction: Matrices, block: Block, z: np.ndarray) -> None:
         """Add source V of all maps but biases and those of the input."""
-        tape, spans = self.tape, block.spans(x)
+        tape, spans = self.tape, block.spans(self.x)
         sources = {
             "h": (tape.h, spans.before),
             "c": (tape.c, spans.before),
@@ -313,21 +322,21 @@ class Layer:
             else:
                 add_diagonal(source, map_.source_column, at, direction.view(map_.name), z, map_.column)
 
-    def _add_input_itself(self, x: Input, block: Block, z: np.ndarray) -> None:
+    def _add_input_itself(self, do: Callable, x: Input, block: Block, z: np.ndarray) -> None:
         """Add the input to the columns of ``z`` that take it without a matrix, if the cell has such."""
         column = self._raw_column
         if column >= 0 and x.index is not None:
-            self.do(_add_ones, z, np.arange(len(z)), column + x.index[block.rows])
+            do(_add_ones, z, np.arange(len(z)), column + x.index[block.rows])
         elif column >= 0:
             first = x.first + block.rows.start
             planes = z[:, column : column + self.cell.n_in]
-            self.do(np.add, planes, x.array[first : first + len(z)], planes)
+            do(np.add, planes, x.array[first : first + len(z)], planes)
 
-    def _start(self, tape: Tape, initial: Sequence[np.ndarray]) -> None:
+    def _start(self, do: Callable, tape: Tape, initial: Sequence[np.ndarray]) -> None:
         B = self.rows.n_sequences
-        self.do(np.copyto, tape.h[:B], initial[0])
+        do(np.copyto, tape.h[:B], initial[0])
         if tape.c.size:
-            self.do(np.copyto, tape.c[:B], initial[1])
+            do(np.copyto, tape.c[:B], initial[1])
 
 
 def _add_ones(z: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> None:

@@ -21,9 +21,9 @@ import math
 
 import numpy as np
 
-from cells.passes.pointwise import give, take, times_one_minus
+from cells.passes.pointwise import give, take
 from reservoir.jit import njit
-from reservoir.simd.activations import exponential, logistic
+from reservoir.simd.activations import exponential, logistic, times_one_minus
 from reservoir.simd.vectors import like, magnitude, pack_size, total
 
 LOSSES = {"squared": 0, "logistic": 1, "softmax": 2}

@@ -8,7 +8,7 @@ plane.
 from __future__ import annotations
 
 from reservoir.jit import njit
-from reservoir.simd.vectors import ONE_PACK, fma, like, load_some, store_some
+from reservoir.simd.vectors import ONE_PACK, load_some, store_some
 
 
 @njit(nogil=True, error_model="numpy")
@@ -29,18 +29,6 @@ def with_added(dz, d, row, column, j, H):
     if d.added.size > 0:
         return dz + take(d.added, row, column, j, H)
     return dz
-
-
-@njit(nogil=True, error_model="numpy")
-def one_minus_square(v):
-    """1 - v²: the derivative of tanh where it is v."""
-    return fma(like(v, -1.0) * v, v, like(v, 1.0))
-
-
-@njit(nogil=True, error_model="numpy")
-def times_one_minus(v):
-    """v (1 - v): the derivative of the logistic function where it is v."""
-    return v * (like(v, 1.0) - v)
 
 
 @njit(nogil=True, error_model="numpy")

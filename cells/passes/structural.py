@@ -7,7 +7,7 @@ curvature is added.
 
 The curvature D'' by a, for a plane with value s = φ(a):
 
-    distance                     tanh        logistic     relu        linear
+    distance                     tanh        logistic     relu        identity
     "matching"                   1 - s²      s (1 - s)    1 if s > 0  1        cross-entropy of (1 + s)/2, of s; squares
     "matching_quarter"           (1 - s²)/4  s (1 - s)    1 if s > 0  1        the 2011 release's constant for tanh
     "squared_values"             φ'(a)² everywhere                             squares of the values
@@ -21,36 +21,23 @@ Martens & Sutskever (2011), Learning recurrent neural networks with Hessian-free
 
 from __future__ import annotations
 
-import numpy as np
-
-from cells.passes.pointwise import give, one_minus_square, take, times_one_minus
+from cells.passes.pointwise import give, take
 from reservoir.jit import njit
-from reservoir.simd.vectors import like, pack_size, where_negative
+from reservoir.simd.activations import times_slope
+from reservoir.simd.vectors import like, pack_size
 
 DISTANCES = {"matching": 0, "matching_quarter": 1, "squared_values": 2, "squared_activations": 3}
-ACTIVATIONS = {"linear": 0, "tanh": 1, "relu": 2, "logistic": 3}
 _QUARTER, _VALUES, _ACTIVATIONS = 1, 2, 3
 
 
-@njit(nogil=True, error_model="numpy")
-def _slope(activation, value):
-    """Derivative of the activation where it has this value."""
-    if activation == 1:
-        return one_minus_square(value)
-    if activation == 2:
-        return where_negative(like(value, 0.0) - value, like(value, 1.0), like(value, 0.0))
-    if activation == 3:
-        return times_one_minus(value)
-    return like(value, 1.0)
-
-
 @njit(cache=True, nogil=True, error_model="numpy")
-def apply_distance(distance, activation, values, first, column, factors, rz, rz_column, width):
+def apply_distance(distance, code, values, first, column, factors, rz, rz_column, width):
     """Columns of ``rz``, R a on entry, become ``factors[r]`` D'' R a.
 
     Parameters
     ----------
-    distance, activation : int in :data:`DISTANCES`, :data:`ACTIVATIONS`
+    distance : int in :data:`DISTANCES`
+    code : entry of ``reservoir.simd.activations.CODES``
     values : (., .), in; the values s of row r stand in row ``first + r`` from ``column`` on
     factors : (R,), in
     rz : (R, Z), in and out, from ``rz_column`` on, ``width`` columns
@@ -59,46 +46,11 @@ def apply_distance(distance, activation, values, first, column, factors, rz, rz_
     for r in range(rz.shape[0]):
         for j in range(0, width, P):
             v = take(rz, r, rz_column, j, width)
-            slope = _slope(activation, take(values, first + r, column, j, width))
-            if distance == _QUARTER and activation == 1:
+            slope = times_slope(like(v, 1.0), code, take(values, first + r, column, j, width))
+            if distance == _QUARTER and len(code) == 1:
                 slope = slope * like(v, 0.25)
             elif distance == _VALUES:
                 slope = slope * slope
             elif distance == _ACTIVATIONS:
                 slope = like(v, 1.0)
             give(rz, r, rz_column, j, width, like(v, factors[r]) * slope * v)
-
-
-def damp(run, tapes, structural: float, distance: str, row_factors: np.ndarray | None) -> list[np.ndarray]:
-    """λμ D'' R a of every part of a ``cells.shares.run.Run``, written over the R a of ``tapes``.
-
-    Where a plane is the state itself, units whose state is given are left out: it has no distance from itself.
-
-    Parameters
-    ----------
-    run : Run
-    tapes : list of Tape
-        What ``run.rforward`` returned.
-    structural : float
-        λμ.
-    distance : str in :data:`DISTANCES`
-    row_factors : (R,), optional
-        Factor of each row; 1 by default.
-    """
-    R, B = run.rows.n_rows, run.rows.n_sequences
-    factors = np.full(R, structural, run.dtype)
-    if row_factors is not None:
-        factors *= row_factors
-    for k, (layer, r) in enumerate(zip(run.layers, tapes, strict=True)):
-        column = 0
-        for plane in layer.cell.planes:
-            values, first, at = (layer.tape.h, B, 0) if plane.is_state else (layer.tape.z, 0, column)
-            kind = ACTIVATIONS[plane.activation]
-            if plane.is_damped:
-                apply_distance(DISTANCES[distance], kind, values, first, at, factors, r.z, column, plane.width)
-                if plane.is_state and k == 0:
-                    r.z[:, column + run.clamp.units] = 0.0
-            else:
-                r.z[:, column : column + plane.width] = 0.0
-            column += plane.width
-    return [r.z for r in tapes]

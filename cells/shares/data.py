@@ -12,7 +12,7 @@ from cells.passes.layer import Input
 from cells.passes.rows import Rows
 from cells.passes.time_loops import Clamp
 from cells.shares.arrays import as_array, as_sequences, class_numbers, finite_numbers, units_and_values
-from cells.shares.share import Data
+from cells.shares.portion import Portion
 from optim.arguments import precision
 from optim.digests import digest_of
 
@@ -70,26 +70,24 @@ class SequenceData:
             found["clamped"] = digest_of(self.clamp.units, self.clamp.values)
         return found
 
-    def share(self, indices: np.ndarray) -> Data:
+    def portion(self, indices: np.ndarray) -> Portion:
         """Rows of the sequences ``indices``, which stand longest first."""
         rows = Rows(self.lengths[indices])
         place = self.offsets[indices][rows.sequence] + rows.step
         outputs = indices if self._is_last else place
-        x = Input(self.x, 0, self.index[place]) if self.index is not None else Input(self.x[place])
         units, values = self.given
-        clamp = Clamp(
-            self.clamp.units,
-            self.clamp.values[place] if self.clamp.units.size else np.empty((rows.n_rows, 0), self.dtype),
-        )
-        return Data(
+        clamped = self.clamp.values[place] if self.clamp.units.size else np.empty((rows.n_rows, 0), self.dtype)
+        return Portion(
             rows,
-            x,
+            Input(self.x[place]) if self.index is None else Input(self.x, 0, self.index[place]),
             self.targets[outputs] if self.targets.size else self.targets,
             self.labels[outputs] if self.labels.size else self.labels,
             self.weights[outputs],
             (units, values[indices] if units.size else values),
-            clamp,
+            Clamp(self.clamp.units, clamped),
             indices,
+            rows.lengths,
+            self._is_last,
         )
 
     @cached_property

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from cells.network import Network
-from cells.passes.calls import Calls, plainly
 from cells.passes.feed import Feed
 from cells.passes.layer import Input, Layer
 from cells.passes.memory import Memory
+from cells.passes.options import PLAIN, PassOptions
 from cells.passes.outputs import add_read_out, add_readout_gradient, read_back, read_out
+from cells.passes.parameters import Parameters, Readout
 from cells.passes.rows import Rows
 from cells.passes.time_loops import Clamp, Tape
-from cells.shares.parameters import Parameters
 
 States = list[tuple[Any, Any]]  # h and c of every part: (B, H) arrays, or scalars
 
@@ -34,74 +35,95 @@ class Run:
         Where arrays are taken from; runs that are alive at the same time need memories of their own.
     n_continuing : int
         The first so many sequences go on after this stretch: with ``targets="last"`` they have no output here.
+
+    Notes
+    -----
+    What forward and backward passes write to arrays is written by ``options.do``, unless the network has two
+    directions: reversals are not.
     """
 
     def __init__(self, network: Network, rows: Rows, dtype: Any, memory: Memory, n_continuing: int = 0) -> None:
         self.network, self.rows, self.dtype, self.memory = network, rows, dtype, memory
-        self.scratch, self.n_continuing = memory, n_continuing
-        self.parts = network.parts
-        self.layers = [Layer(part.cell, rows, dtype, memory, part.name) for part in self.parts]
+        self.n_continuing, self.parts = n_continuing, network.parts
+        self.layers = [Layer(part.cell, rows, dtype, memory, part.name, part.start) for part in self.parts]
         self._members = [
             [k for k, part in enumerate(self.parts) if part.layer == layer] for layer in range(len(network.layers))
         ]
-        self.no_clamp = Clamp(np.empty(0, np.int64), np.empty((rows.n_rows, 0), dtype))
+        self._no_clamp = Clamp(np.empty(0, np.int64), np.empty((rows.n_rows, 0), dtype))
         self._nothing = np.empty((0, 0), dtype)
-        self.do: Callable = plainly
-
-    def note_in(self, calls: Calls | None) -> None:
-        """Note in ``calls`` from now on what forward and backward passes write to arrays; in nothing if None.
-
-        The list is complete only if the network has one direction: reversals are not noted.
-        """
-        self.do = calls or plainly
-        for layer in self.layers:
-            layer.do = self.do
-
-    def borrow_from(self, scratch: Memory) -> None:
-        """Take what no later pass reads from this memory from now on."""
-        self.scratch = scratch
-        for layer in self.layers:
-            layer.scratch = scratch
 
     @property
     def n_outputs(self) -> int:
         """Number of output rows."""
         return self.rows.n_rows if self.network.targets == "all" else self.rows.n_sequences - self.n_continuing
 
-    def forward(self, parameters: Parameters, x: Input, initial: States, clamp: Clamp | None = None) -> np.ndarray:
+    def forward(
+        self,
+        parameters: Parameters,
+        x: Input,
+        initial: States,
+        clamp: Clamp | None = None,
+        options: PassOptions = PLAIN,
+    ) -> np.ndarray:
         """Outputs (n_outputs, O) before any nonlinearity; ``clamp`` holds units of the first cell."""
-        self.x, self.clamp = x, clamp or self.no_clamp
-        self.inputs: list[Input] = []
         outputs = self.memory.lend("outputs", (self.n_outputs, self.network.n_out), self.dtype)
 
         def read_rows(rows: slice, features: Input) -> None:
-            self._read_out(parameters, features, outputs, rows)
+            self._read_out(options.do, parameters.readout, features, outputs, rows)
 
         below = x
         for layer, members in enumerate(self._members):
             then = read_rows if self._reads_block_by_block and members == self._members[-1] else None
             for k in members:
                 mine = self._reversed(below, f"{self.parts[k].name}.x") if self.parts[k].is_reversed else below
-                self.inputs.append(mine)
-                matrices, weights = parameters.matrices[k], parameters.weights[k]
-                self.layers[k].forward(matrices, weights, mine, initial[k], self._clamp(k), then=then)
+                held = clamp if k == 0 and clamp is not None else self._no_clamp
+                self.layers[k].forward(parameters.matrices[k], mine, initial[k], held, options, then=then)
             below = self._joined([self.layers[k].tape.h for k in members], f"layer{layer}.joined")
-        self.features = self._features([layer.tape.h for layer in self._top()], below, "features")
+        top = [self.layers[k].tape.h for k in self._members[-1]]
+        self.features = self._features(options.do, top, below, "features")
         if not self._reads_block_by_block:
             read_rows(slice(0, self.n_outputs), self.features)
         return outputs
+
+    def rforward(
+        self, parameters: Parameters, direction: Parameters, initial: States, options: PassOptions = PLAIN
+    ) -> tuple[np.ndarray, list[Tape]]:
+        """Directional derivatives of the outputs and of the tapes; ``initial`` are those of the initial states.
+
+        Unless ``options.keeps_planes`` only h and c of the tapes are of use.
+        """
+        tapes: list[Tape] = []
+        rbelow: Input | None = None
+        routputs = self.memory.lend("routputs", (self.n_outputs, self.network.n_out), self.dtype)
+
+        def read_rows(rows: slice, rfeatures: Input) -> None:
+            self._read_out(options.do, direction.readout, self.features, routputs, rows)
+            matrix, columns = parameters.readout.panels, parameters.readout.columns
+            add_read_out(rfeatures.array, rfeatures.first + rows.start, matrix, columns, routputs[rows])
+
+        for layer, members in enumerate(self._members):
+            then = read_rows if self._reads_block_by_block and members == self._members[-1] else None
+            for k in members:
+                rx = rbelow
+                if rx is not None and self.parts[k].is_reversed:
+                    rx = self._reversed(rx, f"{self.parts[k].name}.rx")
+                of = parameters.matrices[k], direction.matrices[k]
+                tapes.append(self.layers[k].rforward(*of, rx, initial[k], options, then=then))
+            rbelow = self._joined([tapes[k].h for k in members], f"layer{layer}.rjoined")
+        if not self._reads_block_by_block:
+            top = [tapes[k].h for k in self._members[-1]]
+            read_rows(slice(0, self.n_outputs), self._features(options.do, top, rbelow, "rfeatures"))
+        return routputs, tapes
 
     def backward(
         self,
         parameters: Parameters,
         doutputs: np.ndarray,
         gradient: np.ndarray,
+        options: PassOptions = PLAIN,
         *,
         final: States | None = None,
-        added: Callable[[int], np.ndarray] | None = None,
-        limit: float = np.inf,
-        keeps_tape: bool = False,
-        keeps_planes: bool = False,
+        added: Sequence[np.ndarray] | None = None,
     ) -> States:
         """Add the gradient (P,) and return the derivatives by the initial states.
 
@@ -111,96 +133,46 @@ class Run:
             Derivatives by the outputs.
         final : States, optional
             Derivatives by the final states.
-        added : callable, optional
-            ``added(k)`` (R, Z) is added to the derivatives by the planes of part k.
-        limit : float > 0
-            Bound on the back-propagated signal, by unit and step.
-        keeps_tape : bool
-            Whether further passes will read the tape.
-        keeps_planes : bool
-            Whether ``planes`` shall hold the derivatives by the planes of every part afterwards.
+        added : list of (R, Z) arrays, optional
+            Added to the derivatives by the planes of each part.
         """
         back: Callable[[slice], np.ndarray]
-        feed = parameters.readout_feed(doutputs)
-        back = functools.partial(self._read_out_backward, parameters, feed, doutputs, gradient)
+        feed = parameters.readout.feed(doutputs)
+        back = functools.partial(self._read_out_backward, options, parameters.readout, feed, doutputs, gradient)
         dfeatures = back if self._reads_block_by_block else back(slice(0, self.n_outputs))
         from_above: Any = dfeatures if self.network.targets == "all" else None
-        m = self.n_continuing
         initial: States = [(0.0, 0.0)] * len(self.parts)
         self.planes: list[np.ndarray] = [self._nothing] * len(self.parts)
         for layer in range(len(self.network.layers) - 1, -1, -1):
-            members = self._members[layer]
+            of_layer = replace(options, keeps_planes=True) if layer > 0 else options  # dx is a product with all of dz
             dbelow = None
-            for place, k in enumerate(members):
+            for place, k in enumerate(self._members[layer]):
                 part, run = self.parts[k], self.layers[k]
                 H = part.cell.n_units
-                douts, dh, dc = self._nothing, 0.0, 0.0
-                if final is not None:
-                    dh, dc = final[k]
+                mine = slice(place * H, (place + 1) * H)
+                douts, (dh, dc) = self._nothing, (0.0, 0.0) if final is None else final[k]
                 if from_above is not None:
                     douts = from_above
-                    if len(members) > 1:
-                        douts = np.ascontiguousarray(from_above[:, place * H : (place + 1) * H])
+                    if self.network.bidirectional:
+                        douts = np.ascontiguousarray(from_above[:, mine])
                     if part.is_reversed:
                         douts = douts[self.rows.reversed]
                 elif layer == len(self.network.layers) - 1:
-                    ended = dfeatures[:, place * H : (place + 1) * H]
-                    dh = self._added_to(dh, ended, m, f"{part.name}.dh_last")
+                    dh = self._added_to(options, dh, dfeatures[:, mine], f"{part.name}.dh_last")
                 d = run.backward(
-                    *(parameters.weights[k], douts, (dh, dc), self._clamp(k)),
+                    *(parameters.matrices[k], douts, (dh, dc), of_layer),
                     gradient=gradient,
-                    first_parameter=part.start,
-                    x=self.inputs[k],
                     feed=feed if from_above is back else None,
-                    added=None if added is None else added(k),
-                    limit=limit,
-                    keeps_tape=keeps_tape,
-                    keeps_planes=keeps_planes or layer > 0,
+                    added=None if added is None else added[k],
                 )
                 self.planes[k] = d.z
                 initial[k] = (d.h, d.c)
                 if layer > 0:
-                    dx = run.input_cotangent(parameters.matrices[k], d.z)
+                    dx = run.input_cotangent(parameters.matrices[k], d.z, options)
                     dx = dx[self.rows.reversed] if part.is_reversed else dx
                     dbelow = dx if dbelow is None else dbelow + dx
             from_above = dbelow
         return initial
-
-    def rforward(
-        self, parameters: Parameters, direction: Parameters, initial: States, *, keeps_planes: bool = True
-    ) -> tuple[np.ndarray, list[Tape]]:
-        """Directional derivatives of the outputs and of the tapes; ``initial`` are those of the initial states.
-
-        Without ``keeps_planes`` only h and c of the tapes are of use.
-        """
-        tapes: list[Tape] = []
-        rbelow: Input | None = None
-        routputs = self.memory.lend("routputs", (self.n_outputs, self.network.n_out), self.dtype)
-
-        def read_rows(rows: slice, rfeatures: Input) -> None:
-            self._read_out(direction, self.features, routputs, rows)
-            matrix, columns = parameters.readout, parameters.readout_columns
-            add_read_out(rfeatures.array, rfeatures.first + rows.start, matrix, columns, routputs[rows])
-
-        for layer, members in enumerate(self._members):
-            then = read_rows if self._reads_block_by_block and members == self._members[-1] else None
-            for k in members:
-                part, rx = self.parts[k], rbelow
-                if rx is not None and part.is_reversed:
-                    rx = self._reversed(rx, f"{part.name}.rx")
-                tapes.append(
-                    self.layers[k].rforward(
-                        *(parameters.matrices[k], parameters.weights[k], direction.matrices[k]),
-                        *(self.inputs[k], rx, initial[k], self._clamp(k)),
-                        keeps_planes=keeps_planes,
-                        then=then,
-                    )
-                )
-            rbelow = self._joined([tapes[k].h for k in members], f"layer{layer}.rjoined")
-        if not self._reads_block_by_block:
-            rfeatures = self._features([tapes[k].h for k in self._members[-1]], rbelow, "rfeatures")
-            read_rows(slice(0, self.n_outputs), rfeatures)
-        return routputs, tapes
 
     # ------------------------------------------------------------------------------------------------ the readout
 
@@ -209,52 +181,53 @@ class Run:
         """Whether the readout can follow the top layer through time, whose states then are still in the cache."""
         return self.network.targets == "all" and not self.network.bidirectional
 
-    def _features(self, states: Sequence[np.ndarray], joined: Input, name: str) -> Input:
+    def _features(self, do: Callable, states: Sequence[np.ndarray], joined: Input, name: str) -> Input:
         """What the readout reads: rows of the top layer's states at all steps, or after the last."""
         if self.network.targets == "all":
             return joined
         last = (self.rows.n_sequences + self.rows.last)[self.n_continuing :]
         features = self.memory.lend(name, (last.size, self.network.n_features), self.dtype)
         if len(states) == 1:
-            self.do(np.take, states[0], last, 0, features)
+            do(np.take, states[0], last, 0, features)
         else:
             np.concatenate([h[last] for h in states], axis=1, out=features)
         return Input(features)
 
-    def _read_out(self, of: Parameters, features: Input, outputs: np.ndarray, rows: slice) -> None:
+    def _read_out(self, do: Callable, of: Readout, features: Input, outputs: np.ndarray, rows: slice) -> None:
         """Write these rows of the outputs."""
-        weights, columns, bias = of.readout, of.readout_columns, of.readout_bias
-        self.do(read_out, features.array, features.first + rows.start, weights, columns, bias, outputs[rows])
+        do(read_out, features.array, features.first + rows.start, of.panels, of.columns, of.bias, outputs[rows])
 
     def _read_out_backward(
-        self, parameters: Parameters, feed: Feed, doutputs: np.ndarray, gradient: np.ndarray, rows: slice
+        self,
+        options: PassOptions,
+        readout: Readout,
+        feed: Feed,
+        doutputs: np.ndarray,
+        gradient: np.ndarray,
+        rows: slice,
     ) -> np.ndarray:
         """Add these rows' gradient; derivatives by their features until the next call, or nothing if steps are fed."""
         F, O = self.network.n_features, self.network.n_out
+        scratch, do = options.scratch or self.memory, options.do
         start, n = gradient.size - (F + 1) * O, rows.stop - rows.start
-        dcolumns = self.scratch.lend("dcolumns", parameters.readout_columns.shape, self.dtype)
-        features, first, panel = self.features.array, self.features.first + rows.start, self.layers[0].panel
-        self.do(add_readout_gradient, features, first, doutputs[rows], gradient, start, dcolumns, panel)
+        dcolumns = scratch.lend("dcolumns", readout.columns.shape, self.dtype)
+        features, first, panel = self.features.array, self.features.first + rows.start, self.layers[0].panel(options)
+        do(add_readout_gradient, features, first, doutputs[rows], gradient, start, dcolumns, panel)
         if self._reads_block_by_block and feed.matrix.size > 0:
             return self._nothing  # the steps take them from the feed
-        dfeatures = self.scratch.lend("dfeatures", (n, F), self.dtype)
-        self.do(read_back, feed._replace(first=rows.start), doutputs[rows], parameters.readout_back, dfeatures)
+        dfeatures = scratch.lend("dfeatures", (n, F), self.dtype)
+        do(read_back, feed._replace(first=rows.start), doutputs[rows], readout.back, dfeatures)
         return dfeatures
 
-    def _added_to(self, final: Any, ended: np.ndarray, m: int, name: str) -> np.ndarray:
-        """``final`` (B, H), or a scalar, plus ``ended`` for the sequences from ``m`` on."""
-        dh = self.scratch.lend(name, (self.rows.n_sequences, ended.shape[1]), self.dtype)
-        self.do(np.copyto, dh, final)
-        self.do(np.add, dh[m:], ended, dh[m:])
+    def _added_to(self, options: PassOptions, final: Any, ended: np.ndarray, name: str) -> np.ndarray:
+        """``final`` (B, H), or a scalar, plus ``ended`` for the sequences that end here."""
+        shape, m = (self.rows.n_sequences, ended.shape[1]), self.n_continuing
+        dh = (options.scratch or self.memory).lend(name, shape, self.dtype)
+        options.do(np.copyto, dh, final)
+        options.do(np.add, dh[m:], ended, dh[m:])
         return dh
 
     # ------------------------------------------------------------------------------------------------ between layers
-
-    def _top(self) -> list[Layer]:
-        return [self.layers[k] for k in self._members[-1]]
-
-    def _clamp(self, k: int) -> Clamp:
-        return self.clamp if k == 0 else self.no_clamp
 
     def _reversed(self, x: Input, name: str) -> Input:
         """The same input as the backward direction meets it."""

@@ -15,21 +15,21 @@ import numpy as np
 
 from cells.passes.layer import Input, Layer
 from cells.passes.memory import Memory
+from cells.passes.options import PassOptions
+from cells.passes.parameters import Parameters
 from cells.passes.rows import Rows
-from cells.shares.parameters import Parameters
 from cells.shares.share import Share
 
 
-def add_squared_gradients(
-    parameters: Parameters, share: Share, memory: Memory, scratch: Memory, squares: np.ndarray
-) -> None:
-    """Add the squared gradient of every sequence of a linearised share to ``squares`` (P,).
+def add_squared_gradients(share: Share, squares: np.ndarray, scratch: Memory, parameters: Parameters) -> None:
+    """Add the squared gradient of every sequence of a share that has run forward to ``squares`` (P,).
 
-    ``memory`` is that of ``share.linearize``; ``scratch`` is another one, free for use.
+    ``scratch`` is another memory than that of the forward pass, free for use.
     """
-    network, dtype = share.network, share.options.dtype
+    network, run = share.network, share.run
     gradient = np.zeros_like(squares)
-    run, initial = share.planes_cotangents(parameters, memory, scratch, gradient)
+    options = PassOptions(scratch, limit=share.options.limit, keeps_tape=True, keeps_planes=True)
+    initial = share.add_gradient(gradient, parameters, options)
     views = network.views(gradient)
     alone = Memory()
     for i, length in enumerate(run.rows.lengths):
@@ -37,15 +37,11 @@ def add_squared_gradients(
         steps = run.rows.first[:length] + i
         rows = Rows(np.array([length]))
         for k, part in enumerate(network.parts):
-            layer = Layer(part.cell, rows, dtype, alone, "alone")
+            layer = Layer(part.cell, rows, share.options.dtype, alone)
             _copy_sequence(run.layers[k], layer, i, steps)
-            x = run.inputs[k]
-            x = Input(x.array, 0, x.index[steps]) if x.index is not None else Input(x.array[x.first + steps])
-            layer.add_gradient(np.ascontiguousarray(run.planes[k][steps]), x, gradient[part.parameters])
+            layer.add_gradient(np.ascontiguousarray(run.planes[k][steps]), gradient[part.parameters])
             if network.learn_initial_state:
-                given = share.data.given[0] if k == 0 else []
                 views[f"{part.name}.initial_h"][:] = initial[k][0][i]
-                views[f"{part.name}.initial_h"][given] = 0.0
                 if part.cell.has_second_state:
                     views[f"{part.name}.initial_c"][:] = initial[k][1][i]
         outputs = steps if network.targets == "all" else np.array([i])
@@ -55,8 +51,9 @@ def add_squared_gradients(
         squares += gradient * gradient
 
 
-def _copy_sequence(run: Layer, alone: Layer, i: int, steps: np.ndarray) -> None:
-    """Rows of sequence i of the tape of ``run`` into that of ``alone``."""
-    states = np.concatenate([[i], run.rows.n_sequences + steps])
+def _copy_sequence(layer: Layer, alone: Layer, i: int, steps: np.ndarray) -> None:
+    """What ``layer`` has read and kept of sequence i, into ``alone``."""
+    states, x = np.concatenate([[i], layer.rows.n_sequences + steps]), layer.x
     for name, rows in (("h", states), ("c", states), ("e", steps)):
-        getattr(alone.tape, name)[:] = getattr(run.tape, name)[rows]
+        getattr(alone.tape, name)[:] = getattr(layer.tape, name)[rows]
+    alone.x = Input(x.array[x.first + steps]) if x.index is None else Input(x.array, 0, x.index[steps])

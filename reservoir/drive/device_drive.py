@@ -16,9 +16,9 @@ import numpy as np
 from optim.device import kernels, launch_together, most_blocks_together, namespace, to_device
 from reservoir.drive.weights import Reservoir
 from reservoir.graph.matrix import Shifts
+from reservoir.simd.activations import CODES, activate_array
 
 SOURCE = Path(__file__).with_name("kernels.cu")
-ACTIVATIONS = ("tanh", "relu", "logistic", "identity")  # in the order of the kernels
 THREADS = 128  # of a block
 MOST_LANES, MOST_ENTRIES = 32, 16
 CHUNK_BYTES = 2**28  # of states that are held at once
@@ -51,7 +51,7 @@ class DeviceRows:
         """What the kernels are compiled for."""
         entries, _, lanes = self.weights.shape
         of_type = {"REAL_IS_DOUBLE": True} if self.weights.dtype == np.float64 else {}
-        return {"LANES": lanes, "ENTRIES": entries, "ACTIVATION": ACTIVATIONS.index(self.activation), **of_type}
+        return {"LANES": lanes, "ENTRIES": entries, "ACTIVATION": len(CODES[self.activation]), **of_type}
 
 
 def lay_out(reservoir: Reservoir, dtype: Any = np.float32) -> DeviceRows:
@@ -139,17 +139,9 @@ def _step_by_step(xp: Any, rows: DeviceRows, driven: Any, start: Any) -> Any:
     x = start
     for t in range(driven.shape[1]):
         z = (rows.weights * x[:, rows.columns]).sum(axis=(1, 3)) + driven[:, t]
-        x = x + rows.leak * (_activate(xp, rows.activation, z) - x)
+        x = x + rows.leak * (activate_array(xp, rows.activation, z) - x)
         states[:, t] = x
     return states
-
-
-def _activate(xp: Any, name: str, z: Any) -> Any:
-    if name == "tanh":
-        return xp.tanh(z)
-    if name == "relu":
-        return xp.maximum(z, 0)
-    return 1 / (1 + xp.exp(-z)) if name == "logistic" else z
 
 
 def drive_closed(

@@ -2,7 +2,7 @@
 //
 // LANES       threads that share a row of W: a power of two up to 32
 // ENTRIES     entries of a row for each of them, padded with weight 0
-// ACTIVATION  0 tanh, 1 relu, 2 logistic, 3 identity
+// ACTIVATION  number of the function, see prelude.cuh
 // OUTPUTS     fed-back outputs of the closed loop
 //
 // No kernel here has a barrier across blocks. States (and outputs) are their own medium of exchange: each is written
@@ -13,18 +13,6 @@
 // A state that is not there yet. No state has these bits: a NaN that is computed has others.
 constexpr word NOT_YET = ~word(0);
 constexpr word NAN_BITS = NOT_YET >> 1;
-
-DEVICE real activate(real z) {
-#if ACTIVATION == 0
-    return hyperbolic_tangent(z);
-#elif ACTIVATION == 1
-    return z > 0 ? z : real(0);
-#elif ACTIVATION == 2
-    return real(1) / (real(1) + exponential(-z));
-#else
-    return z;
-#endif
-}
 
 // What stands at ``address``, where ``seen`` was read before, once it is there.
 DEVICE real awaited(const word* address, word seen) {

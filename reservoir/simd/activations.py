@@ -1,4 +1,4 @@
-r"""Activation functions on vectors: tanh, logistic, ReLU and identity, the same bits on every processor.
+r"""Activation functions and their slopes: tanh, logistic, ReLU and identity, on vectors the same bits everywhere.
 
 With y <= 0, k = round(y / ln 2) and r = y - k ln 2 (ln 2 in two parts), |r| <= ln(2)/2:
 
@@ -20,6 +20,8 @@ instructions that wait for each other: measured, it was no faster in float64 and
 
 from __future__ import annotations
 
+from typing import Any
+
 from reservoir.jit import njit
 from reservoir.simd.vectors import (
     ROUNDING,
@@ -34,7 +36,9 @@ from reservoir.simd.vectors import (
     with_sign,
 )
 
-# A function's number is the length of its tuple, hence part of a type: a kernel is compiled for the one it uses.
+# The table: :func:`activate`, :func:`times_slope` and :func:`activate_array` say what each of them is, and ``activate``
+# of ``optim/prelude.cuh`` in CUDA. A function's number is the length of its tuple, hence part of a type: a kernel is
+# compiled for the one it uses.
 CODES = {"identity": (), "tanh": (0,), "relu": (0, 0), "logistic": (0, 0, 0)}
 
 _LOG2_E = 1.4426950408889634
@@ -143,6 +147,39 @@ def activate(code, x):
 def activate_with(code, constants, x):
     """As :func:`activate`, with :data:`TANH` of the type of ``x``."""
     return tanh_with(constants, x) if len(code) == 1 else activate(code, x)
+
+
+@njit(nogil=True, error_model="numpy")
+def one_minus_square(v):
+    """1 - v²: the derivative of tanh where it is v."""
+    return fma(like(v, -1.0) * v, v, like(v, 1.0))
+
+
+@njit(nogil=True, error_model="numpy")
+def times_one_minus(v):
+    """v (1 - v): the derivative of the logistic function where it is v."""
+    return v * (like(v, 1.0) - v)
+
+
+@njit(nogil=True, error_model="numpy")
+def times_slope(v, code, value):
+    """``v`` times the derivative of the activation function where the function has this value."""
+    if len(code) == 1:
+        return v * one_minus_square(value)
+    if len(code) == 2:
+        return where_negative(like(v, 0.0) - value, v, like(v, 0.0))
+    if len(code) == 3:
+        return v * times_one_minus(value)
+    return v
+
+
+def activate_array(xp: Any, name: str, z: Any) -> Any:
+    """The activation function of that name, of an array of ``xp``, NumPy or CuPy."""
+    if name == "tanh":
+        return xp.tanh(z)
+    if name == "relu":
+        return xp.maximum(z, 0)
+    return 1 / (1 + xp.exp(-z)) if name == "logistic" else z
 
 
 @njit(nogil=True, error_model="numpy")

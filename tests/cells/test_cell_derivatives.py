@@ -89,7 +89,7 @@ SLOPES = {
     "tanh": lambda s: 1 - s**2,
     "logistic": lambda s: s * (1 - s),
     "relu": lambda s: (s > 0) * 1.0,
-    "linear": np.ones_like,
+    "identity": np.ones_like,
 }
 
 

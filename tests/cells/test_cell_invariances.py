@@ -5,6 +5,7 @@ import pytest
 from numpy.testing import assert_array_equal
 
 from cell_problems import EXACT_RTOL, LENGTHS, H, I, Problem, assert_near
+from cells.passes.options import PassOptions
 from contracts import CELLS, ONE_OF_EACH, every
 
 # 4 steps, sums of some 20 terms rounded to 6e-8 each, slopes of up to 4 in between.
@@ -101,9 +102,8 @@ def test_planes_that_no_one_keeps_take_the_place_of_one_block_and_change_no_bit(
     def answers(keeps_planes):
         problem(point)
         moved, gradient = problem.moved(v, keeps_planes=keeps_planes), np.zeros(cell.n_params)
-        options = {"added": added, "keeps_tape": keeps_tape, "keeps_planes": keeps_planes}
-        at_end = 0.0, 0.0
-        d = layer.backward(problem.weights, outputs, at_end, problem.clamp, gradient=gradient, x=problem.x, **options)
+        options = PassOptions(keeps_tape=keeps_tape, keeps_planes=keeps_planes)
+        d = layer.backward(problem.matrices, outputs, (0.0, 0.0), options, gradient=gradient, added=added)
         return problem.join(moved, gradient, d.h, d.c), len(d.z)
 
     (kept, n_kept), (found, n_found) = answers(True), answers(False)

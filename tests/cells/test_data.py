@@ -30,19 +30,19 @@ PADDED = numbers(N, 4, I)
 def test_rows_of_a_share_stand_step_by_step_longest_sequence_first():
     data = SequenceData(network(), X, Y)
     assert data.by_length.tolist() == [1, 3, 0, 2]
-    share = data.share(data.by_length)
+    portion = data.portion(data.by_length)
     expected = [X[i][t] for t in range(4) for i in (1, 3, 0, 2) if t < LENGTHS[i]]
-    assert_array_equal(share.x.array, expected)
-    assert_array_equal(share.targets, [Y[i][t] for t in range(4) for i in (1, 3, 0, 2) if t < LENGTHS[i]])
-    assert share.weights.tolist() == [1.0] * 10
-    assert share.rows.lengths.tolist() == [4, 3, 2, 1]
+    assert_array_equal(portion.x.array, expected)
+    assert_array_equal(portion.targets, [Y[i][t] for t in range(4) for i in (1, 3, 0, 2) if t < LENGTHS[i]])
+    assert portion.weights.tolist() == [1.0] * 10
+    assert portion.rows.lengths.tolist() == [4, 3, 2, 1]
 
 
 def test_targets_of_the_last_step_stand_in_the_order_of_the_sequences():
     data = SequenceData(network(targets="last"), X, numbers(N, O), mask=[1, 0.5, 2, 0])
-    share = data.share(np.array([1, 3, 0]))
-    assert_array_equal(share.targets, numbers(N, O)[[1, 3, 0]])
-    assert share.weights.tolist() == [0.5, 0.0, 1.0]
+    portion = data.portion(np.array([1, 3, 0]))
+    assert_array_equal(portion.targets, numbers(N, O)[[1, 3, 0]])
+    assert portion.weights.tolist() == [0.5, 0.0, 1.0]
 
 
 @pytest.mark.parametrize(
@@ -70,8 +70,8 @@ def test_the_callers_arrays_are_neither_written_to_nor_shared_when_rows_are_take
     x = PADDED.copy()
     x.flags.writeable = False
     data = SequenceData(network(), np.asfortranarray(x), np.broadcast_to(1.0, (N, 4, O)))
-    share = data.share(np.arange(N))
-    assert share.x.array.flags.c_contiguous and share.x.array.flags.writeable
+    portion = data.portion(np.arange(N))
+    assert portion.x.array.flags.c_contiguous and portion.x.array.flags.writeable
     assert_array_equal(data.x, x.reshape(-1, I))
 
 
@@ -130,7 +130,7 @@ def test_classes_of_inputs_are_kept_as_numbers():
     for given in ([np.array([0, 2]), np.array([1])], np.array([[0, 2], [1, 1]], np.uint8)):
         data = SequenceData(network(), given)
         assert data.index.dtype == np.int64 and data.x.size == 0 and data.dtype == np.float64
-        assert_array_equal(data.share(np.array([0])).x.index, [0, 2])
+        assert_array_equal(data.portion(np.array([0])).x.index, [0, 2])
 
 
 def test_an_initial_state_for_all_is_one_for_each():

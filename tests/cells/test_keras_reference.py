@@ -9,8 +9,8 @@ from numpy.testing import assert_allclose
 from cells import GRU, LSTM, Elman, Network
 from cells.passes.layer import Input
 from cells.passes.memory import Memory
+from cells.passes.parameters import Parameters
 from cells.passes.rows import Rows
-from cells.shares.parameters import Parameters
 from cells.shares.run import Run
 from cells.state_dict import from_state_dict, to_state_dict
 from contracts import every
@@ -55,7 +55,7 @@ class Case:
 
     def run(self):
         """Outputs, and the gradient by theta."""
-        parameters = Parameters(self.network, self.rows.n_sequences).set(self.theta)
+        parameters = Parameters(self.network, self.theta, self.rows.n_sequences)
         run = Run(self.network, self.rows, np.float64, Memory())
         outputs = run.forward(parameters, Input(self.packed("x")), [(0.0, 0.0)] * len(self.network.parts)).copy()
         gradient = np.zeros(self.network.n_params)

@@ -8,8 +8,9 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from cells import GRU, LSTM, Elman
 from cells.passes.layer import Input, Layer
-from cells.passes.matrices import ROWS_FOR_PANELS, Matrices
 from cells.passes.memory import Memory
+from cells.passes.options import PassOptions
+from cells.passes.parameters import ROWS_FOR_PANELS, Forms, Matrices
 from cells.passes.rows import Rows
 from cells.passes.time_loops import Clamp
 from contracts import every
@@ -61,28 +62,26 @@ class Case:
         return self.normal(self.B, H), self.normal(self.B, H) if self.cell.has_second_state else 0.0
 
     def matrices(self, theta=None):
-        return Matrices(self.cell, self.B < ROWS_FOR_PANELS).set(self.theta if theta is None else theta)
+        return Matrices(self.cell, self.theta if theta is None else theta, Forms(self.B < ROWS_FOR_PANELS))
 
     def forward(self, theta=None, x=None, initial=None):
         """Outputs (R, H), and the final c."""
-        matrices = self.matrices(theta)
         x = Input(self.x) if x is None else x
         initial = self.initial if initial is None else initial
-        h = self.layer.forward(matrices, self.cell.weights(matrices), x, initial, self.clamp)
+        h = self.layer.forward(self.matrices(theta), x, initial, self.clamp)
         return h[self.B :].copy(), self.layer.tape.c[self.B + self.rows.last].copy()
 
-    def rforward(self, direction, rx, rinitial, x=None):
-        matrices, V = self.matrices(), self.matrices(direction)
-        weights, x = self.cell.weights(matrices), Input(self.x) if x is None else x
+    def rforward(self, direction, rx, rinitial):
         rx = None if rx is None else Input(rx)
-        return self.layer.rforward(matrices, weights, V, x, rx, rinitial, self.clamp)
+        of = self.matrices(), self.matrices(direction)
+        return self.layer.rforward(*of, rx, rinitial, PassOptions(keeps_planes=True))
 
-    def backward(self, outputs, final=(0.0, 0.0), *, x=None, **options):
+    def backward(self, outputs, final=(0.0, 0.0), *, added=None, **options):
         """Cotangents, gradient, and derivative by the input, all copied."""
         matrices = self.matrices()
-        d = self.layer.backward(self.cell.weights(matrices), outputs, final, self.clamp, **options)
+        d = self.layer.backward(matrices, outputs, final, PassOptions(keeps_planes=True, **options), added=added)
         gradient = np.zeros(self.cell.n_params, self.dtype)
-        self.layer.add_gradient(d.z, Input(self.x) if x is None else x, gradient)
+        self.layer.add_gradient(d.z, gradient)
         dx = self.layer.input_cotangent(matrices, d.z).copy()
         return type(d)(*(array.copy() for array in d)), gradient, dx
 
@@ -187,8 +186,8 @@ def test_an_index_is_a_one_hot_input(cell):
     answers = []
     for x in (index, one_hot):
         outputs = case.forward(x=x)[0]
-        rh = case.rforward(V, None, rinitial, x).h.copy()
-        answers.append((outputs, rh, case.backward(u, x=x)[1]))
+        rh = case.rforward(V, None, rinitial).h.copy()
+        answers.append((outputs, rh, case.backward(u)[1]))
     for by_index, by_product in zip(*answers, strict=True):
         assert_allclose(by_index, by_product, rtol=ADJOINT_RTOL, atol=ADJOINT_RTOL)
 
@@ -202,7 +201,7 @@ def test_an_input_may_begin_within_an_array(cell):
     answers = []
     for x in (within, Input(case.x)):
         outputs = case.forward(x=x)[0]
-        answers.append((outputs, case.rforward(V, None, (0.0, 0.0), x).h.copy(), *case.backward(u, x=x)[1:]))
+        answers.append((outputs, case.rforward(V, None, (0.0, 0.0)).h.copy(), *case.backward(u)[1:]))
     for found, expected in zip(*answers, strict=True):
         assert_array_equal(found, expected)
 
@@ -227,7 +226,7 @@ def test_gradients_are_added_to_what_stands_there(cell):
     case.forward()
     d, g, _ = case.backward(case.normal(case.R, H))
     twice = g.copy()
-    case.layer.add_gradient(d.z, Input(case.x), twice)
+    case.layer.add_gradient(d.z, twice)
     assert_allclose(twice, 2 * g, rtol=ADJOINT_RTOL, atol=ADJOINT_RTOL * np.abs(g).max())
 
 

@@ -1,20 +1,18 @@
-"""Words of the element-wise part: columns of a row, a vector at a time, and slopes from values."""
+"""Words of the element-wise part: columns of a row, a vector at a time."""
 
 from typing import NamedTuple
 
 import numpy as np
 import pytest
 from numba import njit
-from numpy.testing import assert_allclose, assert_array_equal
+from numpy.testing import assert_array_equal
 
-from cells.passes.pointwise import clear, give, one_minus_square, take, times_one_minus, with_added
+from cells.passes.pointwise import clear, give, take, with_added
 from reservoir.simd.vectors import pack_size
 
 DTYPES = [np.float64, np.float32]
 # Widths around one and two packs of both types.
 WIDTHS = [1, 7, 8, 9, 16, 17, 33]
-# One rounding of a product and one of a difference near 1.
-SLOPE_ULP = 2.0
 
 both_types = pytest.mark.parametrize("dtype", DTYPES)
 each_width = pytest.mark.parametrize("width", WIDTHS)
@@ -36,15 +34,6 @@ def copy_plane(a, row, column, b, b_row, b_column, H):
 def add_to_plane(a, d, row, column, H):
     for j in range(0, H, pack_size(a)):
         give(a, row, column, j, H, with_added(take(a, row, column, j, H), d, row, column, j, H))
-
-
-@njit(cache=True)
-def slopes(values, tanh_slopes, logistic_slopes):
-    H = values.shape[1]
-    for j in range(0, H, pack_size(values)):
-        v = take(values, 0, 0, j, H)
-        give(tanh_slopes, 0, 0, j, H, one_minus_square(v))
-        give(logistic_slopes, 0, 0, j, H, times_one_minus(v))
 
 
 def numbers(shape, dtype, seed=0):
@@ -85,29 +74,6 @@ def test_without_damping_nothing_is_added(dtype):
     expected = a.copy()
     add_to_plane(a, Holder(np.empty((0, 0), dtype)), 1, 0, 9)
     assert_array_equal(a, expected)
-
-
-@both_types
-@each_width
-def test_slopes_from_values(dtype, width):
-    a = 3 * numbers((1, width), np.float64)
-    s, p = np.tanh(a).astype(dtype), (1 / (1 + np.exp(-a))).astype(dtype)
-    found = np.zeros((2, 1, width), dtype)
-    slopes(s, found[0], np.zeros_like(s))
-    slopes(p, np.zeros_like(p), found[1])
-    tolerance = SLOPE_ULP * np.finfo(dtype).eps
-    assert_allclose(found[0], 1 - s.astype(np.longdouble) ** 2, rtol=0, atol=tolerance)
-    assert_allclose(found[1], p * (1 - p.astype(np.longdouble)), rtol=0, atol=tolerance)
-
-
-def test_the_slope_of_tanh_is_rounded_once():
-    """1 - s² near s = 1 is a difference of near-equal numbers: a fused product keeps its digits."""
-    s = np.full((1, 8), 1 - 1e-12)
-    found = np.zeros((1, 8))
-    slopes(s, found, np.zeros_like(s))
-    exact = (1 - s[0].astype(np.longdouble)) * (1 + s[0].astype(np.longdouble))
-    # The plain meaning, with the JIT off, rounds the square first: eps / 2e-12.
-    assert_allclose(found[0], exact.astype(float), rtol=1e-3)
 
 
 def test_clear_zeroes_the_first_rows():

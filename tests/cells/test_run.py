@@ -10,9 +10,10 @@ from cells import GRU, LSTM, Elman, Network
 from cells.passes.feed import FEW
 from cells.passes.layer import Input
 from cells.passes.memory import Memory
+from cells.passes.options import PassOptions
+from cells.passes.parameters import Parameters
 from cells.passes.rows import Rows
 from cells.shares.carried import parted, rows_after
-from cells.shares.parameters import Parameters
 from cells.shares.run import Run
 from contracts import ONE_OF_EACH, every
 from naive import networks as plain
@@ -37,7 +38,7 @@ class Pass:
         rng = np.random.default_rng(seed)
         self.network, self.rows = network, Rows(np.array(lengths))
         self.theta = rng.standard_normal(network.n_params)
-        self.parameters = Parameters(network, 4).set(self.theta)
+        self.parameters = Parameters(network, self.theta, 4)
         self.x = Input(rng.standard_normal((self.rows.n_rows, network.n_in)))
         self.initial = states(network, rng, len(lengths)) if initial is None else initial
         self.run = Run(network, self.rows, np.float64, Memory(), n_continuing)
@@ -45,7 +46,7 @@ class Pass:
 
     def tangents(self, v, initial):
         """Directional derivatives of outputs and final states."""
-        direction = Parameters(self.network, 4, is_direction=True).set(v)
+        direction = Parameters(self.network, v, 4, is_direction=True)
         outputs, tapes = self.run.rforward(self.parameters, direction, initial)
         last = self.rows.n_sequences + self.rows.last
         final = [(tape.h[last], tape.c[last]) for tape in tapes]
@@ -53,7 +54,7 @@ class Pass:
 
     def cotangents(self, u, final):
         gradient = np.zeros(self.network.n_params)
-        initial = self.run.backward(self.parameters, u.copy(), gradient, final=final, keeps_tape=True)
+        initial = self.run.backward(self.parameters, u.copy(), gradient, PassOptions(keeps_tape=True), final=final)
         return gradient, [(h.copy(), c.copy()) for h, c in initial]
 
 
@@ -114,7 +115,7 @@ def test_r_forward_is_the_derivative_of_forward(cell):
     moved = []
     for step in (h, -h):
         initial = [(a + step * da, c + step * dc) for (a, c), (da, dc) in zip(one.initial, dv, strict=True)]
-        outputs = one.run.forward(Parameters(network, 4).set(one.theta + step * v), one.x, initial).copy()
+        outputs = one.run.forward(Parameters(network, one.theta + step * v, 4), one.x, initial).copy()
         moved.append(flat(outputs, [(h, c) for h, c in final_states(one.run) if np.size(c) > 1] or []))
     one.run.forward(one.parameters, one.x, one.initial)
     outputs, final = one.tangents(v, dv)
@@ -128,7 +129,7 @@ def test_parameters_that_are_set_again_are_those_of_the_new_point(network):
     """Every form that a pass reads is brought up to date, also with few inputs in every layer."""
     one, rng = Pass(network), np.random.default_rng(1)
     dv, u = states(network, rng, 3), rng.standard_normal(one.outputs.shape)
-    direction = Parameters(network, 4, is_direction=True)
+    direction = Parameters(network, one.theta, 4, is_direction=True)
 
     def everything(parameters, direction):
         outputs = one.run.forward(parameters, one.x, one.initial).copy()
@@ -139,7 +140,7 @@ def test_parameters_that_are_set_again_are_those_of_the_new_point(network):
 
     for theta, v in rng.standard_normal((2, 2, network.n_params)):
         found = everything(one.parameters.set(theta), direction.set(v))
-        fresh = Parameters(network, 4).set(theta), Parameters(network, 4, is_direction=True).set(v)
+        fresh = Parameters(network, theta, 4), Parameters(network, v, 4, is_direction=True)
         for ours, expected in zip(found, everything(*fresh), strict=True):
             assert_array_equal(ours, expected)
 
@@ -148,7 +149,7 @@ def test_outputs_are_those_of_the_plain_network():
     ours, net, sequences = pair(["lstm", "gru"], bidirectional=True, lengths=LENGTHS)
     rows = Rows(np.array(LENGTHS))
     run = Run(ours.network, rows, np.float64, Memory())
-    parameters = Parameters(ours.network, 3).set(ours.theta)
+    parameters = Parameters(ours.network, ours.theta, 3)
     x = np.array([ours.X[i][t] for i, t in zip(rows.sequence, rows.step, strict=True)])
     outputs = run.forward(parameters, Input(x), parameters.initial)
     for i, sequence in enumerate(sequences):

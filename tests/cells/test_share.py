@@ -1,4 +1,4 @@
-"""Shares of a batch: stretches of time cover it once, keep little, and give what the whole gives."""
+"""Shares of a batch: what they find is added, and the same however often a pass is repeated."""
 
 import numpy as np
 import pytest
@@ -6,72 +6,46 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from cells import LSTM, MUT1, Elman, Network
 from cells.passes.memory import Memory
-from cells.shares.parameters import Parameters
-from cells.shares.share import Options, Share
+from cells.passes.parameters import Parameters
+from cells.shares.share import Share, ShareOptions
+from cells.shares.stretches import Stretches
 from network_problems import problem
 
 # The same sums in another order.
 RTOL = 1e-13
 
 
-def share(network, lengths, recomputes=False, **options):
+def share(network, lengths, kind=Share, **options):
     ours = problem(network, lengths)
     data = ours.objective().data
-    return ours, Share(network, data.share(data.by_length), Options(np.float64, recomputes=recomputes, **options))
+    return ours, kind(network, data.portion(data.by_length), ShareOptions(np.float64, **options))
 
 
 def network(**options):
     return Network([LSTM(2, 3), Elman(3, 2)], n_out=2, learn_initial_state=True, **options)
 
 
-@pytest.mark.parametrize("T", [1, 2, 3, 4, 7, 16, 17, 100])
-def test_stretches_cover_time_once_and_are_about_as_many_as_they_are_long(T):
-    _, again = share(network(), [T], recomputes=True)
-    assert [step for a, b in again.stretches for step in range(a, b)] == list(range(T))
-    longest = max(b - a for a, b in again.stretches)
-    assert max(longest, len(again.stretches)) <= np.sqrt(T) + 1
-    assert share(network(), [T])[1].stretches == [(0, T)]
-
-
-@pytest.mark.parametrize("targets", ["all", "last"])
-@pytest.mark.parametrize("lengths", [[1], [1, 1], [9, 9], [9, 8, 5, 3, 3, 1], [2, 10, 4]])
-def test_stretches_give_what_the_whole_gives(targets, lengths):
-    found = []
-    for recomputes in (False, True):
-        ours, one = share(network(targets=targets), lengths, recomputes, is_mean_over_time=True)
-        parameters = Parameters(one.network, len(lengths)).set(ours.theta)
-        direction = Parameters(one.network, len(lengths), is_direction=True).set(ours.direction())
-        gradient, product, memory = np.zeros_like(ours.theta), np.zeros_like(ours.theta), Memory()
-        loss = one.value_and_grad(parameters, memory, gradient)
-        assert one.value(parameters, memory) == loss
-        assert one.linearize(parameters, memory) == loss
-        one.gauss_newton(parameters, direction, memory, Memory(), 0.4, product)
-        found.append((loss, gradient, product))
-    for whole, stretched in zip(*found, strict=True):
-        assert_allclose(stretched, whole, rtol=RTOL, atol=RTOL * np.max(np.abs(whole)))
-
-
 def test_what_is_found_is_added():
     ours, one = share(network(), [3, 2])
-    parameters = Parameters(one.network, 2).set(ours.theta)
-    direction = Parameters(one.network, 2, is_direction=True).set(ours.direction())
+    parameters = Parameters(one.network, ours.theta, 2)
+    direction = Parameters(one.network, ours.direction(), 2, is_direction=True)
     results = []
     for start in (0.0, 1.0):
         gradient, product = np.full_like(ours.theta, start), np.full_like(ours.theta, start)
         memory = Memory()
-        one.value_and_grad(parameters, memory, gradient)
-        one.linearize(parameters, memory)
-        one.gauss_newton(parameters, direction, memory, Memory(), 0.0, product)
+        one.value_and_grad(gradient, memory, parameters)
+        one.forward(parameters, memory)
+        one.gauss_newton(product, Memory(), parameters, direction, 0.0)
         results.append(np.concatenate([gradient, product]))
     assert_allclose(results[1], results[0] + 1.0, rtol=RTOL, atol=RTOL)
 
 
 def gradients(one, network, thetas, memory):
     """Losses and gradients, one after the other, as one vector each."""
-    parameters, found = Parameters(network, one.data.rows.n_sequences), []
+    parameters, found = Parameters(network, thetas[0], one.data.rows.n_sequences), []
     for theta in thetas:
         gradient = np.full_like(theta, 0.5)
-        loss = one.value_and_grad(parameters.set(theta), memory, gradient)
+        loss = one.value_and_grad(gradient, memory, parameters.set(theta))
         found.append(np.append(gradient, loss))
     return found
 
@@ -86,7 +60,7 @@ PASSES = {
     "clamped": (network(), {"clamped": 1}),
     "given": (network(), {"given": 2}),
     "both": (Network([LSTM(2, 3), LSTM(6, 3)], n_out=2, bidirectional=True, targets="last"), {}),
-    "recomputed": (network(), {}),
+    "stretches": (network(), {}),
 }
 
 
@@ -94,19 +68,19 @@ PASSES = {
 @pytest.mark.parametrize("name", PASSES)
 def test_a_pass_gives_the_same_bits_however_often_it_is_repeated(monkeypatch, name, lengths):
     network, options = PASSES[name]
-    n_made, forward = [0], Share._forward
+    n_made, forward = [0], Share.forward
 
-    def counted(*args):
+    def counted(*args, **options):
         n_made[0] += 1
-        return forward(*args)
+        return forward(*args, **options)
 
-    monkeypatch.setattr(Share, "_forward", counted)
+    monkeypatch.setattr(Share, "forward", counted)
     ours = problem(network, lengths, **options)
-    data, settings = ours.objective().data, Options(np.float64, recomputes=name == "recomputed")
+    data, settings, kind = ours.objective().data, ShareOptions(np.float64), Stretches if name == "stretches" else Share
     thetas = [ours.theta, 2 * ours.theta, -ours.theta, ours.theta]
-    shares = [Share(network, data.share(data.by_length), settings) for _ in range(5)]
+    shares = [kind(network, data.portion(data.by_length), settings) for _ in range(5)]
     repeated = gradients(shares[0], network, thetas, Memory())
-    assert n_made[0] == (1 if shares[0]._repeats else len(thetas))
+    assert (n_made[0] == 1) == (name not in {"given", "both", "stretches"})
     fresh = [gradients(one, network, [theta], Memory())[0] for one, theta in zip(shares[1:], thetas, strict=True)]
     assert_array_equal(repeated, fresh)
     assert not np.array_equal(repeated[0], repeated[1])
@@ -118,39 +92,19 @@ def test_a_pass_in_another_memory_or_with_other_parameters_is_not_taken_for_the_
     gradients(one, one.network, [2 * ours.theta], memory)
     assert_array_equal(gradients(one, one.network, [ours.theta] * 2, Memory()), expected * 2)
     other = problem(network(), [4] * 9)
-    larger = Share(one.network, (data := other.objective().data).share(data.by_length), Options(np.float64))
+    larger = Share(one.network, (data := other.objective().data).portion(data.by_length), ShareOptions(np.float64))
     gradients(larger, one.network, [other.theta], memory)  # which grows
     assert_array_equal(gradients(one, one.network, [ours.theta] * 3, memory), expected * 3)
 
 
 def test_a_pass_that_was_interrupted_is_not_repeated(monkeypatch):
     ours, one = share(network(), [3, 2])
-    parameters, memory = Parameters(one.network, 2).set(ours.theta), Memory()
+    parameters, memory = Parameters(one.network, ours.theta, 2), Memory()
     with monkeypatch.context() as patched:
         patched.setattr("cells.shares.run.add_readout_gradient", lambda *_: [][0])
         with pytest.raises(IndexError):
-            one.value_and_grad(parameters, memory, np.zeros_like(ours.theta))
+            one.value_and_grad(np.zeros_like(ours.theta), memory, parameters)
     gradient, expected = np.zeros_like(ours.theta), np.zeros_like(ours.theta)
-    loss = one.value_and_grad(parameters, memory, gradient)
-    assert loss == share(network(), [3, 2])[1].value_and_grad(parameters, Memory(), expected)
+    loss = one.value_and_grad(gradient, memory, parameters)
+    assert loss == share(network(), [3, 2])[1].value_and_grad(expected, Memory(), parameters)
     assert_array_equal(gradient, expected)
-
-
-def n_bytes(memory):
-    return sum(array.nbytes for array in memory._arrays.values())
-
-
-@pytest.mark.compiled
-def test_memory_of_stretches_grows_with_the_root_of_time():
-    kept = {}
-    for T in (100, 1600):
-        ours, one = share(network(), [T, T], recomputes=True)
-        memory, parameters = Memory(), Parameters(one.network, 2).set(ours.theta)
-        one.value_and_grad(parameters, memory, np.zeros_like(ours.theta))
-        states = sum(h.nbytes + np.asarray(c).nbytes for entry in one.entries for h, c in entry if np.ndim(h))
-        kept[T] = n_bytes(memory) + states - memory._arrays["panel"].nbytes
-        _, whole = share(network(), [T, T])
-        whole_memory = Memory()
-        whole.value_and_grad(parameters, whole_memory, np.zeros_like(ours.theta))
-        assert kept[T] < (n_bytes(whole_memory) - whole_memory._arrays["panel"].nbytes) / 4
-    assert kept[1600] < 5 * kept[100]  # 4 for 16 times the steps, and what is constant

@@ -6,14 +6,16 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from cells import Network
 from cells.passes.memory import Memory
+from cells.passes.options import PassOptions
+from cells.passes.parameters import Parameters
 from cells.passes.rows import Rows
-from cells.passes.structural import ACTIVATIONS, DISTANCES, apply_distance, damp
-from cells.shares.parameters import Parameters
+from cells.passes.structural import DISTANCES, apply_distance
 from cells.shares.run import Run
 from contracts import CELLS, every
 from naive import networks as plain
 from network_problems import problem
 from one_case import in_one_case
+from reservoir.simd.activations import CODES
 
 FUNCTIONS = plain.ACTIVATIONS
 both_types = pytest.mark.parametrize("dtype", [np.float64, np.float32])
@@ -28,12 +30,12 @@ MATCHING = {
     "tanh": lambda s, s_n: entropy((1 + s) / 2, (1 + s_n) / 2),
     "logistic": entropy,
     "relu": lambda s, s_n: (s - s_n) ** 2 / 2,
-    "linear": lambda s, s_n: (s - s_n) ** 2 / 2,
+    "identity": lambda s, s_n: (s - s_n) ** 2 / 2,
 }
 POINTS = {"relu": np.array([-0.7, 0.4, 2.0]), "tanh": np.array([-1.1, 0.0, 0.6])}
 
 
-@pytest.mark.parametrize("kind", ACTIVATIONS)
+@pytest.mark.parametrize("kind", CODES)
 def test_matching_curvature_is_the_second_derivative_of_the_matching_distance(kind):
     a = POINTS.get(kind, np.array([-1.3, 0.0, 0.8]))
     h = 1e-4
@@ -48,7 +50,7 @@ def test_matching_curvature_is_the_second_derivative_of_the_matching_distance(ki
 
 
 @both_types
-@in_one_case("kind", ACTIVATIONS)
+@in_one_case("kind", CODES)
 @pytest.mark.parametrize("distance", DISTANCES)
 @in_one_case("width", [1, 5, 8, 21])
 def test_columns_are_multiplied_by_the_curvature_of_the_distance(distance, kind, width, dtype):
@@ -63,7 +65,7 @@ def test_columns_are_multiplied_by_the_curvature_of_the_distance(distance, kind,
     expected = rz.astype(np.float64)
     expected[:, 1:-2] *= D * factors[:, None]
     apply_distance(
-        *(DISTANCES[distance], ACTIVATIONS[kind], values, first, column, factors, rz, rz_column, width),
+        *(DISTANCES[distance], CODES[kind], values, first, column, factors, rz, rz_column, width),
     )
     near = 4 * np.finfo(dtype).eps  # 1 - s² loses a digit near s = 1, which no value here is
     assert_allclose(rz, expected, rtol=near, atol=4 * near)
@@ -76,14 +78,14 @@ def test_planes_that_are_factors_or_given_states_are_left_alone(cell):
     ours = problem(network, [2, 1])
     rows = Rows(np.array([2, 1]))
     run = Run(network, rows, np.float64, Memory())
-    parameters = Parameters(network, 2).set(ours.theta)
-    direction = Parameters(network, 2, is_direction=True).set(ours.direction())
+    parameters = Parameters(network, ours.theta, 2)
+    direction = Parameters(network, ours.direction(), 2, is_direction=True)
     data = ours.objective(clamped=(np.array([1]), [np.full((T, 1), 3.0) for T in (2, 1)])).data
-    share = data.share(np.arange(2))
-    run.forward(parameters, share.x, [(0.0, 0.0)], share.clamp)
-    _, tapes = run.rforward(parameters, direction, [(0.0, 0.0)])
+    portion = data.portion(np.arange(2))
+    run.forward(parameters, portion.x, [(0.0, 0.0)], portion.clamp)
+    _, tapes = run.rforward(parameters, direction, [(0.0, 0.0)], PassOptions(keeps_planes=True))
     before = tapes[0].z.copy()
-    after = damp(run, tapes, 0.5, "squared_activations", None)[0]
+    after = run.layers[0].damp(tapes[0], "squared_activations", np.full(3, 0.5))
     column = 0
     for plane in network.layers[0].planes:
         part = slice(column, column + plane.width)

@@ -26,7 +26,7 @@ class Leaky(Cell):
 
     @property
     def planes(self):
-        return (Plane("a", self.n_units, "linear", is_state=True),)
+        return (Plane("a", self.n_units, "identity", is_state=True),)
 
     @property
     def maps(self):
@@ -205,7 +205,7 @@ def test_cells_of_the_package_are_found_again_in_the_disk_cache():
     problem = Problem(Elman(I, H), LENGTHS)
     problem(problem.point())
     for kernel in (passes._forward, passes._backward, passes._rforward):
-        assert passes._compiled_for(problem.weights, kernel) is kernel
+        assert passes._compiled_for(problem.matrices.weights, kernel) is kernel
 
 
 def test_steps_run_as_they_stand(tape):

@@ -10,9 +10,10 @@ from numpy.testing import assert_allclose
 from cells import GRU, LSTM, Elman, Network
 from cells.passes.layer import Input
 from cells.passes.memory import Memory
+from cells.passes.options import PassOptions
+from cells.passes.parameters import Parameters
 from cells.passes.rows import Rows
 from cells.shares.carried import parted, rows_after
-from cells.shares.parameters import Parameters
 from cells.shares.run import Run
 from cells.state_dict import from_state_dict, to_state_dict
 from contracts import every
@@ -60,7 +61,7 @@ class Case:
         return list(zip(self.stored[h], self.stored.get(c, nothing), strict=True))
 
     def forward(self):
-        parameters = Parameters(self.network, self.rows.n_sequences).set(self.theta)
+        parameters = Parameters(self.network, self.theta, self.rows.n_sequences)
         run = Run(self.network, self.rows, np.float64, Memory())
         return parameters, run, run.forward(parameters, Input(self.packed("x")), self.states("h0", "c0"))
 
@@ -114,7 +115,8 @@ def test_gradients_by_initial_states_are_those_of_torch(case):
 def test_gradients_by_the_input_are_those_of_torch(case):
     case = Case(*case)
     parameters, run, _ = case.forward()
-    run.backward(parameters, case.packed("dy"), np.zeros_like(case.theta), final=case.states("dh", "dc"))
+    options, final = PassOptions(keeps_planes=True), case.states("dh", "dc")
+    run.backward(parameters, case.packed("dy"), np.zeros_like(case.theta), options, final=final)
     dx = run.layers[0].input_cotangent(parameters.matrices[0], run.planes[0])
     assert_allclose(dx, case.packed("gradient/x"), rtol=RTOL, atol=ATOL)
 
@@ -140,6 +142,6 @@ def test_torch_takes_what_we_write_and_answers_the_same():
     module.load_state_dict({name: torch.from_numpy(array) for name, array in state.items()})
     with torch.no_grad():
         theirs = module["readout"](module["rnn"](torch.from_numpy(x.reshape(6, 2, 3)))[0]).numpy()
-    parameters = Parameters(network, 2).set(theta)
+    parameters = Parameters(network, theta, 2)
     ours = Run(network, rows, np.float64, Memory()).forward(parameters, Input(x), [(0.0, 0.0)] * 4)
     assert_allclose(ours, theirs.reshape(-1, 2), rtol=RTOL, atol=ATOL)

@@ -30,7 +30,7 @@ def linear(a):
     return a
 
 
-ACTIVATIONS = {"tanh": tanh, "logistic": logistic, "relu": relu, "linear": linear}
+ACTIVATIONS = {"tanh": tanh, "logistic": logistic, "relu": relu, "identity": linear}
 
 
 # ------------------------------------------------------------------------------------------------------- cells
@@ -274,7 +274,7 @@ def distance_curvature(distance, kind, a):
         "tanh": lambda: 1 - np.tanh(a) ** 2,
         "logistic": lambda: logistic(a) * (1 - logistic(a)),
         "relu": lambda: float(a > 0),
-        "linear": lambda: 1.0,
+        "identity": lambda: 1.0,
     }[kind]()
     if distance == "squared_values":
         return slope**2

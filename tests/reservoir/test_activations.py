@@ -6,7 +6,7 @@ from numba import njit
 from numpy.testing import assert_allclose, assert_array_equal
 
 from naive import activations as naive
-from reservoir.simd.activations import CODES, activate
+from reservoir.simd.activations import CODES, activate, activate_array, times_slope
 from reservoir.simd.vectors import ONE_PACK, PACK_BYTES, load, pack_size, store
 from uncompiled import plain
 
@@ -16,6 +16,8 @@ MOST_ULP = 4.0
 PLAIN_RTOL = {np.float64: 1e-13, np.float32: 1e-6}
 # Where the logistic function is held to units of the last place.
 LOGISTIC_RANGE = {np.float64: 700.0, np.float32: 80.0}
+# One rounding of a product and one of a difference near 1.
+SLOPE_ULP = 2.0
 HAS_EXTENDED_PRECISION = np.finfo(np.longdouble).nmant >= 63
 
 both_types = pytest.mark.parametrize("dtype", DTYPES)
@@ -159,3 +161,58 @@ def test_plain_meaning_agrees(name, dtype):
 def test_plain_meaning_has_the_same_special_values(name, dtype):
     x = np.array(SPECIAL[name])[:, 0].astype(dtype)
     assert_array_equal(activated(name, x, plain(apply)), activated(name, x))
+
+
+# ------------------------------------------------------------------------------------------------- the other forms
+
+SLOPES = {  # from the function's value s
+    "identity": np.ones_like,
+    "tanh": lambda s: (1 - s) * (1 + s),
+    "relu": lambda s: (s > 0) * np.ones_like(s),
+    "logistic": lambda s: s * (1 - s),
+}
+
+
+@njit(cache=True)
+def times_slopes(code, v, s, y):
+    for i in range(0, s.size, pack_size(s)):
+        store(y, i, times_slope(load(v, ONE_PACK, i), code, load(s, ONE_PACK, i)))
+
+
+def slopes(name, s, v):
+    """``v`` times the slope where the function has the value ``s``; whole packs of both."""
+    found = np.zeros_like(s)
+    times_slopes(CODES[name], v, s, found)
+    return found
+
+
+@each_function
+def test_slopes_from_values_are_the_derivatives(name):
+    x, h = np.linspace(-4, 4, 64), 1e-6  # h² times third derivatives, eps / h
+    values = [activate_array(np, name, x + step) for step in (h, 0.0, -h)]
+    assert_allclose(slopes(name, values[1], np.full(64, 2.0)), (values[0] - values[2]) / h, atol=1e-8)
+
+
+@each_function
+@both_types
+def test_slopes_are_rounded_twice_at_most(name, dtype):
+    s = activate_array(np, name, 3 * np.random.default_rng(0).standard_normal(64)).astype(dtype)
+    exact = SLOPES[name](s.astype(np.longdouble))
+    assert_allclose(slopes(name, s, np.ones_like(s)), exact.astype(dtype), rtol=0, atol=SLOPE_ULP * np.finfo(dtype).eps)
+
+
+def test_the_slope_of_tanh_keeps_its_digits_near_one():
+    """1 - s² is a difference of near-equal numbers there, but a fused product rounds once."""
+    s = np.full(64, 1 - 1e-12)
+    exact = SLOPES["tanh"](s.astype(np.longdouble)).astype(float)
+    # The plain meaning, with the JIT off, rounds the square first: eps / 2e-12.
+    assert_allclose(slopes("tanh", s, np.ones_like(s)), exact, rtol=1e-3)
+
+
+@each_function
+@both_types
+def test_functions_of_arrays_are_the_same_functions(name, dtype):
+    x = np.linspace(-5, 5, 101).astype(dtype)
+    found = activate_array(np, name, x)
+    assert found.dtype == dtype
+    assert_allclose(found, activated(name, x), rtol=MOST_ULP * 2 * np.finfo(dtype).eps)

@@ -7,8 +7,9 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from cells import Elman, Network, SequenceObjective
 from cells.passes.layer import Input, Layer
-from cells.passes.matrices import Matrices
 from cells.passes.memory import Memory
+from cells.passes.options import PassOptions
+from cells.passes.parameters import Forms, Matrices
 from cells.passes.rows import Rows
 from cells.passes.time_loops import Clamp
 from reservoir.simd.subnormals import flush_subnormals, flushes_here, restore_mode
@@ -109,13 +110,13 @@ def faded(dtype):
     rng = np.random.default_rng(0)
     theta = np.zeros(cell.n_params)
     dict(cell.views(theta))["recurrent"][:] = rng.uniform(0.5, 1, (H, H)) * 0.4 / (0.75 * H)
-    matrices = Matrices(cell, in_place=True).set(theta.astype(dtype))
-    layer, weights = Layer(cell, rows, dtype, Memory(), "layer"), cell.weights(matrices)
+    matrices = Matrices(cell, theta.astype(dtype), Forms(in_place=True))
+    layer = Layer(cell, rows, dtype, Memory())
     clamp = Clamp(np.empty(0, np.int64), np.empty((rows.n_rows, 0), dtype))
-    layer.forward(matrices, weights, Input(np.zeros((T, 1), dtype)), (0.0, 0.0), clamp)
+    layer.forward(matrices, Input(np.zeros((T, 1), dtype)), (0.0, 0.0), clamp)
     outputs = np.zeros((T, H), dtype)
     outputs[-1] = 1.0
-    return layer.backward(weights, outputs, (0.0, 0.0), clamp).z
+    return layer.backward(matrices, outputs, (0.0, 0.0), PassOptions(keeps_planes=True)).z
 
 
 @flushing
