@@ -77,6 +77,35 @@ def fold_in(columns: np.ndarray, lower: np.ndarray, *, triangular: bool = False)
     assert info.value == 0, f"dtpqrt: argument {-info.value}"
 
 
+def factorise(matrix: np.ndarray) -> bool:
+    """Replace the lower triangle of a symmetric matrix by L with L Lᵀ = matrix.
+
+    Parameters
+    ----------
+    matrix : (m, m) float64, last axis contiguous, in and out; what is above the diagonal is neither read nor written
+
+    Returns
+    -------
+    bool
+        False, with ``matrix`` spoilt, if it is not positive definite to working precision.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from reservoir.readout.blas import factorise
+    >>> matrix = np.array([[4.0, 2.0], [2.0, 2.0]])
+    >>> factorise(matrix)
+    True
+    >>> np.tril(matrix)
+    array([[2., 0.],
+           [1., 1.]])
+    """
+    info = ctypes.c_int(0)
+    dpotrf = _routine("cython_lapack", "dpotrf", 5)
+    dpotrf(b"U", _int(len(matrix)), *_matrix(matrix), ctypes.byref(info))
+    return info.value == 0 and bool(np.isfinite(np.diagonal(matrix)).all())
+
+
 def one_norm(lower: np.ndarray) -> float:
     """Largest sum of absolute values of a row of the symmetric matrix whose lower triangle is given."""
     scratch = np.empty(len(lower))

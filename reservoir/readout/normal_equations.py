@@ -13,8 +13,7 @@ import numpy as np
 
 from optim.device import namespace
 from optim.threads import run_all, single_blas_thread
-from reservoir.readout.blas import inverse_condition, one_norm, solve_factored
-from reservoir.readout.cholesky import factorise
+from reservoir.readout.blas import factorise, inverse_condition, one_norm, solve_factored
 from reservoir.readout.decomposition import Decomposition
 from reservoir.readout.factorisations import eigenvectors
 from reservoir.readout.linear import Readout, readout_of, require_finite, require_rows, rounding_outweighs
@@ -126,9 +125,9 @@ def solve_positive(
     diagonal = np.einsum("ii->i", matrix)  # a view
     diagonal += alpha
     norm = one_norm(matrix)
-    if not factorise(matrix, n_threads):
-        return None
     with single_blas_thread():
+        if not factorise(matrix):
+            return None
         # Side by side; that the condition forbids the solution is seldom.
         inverse, solution = run_all(
             lambda function, argument: function(matrix, argument),
