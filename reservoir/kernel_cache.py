@@ -4,7 +4,8 @@ Numba (0.68) raises where no folder can be written, leaves a fit when the disk i
 holds. It keeps an index of each function's files too: two processes that write at once may give one name to kernels of
 different argument types. Here a kernel is one file, named by what it was compiled from and for. It holds a checksum and
 is renamed when it is whole, so it needs no index and no lock. What cannot be read is compiled; what cannot be written
-is used all the same, and the log says so, once.
+is used all the same, and the log says so, once. Beside its code a file names the shared kernels that it calls
+(:mod:`reservoir.callees`): without these it is as good as none.
 
 The folder is ``NUMBA_CACHE_DIR`` if that is set. Otherwise it is ``__pycache__`` beside the source, and where that
 cannot be written Numba's folder in the user's cache. Files are found in folders that can only be read, too.
@@ -27,11 +28,15 @@ from typing import Any
 import numba
 from numba.core import config
 from numba.core.compiler import CompileResult
+from numba.core.runtime import rtsys
 from numba.core.serialize import dumps
 from numba.misc.appdirs import AppDirs
 
+from reservoir.callees import MARK, needs_of
+
 LOG = logging.getLogger("reservoir")
 _DIGEST = 16  # bytes
+_LAYOUT = 2  # of a file: key, needs, code
 
 
 class KernelCache:
@@ -58,21 +63,23 @@ class KernelCache:
 
     def load_overload(self, signature: Any, target_context: Any) -> CompileResult | None:
         """The code for one signature, or None."""
-        target_context.refresh()
         key = _key(signature, target_context.codegen())
         for folder in self._folders():
             with suppress(OSError):
                 content = _checked((folder / self._file(key)).read_bytes())
-                if content is not None and content[0] == key:
-                    return CompileResult._rebuild(target_context, *content[1])
+                if content is None or content[0] != key or not all(need.is_met() for need in content[1]):
+                    continue
+                if _counts_references(content[2]):
+                    rtsys.initialize(target_context)
+                return CompileResult._rebuild(target_context, *content[2])
         return None
 
     def save_overload(self, signature: Any, result: CompileResult) -> None:
         """Keep the code for one signature, in the first folder that takes it."""
-        if result.lifted or result.library.has_dynamic_globals:
+        if result.lifted or any(name != MARK for name in result.library._dynamic_globals):
             return
         key = _key(signature, result.codegen)
-        content = dumps((key, result._reduce()))
+        content = dumps((key, needs_of(result), result._reduce()))
         failure = None
         for folder in self._folders():
             try:
@@ -82,6 +89,10 @@ class KernelCache:
             except OSError as error:
                 failure = failure or error
         _say_once(failure.strerror)
+
+    def symbol(self, signature: Any, target_context: Any) -> str:
+        """A name for the code for one signature, which no other code has, in this version or another."""
+        return f"reservoir.{self._of_version}{_name_of(_key(signature, target_context.codegen()))}"
 
     def flush(self) -> None:
         """Forget what is on disk."""
@@ -96,7 +107,7 @@ class KernelCache:
         return [Path(beside, "__pycache__"), Path(AppDirs("numba", appauthor=False).user_cache_dir, apart)]
 
     def _file(self, key: tuple) -> str:
-        return f"{self._of_version}{_digest(repr(key).encode()).hex()}.nbc"
+        return f"{self._of_version}{_name_of(key)}.nbc"
 
     def _forget_old(self, folder: Path) -> None:
         """Remove what other versions of the source have left, files of killed writers among it."""
@@ -106,7 +117,17 @@ class KernelCache:
 
 def _key(signature: Any, codegen: Any) -> tuple:
     """What code depends on beside its source: the types of the arguments, Numba's version, the processor."""
-    return numba.__version__, signature, codegen.magic_tuple()
+    return _LAYOUT, numba.__version__, signature, codegen.magic_tuple()
+
+
+def _counts_references(result: tuple) -> bool:
+    """Whether compiled code calls Numba's memory manager: setting that up takes longer than loading the code."""
+    _, _, (object_code, _) = result[0]
+    return b"NRT_" in object_code
+
+
+def _name_of(key: tuple) -> str:
+    return _digest(repr(key).encode()).hex()
 
 
 @functools.cache

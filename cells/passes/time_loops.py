@@ -31,7 +31,9 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba.extending import overload
+from numba.core import types
+from numba.core.typing.templates import AbstractTemplate, infer_global
+from numba.extending import lower_builtin
 
 from cells.passes.calls import plainly
 from cells.passes.feed import Feed, add_feed, begin_with_feed, no_feed
@@ -100,25 +102,33 @@ def step(kind: Callable, weights: type) -> Callable:
         came = inspect.signature(function)
         if list(came.parameters) != list(expected.parameters):
             raise TypeError(f"a {kind.__name__} must take {expected}, got {came}; Numba matches them by name.")
-        STEPS[kind, weights] = function
+        STEPS[kind, weights] = njit(**FLAGS)(function)
         return function
 
     return register
 
 
-@overload(forward_step, jit_options=FLAGS)
-def _forward_step(weights, tape, now, before, after, n):
-    return STEPS.get((forward_step, getattr(weights, "instance_class", None)))
+def _compiled_by_type_of_weights(kind: Callable) -> None:
+    """A compiled kernel that calls ``kind`` calls the step that is registered for its weights."""
+
+    def kernel_for(weights: types.Type) -> types.Dispatcher | None:
+        return STEPS.get((kind, getattr(weights, "instance_class", None)))
+
+    @infer_global(kind)
+    class Template(AbstractTemplate):
+        key = kind
+
+        def generic(self, args, kws):
+            kernel = kernel_for(args[0])
+            return None if kernel is None else types.Dispatcher(kernel).get_call_type(self.context, args, kws)
+
+    @lower_builtin(kind, types.VarArg(types.Any))
+    def call(context, builder, sig, args):
+        return context.get_function(types.Dispatcher(kernel_for(sig.args[0])), sig)(builder, args)
 
 
-@overload(backward_step, jit_options=FLAGS)
-def _backward_step(weights, tape, d, now, before, after, n):
-    return STEPS.get((backward_step, getattr(weights, "instance_class", None)))
-
-
-@overload(rforward_step, jit_options=FLAGS)
-def _rforward_step(weights, tape, r, now, before, after, n):
-    return STEPS.get((rforward_step, getattr(weights, "instance_class", None)))
+for _kind in (forward_step, backward_step, rforward_step):
+    _compiled_by_type_of_weights(_kind)
 
 
 def forward(

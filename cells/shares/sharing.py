@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from cells.network import Network
-from reservoir.simd.tiles import EIGHT_ROWS
+from reservoir.simd.tiles import MOST_ROWS
 
 # Sequences of a share: enough that a matrix read from the cache meets many rows. Shares are more than MAX_SHARES only
 # where they would be larger than MAX_SHARE, or their states would not fit.
@@ -16,7 +16,7 @@ MIN_SHARE, MAX_SHARE, MAX_SHARES = 16, 64, 16
 CACHED_STATES = 2**20
 # Bytes beyond which a matrix shares the second-level cache with nothing, so that more rows must meet it.
 LARGE_MATRIX = 2**20
-TILE = len(EIGHT_ROWS)
+TILE = MOST_ROWS
 WORTH_A_THREAD = 10**7  # rows times parameters: half a millisecond, many times what it takes to wake a thread
 
 

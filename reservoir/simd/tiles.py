@@ -30,168 +30,181 @@ from reservoir.simd.llvm_vectors import (
     prefix_mask,
     splat,
 )
-from reservoir.simd.vectors import ONE_PACK, TWO_PACKS, aligned, load_some, pack_size, store_some
+from reservoir.simd.vectors import ONE_PACK, aligned, load_some, pack_size, store_some
 
 # How the operands of a tile stand: A with its rows or its columns running through memory, B with or without memory
 # behind its last column that may be read. A tile is compiled for each.
 AS_THEY_STAND, PADDED, TRANSPOSED, TRANSPOSED_PADDED = (), (0,), (0,) * 2, (0,) * 3
-ONE_ROW = (0,)
-FOUR_ROWS = (0,) * 4
-EIGHT_ROWS = (0,) * 8
-THREE_PACKS = (0,) * 3
-FOUR_PACKS = (0,) * 4
-EIGHT_PACKS = (0,) * 8
-PANEL_PACKS = len(THREE_PACKS)  # 8 rows of 3 packs fill 24 of 32 vector registers; 4 hold the operands
+MOST_ROWS, PANEL_PACKS = 8, 3  # of a tile: they fill 24 of 32 vector registers, and 4 hold the operands
 DEPTH = 192  # terms of a sum between two visits to C: a panel of that length leaves room for A in a 48 KB cache
 _UNROLLED = 4  # terms between two visits to the loop's counter
 _NEAR = 640  # packs that stay in that cache while a product reads them again and again
 
 
-# ------------------------------------------------------------------------------------------------ the register tile
+# ------------------------------------------------------------------------------------------------ register tiles
 
 
-def add_tile_product(rows, packs, form, a, a_start, a_stride, b, b_start, b_row, c, c_start, c_row, depth, n_columns):
-    """``c[i, j] += sum over k < depth of a[i, k] b[k, j]`` for ``len(rows)`` rows i and ``n_columns`` columns j.
+def add_rows(form, a, a_start, a_stride, b, b_start, b_row, c, c_start, c_row, n_rows, depth, n_columns):
+    """``c[i, j] += sum over k < depth of a[i, k] b[k, j]`` for ``n_rows`` rows i and ``n_columns`` columns j.
 
     ``form`` says where a[i, k] stands: at the flat position ``a_start + i a_stride + k``, or, if it is transposed, at
-    ``a_start + i + k a_stride``. Other elements are at ``b_start + k b_row + j`` and ``c_start + i c_row + j``. The
-    last column lies in the last of the ``len(packs)`` packs; what is beyond it is neither read nor written, but for
-    ``b`` where ``form`` says that it is padded. ``c`` must not overlap ``a`` or ``b``.
+    ``a_start + i + k a_stride``. Other elements are at ``b_start + k b_row + j`` and ``c_start + i c_row + j``. There
+    are 1 to three packs of columns; what is beyond the last one is neither read nor written, but for ``b`` where
+    ``form`` says that it is padded. ``c`` must not overlap ``a`` or ``b``.
     """
     a, b, c = a.reshape(-1), b.reshape(-1), c.reshape(-1)
     a_row, a_column = (1, a_stride) if form in (TRANSPOSED, TRANSPOSED_PADDED) else (a_stride, 1)
-    i, j, k = np.arange(len(rows))[:, None], np.arange(n_columns), np.arange(depth)
+    i, j, k = np.arange(n_rows)[:, None], np.arange(n_columns), np.arange(depth)
     c[c_start + i * c_row + j] += a[a_start + i * a_row + k * a_column] @ b[b_start + k[:, None] * b_row + j]
 
 
-@compiled(add_tile_product, lambda rows, packs, form, a, *others: types.none if is_array(a) else None)
-def _add_tile_product(context, builder, sig, args):
-    n_rows, n_packs, form = (len(sig.args[n]) for n in range(3))
-    is_transposed = form in (len(TRANSPOSED), len(TRANSPOSED_PADDED))
-    is_padded = form in (len(PADDED), len(TRANSPOSED_PADDED))
-    dtype = sig.args[9].dtype
-    vector = ir.VectorType(llvm_float(dtype), PACK_BYTES * 8 // dtype.bitwidth)
-    numbers = [context.cast(builder, args[n], sig.args[n], types.intp) for n in (4, 5, 7, 8, 10, 11, 12, 13)]
-    a_start, a_stride, b_start, b_row, c_start, c_row, depth, n_columns = numbers
+def add_row(a, a_start, b, b_start, b_row, c, c_start, depth, n_columns):
+    """:func:`add_rows` of one row, any number of columns wide: many sums hide each other's latency."""
+    add_rows(AS_THEY_STAND, a, a_start, 0, b, b_start, b_row, c, c_start, 0, 1, depth, n_columns)
+
+
+@compiled(add_rows, lambda form, a, *others: types.none if is_array(a) else None)
+def _add_rows(context, builder, sig, args):
+    numbers = [context.cast(builder, args[n], sig.args[n], types.intp) for n in (2, 3, 5, 6, 8, 9, 10, 11, 12)]
+    *where, n_rows, depth, n_columns = numbers
+    tiles = _Tiles(context, builder, len(sig.args[0]), *((sig.args[n], args[n]) for n in (1, 4, 7)), *where, depth)
     intp = depth.type
-    a_row, a_column = (intp(1), a_stride) if is_transposed else (a_stride, intp(1))
-    last = prefix_mask(builder, builder.sub(n_columns, intp((n_packs - 1) * vector.count)), vector.count)
-
-    def pack_of(row, number):
-        return builder.bitcast(builder.gep(row, [intp(number * vector.count)]), vector.as_pointer())
-
-    def read(row, number, is_whole=False):
-        place = pack_of(row, number)
-        if number == n_packs - 1 and not is_whole:
-            return masked_load(builder, place, last)
-        return builder.load(place, align=dtype.bitwidth // 8)
-
-    def reach(array, start, row, column, n_rows, n_columns):  # bounds are those of the last element
-        end = builder.add(start, builder.mul(row, builder.sub(n_rows, intp(1))))
-        end = builder.add(end, builder.mul(column, builder.sub(n_columns, intp(1))))
-        address_of(context, builder, sig.args[array], args[array], end, 1)
-        return address_of(context, builder, sig.args[array], args[array], start, 1)
-
-    a_first = reach(3, a_start, a_row, a_column, intp(n_rows), depth)
-    b_columns = intp(n_packs * vector.count) if is_padded else n_columns
-    b_first = reach(6, b_start, b_row, intp(1), depth, b_columns)
-    c_first = reach(9, c_start, c_row, intp(1), intp(n_rows), n_columns)
-    c_rows = [builder.gep(c_first, [builder.mul(c_row, intp(i))]) for i in range(n_rows)]
-    a_rows = [builder.gep(a_first, [builder.mul(a_row, intp(i))]) for i in range(n_rows)]
-    if not is_transposed:  # as unrelated pointers: else each is found from the one before, a chain as long as the tile
-        pointer = a_first.type
-        a_rows = [builder.asm(ir.FunctionType(pointer, [pointer]), "", "=r,0", [row], False) for row in a_rows]
-    tile = [[cgutils.alloca_once_value(builder, ir.Constant(vector, None)) for _ in range(n_packs)] for _ in a_rows]
-
-    def add_terms(k):
-        b_k = builder.gep(b_first, [builder.mul(k, b_row)])
-        right = [read(b_k, number, is_padded) for number in range(n_packs)]
-        for row, sums in zip(a_rows, tile, strict=True):
-            left = splat(builder, builder.load(builder.gep(row, [builder.mul(k, a_column)])), vector)
-            for place, factor in zip(sums, right, strict=True):
-                builder.store(intrinsic(builder, "fma", [left, factor, builder.load(place)]), place)
-
-    whole = intp(0)
-    if is_padded:
-        n_whole = builder.sdiv(depth, intp(_UNROLLED))
-        with cgutils.for_range(builder, n_whole, intp=intp) as loop:
-            for u in range(_UNROLLED):
-                add_terms(builder.add(builder.mul(loop.index, intp(_UNROLLED)), intp(u)))
-        whole = builder.mul(n_whole, intp(_UNROLLED))
-    with cgutils.for_range(builder, builder.sub(depth, whole), intp=intp) as loop:
-        add_terms(builder.add(whole, loop.index))
-    # All of C is read before any of it is written: a load waits for a masked store to its memory, even where the mask
-    # is off, and there the next row may begin.
-    results = [
-        [builder.fadd(read(row, number), builder.load(place)) for number, place in enumerate(sums)]
-        for row, sums in zip(c_rows, tile, strict=True)
-    ]
-    for row, values in zip(c_rows, results, strict=True):
-        for number, value in enumerate(values):
-            if number == n_packs - 1:
-                masked_store(builder, value, pack_of(row, number), last)
-            else:
-                builder.store(value, pack_of(row, number), align=dtype.bitwidth // 8)
+    n_eights = builder.sdiv(n_rows, intp(MOST_ROWS))
+    with cgutils.for_range(builder, n_eights, intp=intp) as loop:
+        tiles.add_strip(MOST_ROWS, builder.mul(loop.index, intp(MOST_ROWS)), n_columns)
+    first = builder.mul(n_eights, intp(MOST_ROWS))
+    four = builder.and_(n_rows, intp(4))
+    with builder.if_then(builder.icmp_signed(">", four, intp(0))):
+        tiles.add_strip(4, first, n_columns)
+    first = builder.add(first, four)
+    with cgutils.for_range(builder, builder.sub(n_rows, first), intp=intp) as loop:
+        tiles.add_strip(1, builder.add(first, loop.index), n_columns)
     return context.get_dummy_value()
 
 
-@njit(nogil=True, error_model="numpy", forceinline=True)
-def _add_strip(rows, form, a, a_start, a_stride, b, b_start, b_row, c, c_start, c_row, depth, n_columns):
-    """:func:`add_tile_product` of at most three packs."""
-    P = pack_size(c)
-    if n_columns > 2 * P:
-        add_tile_product(
-            rows, THREE_PACKS, form, a, a_start, a_stride, b, b_start, b_row, c, c_start, c_row, depth, n_columns
-        )
-    elif n_columns > P:
-        add_tile_product(
-            rows, TWO_PACKS, form, a, a_start, a_stride, b, b_start, b_row, c, c_start, c_row, depth, n_columns
-        )
-    else:
-        add_tile_product(
-            rows, ONE_PACK, form, a, a_start, a_stride, b, b_start, b_row, c, c_start, c_row, depth, n_columns
-        )
+@compiled(add_row, lambda a, *others: types.none if is_array(a) else None)
+def _add_row(context, builder, sig, args):
+    a_start, b_start, b_row, c_start, depth, n_columns = (
+        context.cast(builder, args[n], sig.args[n], types.intp) for n in (1, 3, 4, 6, 7, 8)
+    )
+    intp = depth.type
+    where = a_start, intp(0), b_start, b_row, c_start, intp(0)
+    arrays = ((sig.args[n], args[n]) for n in (0, 2, 5))
+    tiles = _Tiles(context, builder, len(AS_THEY_STAND), *arrays, *where, depth)
+    begin = intp(0)
+    for n_packs in (8, 4):  # one pack less than that is taken as all of them
+        width, left = intp(n_packs * tiles.pack), builder.sub(n_columns, begin)
+        n_tiles = builder.sdiv(builder.add(left, intp(tiles.pack - 1)), width)
+        with cgutils.for_range(builder, n_tiles, intp=intp) as loop:
+            done = builder.mul(loop.index, width)
+            rest = builder.sub(left, done)
+            columns = builder.select(builder.icmp_signed("<", rest, width), rest, width)
+            tiles.add(1, n_packs, intp(0), columns, builder.add(begin, done))
+        begin = builder.add(begin, builder.mul(n_tiles, width))
+    left = builder.sub(n_columns, begin)
+    with builder.if_then(builder.icmp_signed(">", left, intp(0))):
+        tiles.add_strip(1, intp(0), left, begin)
+    return context.get_dummy_value()
 
 
-@njit(nogil=True, error_model="numpy")
-def add_rows(form, a, a_start, a_stride, b, b_start, b_row, c, c_start, c_row, n_rows, depth, n_columns):
-    """:func:`add_tile_product` of any number of rows, at most three packs wide."""
-    i, a_row = 0, 1 if len(form) >= len(TRANSPOSED) else a_stride
-    while i + 8 <= n_rows:
-        left, there = a_start + i * a_row, c_start + i * c_row
-        _add_strip(EIGHT_ROWS, form, a, left, a_stride, b, b_start, b_row, c, there, c_row, depth, n_columns)
-        i += 8
-    if i + 4 <= n_rows:
-        left, there = a_start + i * a_row, c_start + i * c_row
-        _add_strip(FOUR_ROWS, form, a, left, a_stride, b, b_start, b_row, c, there, c_row, depth, n_columns)
-        i += 4
-    while i < n_rows:
-        left, there = a_start + i * a_row, c_start + i * c_row
-        _add_strip(ONE_ROW, form, a, left, a_stride, b, b_start, b_row, c, there, c_row, depth, n_columns)
-        i += 1
+class _Tiles:
+    """Code for tiles of C, a few rows by a few packs, which stay in registers while k runs."""
 
+    def __init__(self, context, builder, form, a, b, c, a_start, a_stride, b_start, b_row, c_start, c_row, depth):
+        self.context, self.builder = context, builder
+        self.a, self.b, self.c = a, b, c
+        self.a_start, self.b_start, self.b_row, self.c_start, self.c_row = a_start, b_start, b_row, c_start, c_row
+        self.depth, self.intp = depth, depth.type
+        self.is_transposed = form in (len(TRANSPOSED), len(TRANSPOSED_PADDED))
+        self.is_padded = form in (len(PADDED), len(TRANSPOSED_PADDED))
+        self.a_row, self.a_column = (self.intp(1), a_stride) if self.is_transposed else (a_stride, self.intp(1))
+        dtype = c[0].dtype
+        self.item, self.pack = dtype.bitwidth // 8, PACK_BYTES * 8 // dtype.bitwidth
+        self.vector = ir.VectorType(llvm_float(dtype), self.pack)
 
-@njit(nogil=True, error_model="numpy")
-def _add_row(a, a_start, b, b_start, b_row, c, c_start, depth, n_columns):
-    """:func:`add_tile_product` of one row, any number of columns wide: many sums hide each other's latency."""
-    P = pack_size(c)
-    j = 0
-    while n_columns - j > 7 * P:
-        columns = min(8 * P, n_columns - j)
-        add_tile_product(
-            ONE_ROW, EIGHT_PACKS, AS_THEY_STAND, a, a_start, 0, b, b_start + j, b_row, c, c_start + j, 0, depth, columns
+    def add_strip(self, n_rows, first, n_columns, column=None):
+        """At most three packs of ``n_rows`` rows from ``first`` on, from this column on."""
+        builder = self.builder
+        is_wider = [builder.icmp_signed(">", n_columns, self.intp(n * self.pack)) for n in (1, 2)]
+        with builder.if_else(is_wider[1]) as (three, fewer):
+            with three:
+                self.add(n_rows, 3, first, n_columns, column)
+            with fewer, builder.if_else(is_wider[0]) as (two, one):
+                with two:
+                    self.add(n_rows, 2, first, n_columns, column)
+                with one:
+                    self.add(n_rows, 1, first, n_columns, column)
+
+    def add(self, n_rows, n_packs, first, n_columns, column=None):
+        """A tile, whose last column lies in the last of its packs."""
+        builder, intp, vector = self.builder, self.intp, self.vector
+        column = intp(0) if column is None else column
+        last = prefix_mask(builder, builder.sub(n_columns, intp((n_packs - 1) * self.pack)), self.pack)
+
+        def pack_of(row, number):
+            return builder.bitcast(builder.gep(row, [intp(number * self.pack)]), vector.as_pointer())
+
+        def read(row, number, is_whole=False):
+            place = pack_of(row, number)
+            if number == n_packs - 1 and not is_whole:
+                return masked_load(builder, place, last)
+            return builder.load(place, align=self.item)
+
+        def place_of(start, first, row, column=None):
+            position = builder.add(start, builder.mul(first, row))
+            return position if column is None else builder.add(position, column)
+
+        c_start = place_of(self.c_start, first, self.c_row, column)
+        a_first = self._reach(
+            self.a, place_of(self.a_start, first, self.a_row), self.a_row, self.a_column, intp(n_rows), self.depth
         )
-        j += columns
-    while n_columns - j > 3 * P:
-        columns = min(4 * P, n_columns - j)
-        add_tile_product(
-            ONE_ROW, FOUR_PACKS, AS_THEY_STAND, a, a_start, 0, b, b_start + j, b_row, c, c_start + j, 0, depth, columns
-        )
-        j += columns
-    if j < n_columns:
-        _add_strip(
-            ONE_ROW, AS_THEY_STAND, a, a_start, 0, b, b_start + j, b_row, c, c_start + j, 0, depth, n_columns - j
-        )
+        b_columns = intp(n_packs * self.pack) if self.is_padded else n_columns
+        b_first = self._reach(self.b, builder.add(self.b_start, column), self.b_row, intp(1), self.depth, b_columns)
+        c_first = self._reach(self.c, c_start, self.c_row, intp(1), intp(n_rows), n_columns)
+        c_rows = [builder.gep(c_first, [builder.mul(self.c_row, intp(i))]) for i in range(n_rows)]
+        a_rows = [builder.gep(a_first, [builder.mul(self.a_row, intp(i))]) for i in range(n_rows)]
+        if not self.is_transposed:  # as unrelated pointers: else each is found from the one before, one long chain
+            kind = ir.FunctionType(a_first.type, [a_first.type])
+            a_rows = [builder.asm(kind, "", "=r,0", [row], False) for row in a_rows]
+        tile = [[cgutils.alloca_once_value(builder, ir.Constant(vector, None)) for _ in range(n_packs)] for _ in a_rows]
+
+        def add_terms(k):
+            b_k = builder.gep(b_first, [builder.mul(k, self.b_row)])
+            right = [read(b_k, number, self.is_padded) for number in range(n_packs)]
+            for row, sums in zip(a_rows, tile, strict=True):
+                left = splat(builder, builder.load(builder.gep(row, [builder.mul(k, self.a_column)])), vector)
+                for place, factor in zip(sums, right, strict=True):
+                    builder.store(intrinsic(builder, "fma", [left, factor, builder.load(place)]), place)
+
+        whole = intp(0)
+        if self.is_padded:
+            n_whole = builder.sdiv(self.depth, intp(_UNROLLED))
+            with cgutils.for_range(builder, n_whole, intp=intp) as loop:
+                for u in range(_UNROLLED):
+                    add_terms(builder.add(builder.mul(loop.index, intp(_UNROLLED)), intp(u)))
+            whole = builder.mul(n_whole, intp(_UNROLLED))
+        with cgutils.for_range(builder, builder.sub(self.depth, whole), intp=intp) as loop:
+            add_terms(builder.add(whole, loop.index))
+        # All of C is read before any of it is written: a load waits for a masked store to its memory, even where the
+        # mask is off, and there the next row may begin.
+        results = [
+            [builder.fadd(read(row, number), builder.load(place)) for number, place in enumerate(sums)]
+            for row, sums in zip(c_rows, tile, strict=True)
+        ]
+        for row, values in zip(c_rows, results, strict=True):
+            for number, value in enumerate(values):
+                if number == n_packs - 1:
+                    masked_store(builder, value, pack_of(row, number), last)
+                else:
+                    builder.store(value, pack_of(row, number), align=self.item)
+
+    def _reach(self, array, start, row, column, n_rows, n_columns):
+        """Pointer to an element of ``array``; bounds are those of the last one that is reached from there."""
+        builder, one = self.builder, self.intp(1)
+        end = builder.add(start, builder.mul(row, builder.sub(n_rows, one)))
+        end = builder.add(end, builder.mul(column, builder.sub(n_columns, one)))
+        address_of(self.context, builder, *array, end, 1)
+        return address_of(self.context, builder, *array, start, 1)
 
 
 # ------------------------------------------------------------------------------------------------ products of arrays
@@ -205,7 +218,7 @@ def begin_of_panel(number, n_columns, P):
     return min(-(-number * n_packs // max(n_panels, 1)) * P, n_columns)
 
 
-@njit(nogil=True, error_model="numpy")
+@njit(is_shared=True, nogil=True, error_model="numpy", _nrt=False)
 def add_product(a, a_row, a_column, b, c, c_row, c_column, n_rows, n_columns):
     """``C += A B`` for the blocks of ``a`` and ``c`` that begin at the given rows and columns.
 
@@ -220,7 +233,7 @@ def add_product(a, a_row, a_column, b, c, c_row, c_column, n_rows, n_columns):
     for k in range(0, K, DEPTH):
         depth = min(DEPTH, K - k)
         if n_rows == 1 and b.shape[0] == 1:
-            _add_row(a, a_start + k, b, k * width, width, c, c_start, depth, n_columns)
+            add_row(a, a_start + k, b, k * width, width, c, c_start, depth, n_columns)
             continue
         p, j, P = 0, 0, pack_size(c)
         while j < n_columns:
@@ -237,7 +250,7 @@ def add_product(a, a_row, a_column, b, c, c_row, c_column, n_rows, n_columns):
             p, j = p + 1, end
 
 
-@njit(nogil=True, error_model="numpy")
+@njit(is_shared=True, nogil=True, error_model="numpy", _nrt=False)
 def add_transposed_product(a, a_row, a_column, b, b_row, b_column, c, c_start, n, M, N, panel):
     """``C += Aᵀ B``, a sum over ``n`` rows of both.
 
@@ -251,7 +264,7 @@ def add_transposed_product(a, a_row, a_column, b, b_row, b_column, c, c_start, n
     c : 1-D, in and out, no alias; C (M, N) stands C-contiguous from ``c_start`` on
     panel : (DEPTH, PANEL_PACKS * pack_size), scratch
     """
-    in_place = len(EIGHT_ROWS) >= M or b.size <= _NEAR * pack_size(b)
+    in_place = M <= MOST_ROWS or b.size <= _NEAR * pack_size(b)
     width, P = panel.shape[1], pack_size(c)
     few = N % P if N % P <= P // 2 and P <= M and M * (N % P) <= panel.size else 0
     for k in range(0, n, DEPTH):

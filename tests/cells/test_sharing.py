@@ -6,9 +6,9 @@ from numpy.testing import assert_array_equal
 
 from cells import LSTM, Elman, Network
 from cells.shares.sharing import MAX_SHARE, cut_into_shares
-from reservoir.simd.tiles import EIGHT_ROWS
+from reservoir.simd.tiles import MOST_ROWS
 
-TILE = len(EIGHT_ROWS)
+TILE = MOST_ROWS
 
 
 @pytest.mark.parametrize("n_sequences", [1, 7, 20, 40, 100, 999, 1000, 5000])

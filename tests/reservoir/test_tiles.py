@@ -2,32 +2,28 @@
 
 import math
 from fractions import Fraction
-from itertools import pairwise
+from itertools import pairwise, product
 
 import numpy as np
 import pytest
-from numba import njit
 from numpy.testing import assert_array_equal
 
 from naive import products as naive
 from one_case import in_one_case
+from reservoir.jit import njit
 from reservoir.simd.tiles import (
     AS_THEY_STAND,
     DEPTH,
-    EIGHT_ROWS,
-    FOUR_ROWS,
-    ONE_ROW,
     PADDED,
     PANEL_PACKS,
-    THREE_PACKS,
     TRANSPOSED,
     TRANSPOSED_PADDED,
     add_product,
-    add_tile_product,
+    add_rows,
     add_transposed_product,
     panels,
 )
-from reservoir.simd.vectors import ONE_PACK, PACK_BYTES, TWO_PACKS, aligned
+from reservoir.simd.vectors import PACK_BYTES, aligned
 
 DTYPES = [np.float64, np.float32]
 both_types = pytest.mark.parametrize("dtype", DTYPES)
@@ -68,8 +64,8 @@ def add_transposed(a, a_row, a_column, b, b_row, b_column, c, c_start, n, M, N, 
 
 
 @njit(cache=True)
-def add_tile(rows, packs, form, a, a_start, a_stride, b, b_start, b_row, c, c_start, c_row, depth, n_columns):
-    add_tile_product(rows, packs, form, a, a_start, a_stride, b, b_start, b_row, c, c_start, c_row, depth, n_columns)
+def add_some_rows(form, a, a_start, a_stride, b, b_start, b_row, c, c_start, c_row, n_rows, depth, n_columns):
+    add_rows(form, a, a_start, a_stride, b, b_start, b_row, c, c_start, c_row, n_rows, depth, n_columns)
 
 
 def width_of(dtype):
@@ -105,24 +101,22 @@ def bounds_of_panels(N, dtype, n_panels):
     return list(pairwise(begins))
 
 
-# ------------------------------------------------------------------------------------------------ the tile
+# ------------------------------------------------------------------------------------------------ tiles
 
 
-@pytest.mark.parametrize("rows", [ONE_ROW, FOUR_ROWS, EIGHT_ROWS], ids=len)
-@in_one_case("packs", [ONE_PACK, TWO_PACKS, THREE_PACKS])
-@in_one_case("form", [AS_THEY_STAND, PADDED, TRANSPOSED, TRANSPOSED_PADDED])
-@in_one_case("K", [1, 4, 7])
+@pytest.mark.parametrize("form", [AS_THEY_STAND, PADDED, TRANSPOSED, TRANSPOSED_PADDED], ids=len)
+@in_one_case("M", [0, 1, 3, 4, 7, 8, 13, 16])
+@in_one_case("n_packs", range(1, PANEL_PACKS + 1))
 @both_types
-def test_a_tile_adds_its_product_and_touches_nothing_else(rows, packs, form, K, dtype):
-    rng, M = np.random.default_rng(0), len(rows)
-    P = PACK_BYTES // np.dtype(dtype).itemsize
-    for N in {(len(packs) - 1) * P + 1, len(packs) * P - 1, len(packs) * P}:
+def test_tiles_add_their_product_and_touch_nothing_else(M, n_packs, form, dtype):
+    rng, P = np.random.default_rng(0), PACK_BYTES // np.dtype(dtype).itemsize
+    for K, N in product((1, 4, 7), {(n_packs - 1) * P + 1, n_packs * P - 1, n_packs * P}):
         A, B, C = integers(rng, (M, K), dtype), integers(rng, (K, N), dtype), integers(rng, (M, N), dtype)
         a, c = guarded(A.T if form in (TRANSPOSED, TRANSPOSED_PADDED) else A, 1, 2), guarded(C, 3, 4)
-        b = guarded(B, 2, 1, right=len(packs) * P - N if form in (PADDED, TRANSPOSED_PADDED) else 0, below=0)
+        b = guarded(B, 2, 1, right=n_packs * P - N if form in (PADDED, TRANSPOSED_PADDED) else 0, below=0)
         starts = [m.shape[1] * above + left for m, above, left in ((a, 1, 2), (b, 2, 1), (c, 3, 4))]
         widths = [m.shape[1] for m in (a, b, c)]
-        add_tile(rows, packs, form, a, starts[0], widths[0], b, starts[1], widths[1], c, starts[2], widths[2], K, N)
+        add_some_rows(form, a, starts[0], widths[0], b, starts[1], widths[1], c, starts[2], widths[2], M, K, N)
         assert_array_equal(c, guarded(C + A @ B, 3, 4))
 
 
