@@ -125,7 +125,7 @@ def _sums_of_each(builder, vectors):
     return vectors[0]
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit(cache=True, nogil=True, error_model="numpy", _nrt=False)
 def add_self_product_in_tiles(rows, n_columns, total):
     """Lower triangle of ``total += Z Zᵀ`` for the first ``n_columns`` columns Z of ``rows``.
 
@@ -149,7 +149,7 @@ def add_self_product_in_tiles(rows, n_columns, total):
                 add_triangle_tile(ONE_ROW, rows, row, i, j, m, begin, depth, total)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit(cache=True, nogil=True, error_model="numpy", _nrt=False)
 def drive_into_sum(
     packs, graph, units, scales, activation, tanh, data, plan, readout, noise, work, sinks, size, column, total
 ):  # fmt: skip

@@ -49,7 +49,7 @@ from reservoir.simd.vectors import (
 BLOCK = 128
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit(cache=True, nogil=True, error_model="numpy", _nrt=False)
 def drive_lanes(packs, graph, units, scales, activation, tanh, data, plan, readout, noise, work, sinks):
     """S = len(plan.row) steps of B = len(packs) * pack_size lanes.
 
@@ -255,7 +255,7 @@ def _leave(s, new, B, N, O, plan, work, sinks):
                 put(sinks.records, record * (N + O) + N + o, at(work.output, o * B + b))
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit(cache=True, nogil=True, error_model="numpy", _nrt=False)
 def drive_sequence(N, graph, units, activation, tanh, data, first_row, n_steps, column, readout, noise, work, sinks):
     """``n_steps`` steps of one sequence of N units from row ``first_row`` of ``data`` on.
 

@@ -43,7 +43,7 @@ def multiply_by_power(A: sp.csr_array | np.ndarray, x: np.ndarray, p: int, scale
     return np.array(x)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit(cache=True, nogil=True, error_model="numpy", _nrt=False)
 def multiply_in_turn(weights, sources, starts, p, scale, vectors):
     """``vectors[1 - s % 2] = A vectors[s % 2] / scale`` for s = 0 .. p - 1.
 

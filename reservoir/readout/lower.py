@@ -21,7 +21,7 @@ def strips(size: int) -> list[tuple[int, int]]:
     return list(pairwise([*range(0, size, _STRIP), size]))
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit(cache=True, nogil=True, error_model="numpy", _nrt=False)
 def add_lower(total, other, first, last):
     """``total[i, j] += other[i, j]`` for first <= i < last and j <= i.
 
@@ -36,7 +36,7 @@ def add_lower(total, other, first, last):
             total[i, j] += other[i, j]
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit(cache=True, nogil=True, error_model="numpy", _nrt=False)
 def centre_lower(matrix, centre, weight, first, last):
     """``matrix[i, j] -= weight centre[i] centre[j]`` for first <= i < last and j <= i.
 
