@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import shlex
 import sys
 from collections.abc import Callable
@@ -37,6 +38,9 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"studies: {error}", file=sys.stderr)
         return 2
     folder = Path(options.out or Path("study_results") / options.name)
+    log, shown = logging.getLogger("reservoir"), logging.StreamHandler()
+    log.addHandler(shown)
+    log.setLevel(logging.INFO)
     try:
         return _run(study, cells, RowFile(folder), options)
     except OSError as error:  # of a cell it is a row: this one is of the results
@@ -55,6 +59,8 @@ def main(arguments: list[str] | None = None) -> int:
             file=sys.stderr,
         )
         return 130
+    finally:
+        log.removeHandler(shown)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -135,7 +141,8 @@ def _run(study: ModuleType, cells: list[Any], file: RowFile, options: argparse.N
         close()
     n_failed = _report(study, cells, file, options)
     counts = f"{outcome.n_computed} computed, {outcome.n_kept} kept, {n_failed} failed"
-    print(f"{counts}; {_duration(outcome.time_s)}. The page to open: {file.folder / 'report.html'}")
+    compiling = f", {_duration(outcome.compiling_s)} of it compiling kernels, once" if outcome.compiling_s > 1.0 else ""
+    print(f"{counts}; {_duration(outcome.time_s)}{compiling}. The page to open: {file.folder / 'report.html'}")
     if n_failed:
         print(f"To try the failed ones again: {_command(file, options)} --retry-failed", file=sys.stderr)
     return 1 if n_failed else 0

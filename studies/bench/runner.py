@@ -39,6 +39,7 @@ from typing import Any
 
 import studies
 from optim.threads import n_threads, single_blas_thread
+from reservoir.compilation import compilation
 from studies.bench.rows import RowFile, key_of
 
 PROFILES = ("quick", "default", "half-hour", "hour", "night")
@@ -55,12 +56,14 @@ class WorkerDied(RuntimeError):
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a run did: cells found in the file, computed now, failed among the latter; seconds it took."""
+    """What a run did: cells found in the file, computed now, failed among the latter; seconds it took, and those of
+    them, summed over processes, that went into compiling kernels."""
 
     n_kept: int
     n_computed: int
     n_failed: int
     time_s: float
+    compiling_s: float = 0.0
 
 
 def names() -> list[str]:
@@ -159,12 +162,14 @@ def _product(entry: dict[str, Any]) -> Iterator[dict[str, Any]]:
         yield dict(zip(entry, combination, strict=True))
 
 
-def compute(name: str, settings: Any) -> tuple[list[dict[str, Any]], float]:
-    """Rows of one cell and the seconds it took. A cell that fails is one row with its error.
+def compute(name: str, settings: Any) -> tuple[list[dict[str, Any]], float, float]:
+    """Rows of one cell, the seconds it took, and those that compiling kernels took before they are kept on disk.
+
+    A cell that fails is one row with its error.
 
     This is the outermost frame of a cell, where every failure must become a row: hence the wide `except`.
     """
-    start = time.perf_counter()
+    start, compiled = time.perf_counter(), compilation().seconds
     try:
         study = load(name)
         # The last bits of BLAS may depend on its threads, and those on the number of processes.
@@ -172,7 +177,8 @@ def compute(name: str, settings: Any) -> tuple[list[dict[str, Any]], float]:
             measured = study.run(settings) or [{"error": "ValueError: the study returned no rows"}]
     except Exception as error:
         measured = [{"error": f"{type(error).__name__}: {error}"}]
-    return measured, time.perf_counter() - start
+    compiling = compilation().seconds - compiled
+    return measured, time.perf_counter() - start - compiling, compiling
 
 
 def run_study(
@@ -200,16 +206,17 @@ def run_study(
     kept = file.keys(with_errors=not retry_failed)
     missing = [settings for settings in wanted if key_of(name, settings) not in kept]
     progress(len(wanted) - len(missing))
-    n_failed = 0
-    for settings, measured, seconds in _results(name, missing, n_jobs):
+    n_failed, compiling_s = 0, 0.0
+    for settings, measured, seconds, compiling in _results(name, missing, n_jobs):
         file.append(name, settings, measured, seconds)
+        compiling_s += compiling
         n_failed += any("error" in row for row in measured)
         progress(1)
-    return Outcome(len(wanted) - len(missing), len(missing), n_failed, time.perf_counter() - start)
+    return Outcome(len(wanted) - len(missing), len(missing), n_failed, time.perf_counter() - start, compiling_s)
 
 
-def _results(name: str, missing: list[Any], n_jobs: int) -> Iterator[tuple[Any, list[dict[str, Any]], float]]:
-    """(settings, rows, seconds) of every missing cell, as they come."""
+def _results(name: str, missing: list[Any], n_jobs: int) -> Iterator[tuple[Any, list[dict[str, Any]], float, float]]:
+    """(settings, rows, seconds, seconds of compiling) of every missing cell, as they come."""
     if n_jobs == 1 or len(missing) < 2:
         for settings in missing:
             yield settings, *compute(name, settings)
