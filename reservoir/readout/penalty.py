@@ -86,9 +86,11 @@ class LeftOutErrors(TakesTiles):
         """Add the errors of one tile (D, n_columns)."""
         if namespace(self.decomposition.values) is np:
             tile = on_host(tile)
-        for start in range(0, tile.shape[1], _COLUMNS_AT_ONCE):
+        n_columns = tile.shape[1]
+        for start in range(0, n_columns, _COLUMNS_AT_ONCE):
+            stop = min(start + _COLUMNS_AT_ONCE, n_columns)
             with single_blas_thread():
-                self.errors += _loo(tile[:, start : start + _COLUMNS_AT_ONCE], self.decomposition, self.alphas)
+                self.errors += _loo(tile[:, start:stop], self.decomposition, self.alphas)
 
 
 def _loo(tile, d: Decomposition, alphas: np.ndarray) -> np.ndarray:
