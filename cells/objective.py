@@ -192,7 +192,6 @@ class SequenceObjective:
         Each has a memory of its own.
         """
         total = np.zeros(self.n_params, self.dtype)
-        others = self._slots.lend("slots", (len(functions) - 1, self.n_params), self.dtype)
 
         def run(function: Callable[..., Any], slot: np.ndarray) -> Any:
             if slot is not total:
@@ -200,6 +199,9 @@ class SequenceObjective:
             with self._memories.borrow() as memory:
                 return function(slot, memory, *args)
 
+        if len(functions) == 1:
+            return [run(functions[0], total)], total
+        others = self._slots.lend("slots", (len(functions) - 1, self.n_params), self.dtype)
         results = run_all(run, list(zip(functions, [total, *others], strict=True)), self.n_threads)
         for slot in others:
             total += slot
