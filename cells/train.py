@@ -12,6 +12,7 @@ import copy
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields, replace
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,7 @@ import numpy as np
 from optim.arguments import array, brief, integer, number
 from optim.batches import BatchPolicy, Epochs
 from optim.digests import digests_of
-from optim.interrupts import commits, interrupts_deferred
+from optim.interrupts import interrupts_deferred
 from optim.loop import Progress, is_true, minimize
 from optim.minimisation import check_like
 from optim.problem import Batches, Evaluation
@@ -181,7 +182,7 @@ class TrainingState:
     kind : str
         The method's class.
     method : dict
-        The fields of the method's own state, and its ``__dict__``: what the method writes stands here at once.
+        The fields of the method's own state.
     iteration : int
         Steps taken.
     carried : (n_sequences, S) or None
@@ -235,14 +236,7 @@ class TrainingState:
     @property
     def inner(self) -> Any:
         """The method's own state, by its names."""
-        return _Fields(self.method)
-
-
-class _Fields:
-    """A dict's entries as attributes, live."""
-
-    def __init__(self, entries: dict[str, Any]) -> None:
-        self.__dict__ = entries
+        return SimpleNamespace(**self.method)
 
 
 @dataclass(frozen=True)
@@ -277,56 +271,51 @@ class _Trainer:
 
     def init(self, theta: np.ndarray) -> TrainingState:
         if self.before is not None:
-            self._inner(self.before)
+            self._check_kind(self.before)
             check_like("state", self.before.method, vars(self.method.init(theta)))
             return TrainingState(self.before.kind, copy.deepcopy(self.before.method))
         return TrainingState(type(self.method).__name__, vars(self.method.init(theta)))
 
     def step(
-        self, objective: Any, theta: np.ndarray, state: TrainingState, *, batches: Batches | None, tolerance: float
+        self,
+        objective: Any,
+        theta: np.ndarray,
+        state: TrainingState,
+        *,
+        batches: Batches | None,
+        tolerance: float,
+        spare: tuple[np.ndarray, TrainingState] | None = None,
     ) -> tuple[np.ndarray, TrainingState, Step]:
         self.look(theta, state, {})  # only if the run was interrupted in its last look
-        inner = self._inner(state)
+        after = replace(state, iteration=state.iteration + 1)
         if hasattr(objective, "window"):
             found = objective.window(theta, int(batches.gradient[0]), state.carried)
-            if found.evaluation.weight == 0.0:  # exact: nothing counts
-                return self._pass_over(theta, state, found.carried)
-            with interrupts_deferred():
-                step = self.method.step(
-                    _Found(objective, found.evaluation), theta, inner, batches=None, tolerance=tolerance
-                )[2]
-                if step.reason is None:
-                    state.carried = found.carried
-                    state.iteration += 1
-            return theta, state, step
-        if batches is not None:
-            batches = _without_masked(batches, objective)
-            if batches.gradient is not None and batches.gradient.size == 0:
-                return self._pass_over(theta, state)
-        step = self.method.step(objective, theta, inner, batches=batches, tolerance=tolerance)[2]
-        if step.reason is None:
-            state.iteration += 1
-        return theta, state, step
-
-    def _pass_over(
-        self, theta: np.ndarray, state: TrainingState, carried: np.ndarray | None = None
-    ) -> tuple[np.ndarray, TrainingState, Step]:
-        """A step that has nothing to learn from."""
-        with commits():
-            state.carried = carried
-            state.iteration += 1
-        return theta, state, Step({"loss": float("nan")})
+            after.carried = found.carried
+            objective, batches, is_empty = _Found(objective, found.evaluation), None, found.evaluation.weight == 0.0
+        else:
+            batches = None if batches is None else _without_masked(batches, objective)
+            is_empty = batches is not None and batches.gradient is not None and batches.gradient.size == 0
+        if is_empty:  # nothing to learn from
+            return theta, after, Step({"loss": float("nan")})
+        inner, spare = self._inner(state), spare and (spare[0], self._inner(spare[1]))
+        theta, inner, step = self.method.step(
+            objective, theta, inner, batches=batches, tolerance=tolerance, spare=spare
+        )
+        after = after if step.reason is None else replace(state)
+        after.method = vars(inner)
+        return theta, after, step
 
     def _inner(self, state: TrainingState) -> Any:
-        """The method's own state: an object whose attributes are the entries of ``state.method``."""
+        """The method's own state."""
+        self._check_kind(state)
+        return self.method.state_type(**state.method)
+
+    def _check_kind(self, state: TrainingState) -> None:
         if state.kind != type(self.method).__name__:
             raise ValueError(
                 f"a state to go on from must be of a training by {type(self.method).__name__}, got one by "
                 f"{state.kind}; give its own, or begin anew."
             )
-        inner = object.__new__(self.method.state_type)
-        inner.__dict__ = state.method
-        return inner
 
     def look(self, theta: np.ndarray, state: TrainingState, row: dict[str, Any]) -> None:
         """Look at the validation set, if one is due at this step and was not yet made."""

@@ -49,14 +49,14 @@ class Adagrad(FirstOrder):
         super().__post_init__()
         _check_epsilon(self.epsilon, self.epsilon_place)
 
-    def advance(self, g, theta, slots, scratch, *, at):
-        (s,) = slots
+    def advance(self, g, old, new, scratch, *, at):
+        (theta, s), (new_theta, new_s) = old, new
         np.multiply(g, g, out=scratch)
-        s += scratch
-        _root(s, self.epsilon, self.epsilon_place, out=scratch)
+        np.add(s, scratch, out=new_s)
+        _root(new_s, self.epsilon, self.epsilon_place, out=scratch)
         np.multiply(g, at["rate"], out=g)
         _divide(g, scratch, self.epsilon)
-        theta -= g
+        np.subtract(theta, g, out=new_theta)
 
 
 @dataclass(frozen=True)
@@ -111,15 +111,15 @@ class RMSProp(FirstOrder):
     def settings(self, t: int) -> dict[str, float]:
         return {**super().settings(t), "momentum": value_at(self.momentum, t, "momentum")}
 
-    def advance(self, g, theta, slots, scratch, *, at):
-        s, v = slots
-        _average_square(s, g, self.decay, scratch)
-        _root(s, self.epsilon, self.epsilon_place, out=scratch)
+    def advance(self, g, old, new, scratch, *, at):
+        (theta, s, v), (new_theta, new_s, new_v) = old, new
+        _average_square(s, g, self.decay, scratch, out=new_s)
+        _root(new_s, self.epsilon, self.epsilon_place, out=scratch)
         np.multiply(g, at["rate"], out=g)
         _divide(g, scratch, self.epsilon)
-        np.multiply(v, at["momentum"], out=v)
-        v -= g
-        theta += v
+        np.multiply(v, at["momentum"], out=new_v)
+        new_v -= g
+        np.add(theta, new_v, out=new_theta)
 
 
 @dataclass(frozen=True)
@@ -170,26 +170,26 @@ class Adam(FirstOrder):
         rate = value_at(self.learning_rate, t, "learning_rate") / (1.0 - self.beta1 ** (t + 1))
         return {"rate": rate, "root_scale": (1.0 - self.beta2 ** (t + 1)) ** -0.5}
 
-    def advance(self, g, theta, slots, scratch, *, at):
-        m, s = slots
-        _average_square(s, g, self.beta2, scratch)
-        np.multiply(m, self.beta1, out=m)
+    def advance(self, g, old, new, scratch, *, at):
+        (theta, m, s), (new_theta, new_m, new_s) = old, new
+        _average_square(s, g, self.beta2, scratch, out=new_s)
+        np.multiply(m, self.beta1, out=new_m)
         np.multiply(g, 1.0 - self.beta1, out=g)
-        m += g
-        np.sqrt(s, out=scratch)
+        new_m += g
+        np.sqrt(new_s, out=scratch)
         np.multiply(scratch, at["root_scale"], out=scratch)
         scratch += self.epsilon
-        np.multiply(m, at["rate"], out=g)
+        np.multiply(new_m, at["rate"], out=g)
         _divide(g, scratch, self.epsilon)
-        theta -= g
+        np.subtract(theta, g, out=new_theta)
 
 
-def _average_square(s: np.ndarray, g: np.ndarray, decay: float, scratch: np.ndarray) -> None:
-    """s ← decay s + (1 - decay) g²."""
+def _average_square(s: np.ndarray, g: np.ndarray, decay: float, scratch: np.ndarray, out: np.ndarray) -> None:
+    """decay s + (1 - decay) g²."""
     np.multiply(g, g, out=scratch)
     np.multiply(scratch, 1.0 - decay, out=scratch)
-    np.multiply(s, decay, out=s)
-    s += scratch
+    np.multiply(s, decay, out=out)
+    out += scratch
 
 
 def _root(s: np.ndarray, epsilon: float, place: str, out: np.ndarray) -> None:

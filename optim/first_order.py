@@ -1,9 +1,9 @@
 """Methods that follow the gradient: frozen settings with ``init(theta) -> state`` and ``update(grad, theta, state)``.
 
 ``theta`` is always the point at which ``grad`` was taken; for Nesterov's method, that is the point looked ahead to.
-``update`` writes ``theta`` and the arrays of the state in place, block by block, so that a block stays in the
-cache from its first operation to its last, and nothing of the size of ``theta`` is allocated. Every operation is
-one rounding of an entry on its own: the same bits for any size of the blocks, any machine, any number of threads.
+``update`` goes block by block, so that a block stays in the cache from its first operation to its last, and allocates
+nothing of the size of ``theta``: it writes in place, or into other arrays. Every operation is one rounding of an entry
+on its own: the same bits for any size of the blocks, any machine, any number of threads.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ import numpy as np
 
 from optim.arguments import number
 from optim.clipping import shrinking
-from optim.interrupts import commits
 from optim.long_vectors import BLOCK, norm
 from optim.problem import Batches, check_evaluation, check_vector
 from optim.result import Step, StopReason
@@ -77,7 +76,13 @@ class FirstOrder:
         return FirstOrderState(0, {name: np.zeros_like(theta) for name in self.SLOTS})
 
     def update(
-        self, grad: np.ndarray, theta: np.ndarray, state: FirstOrderState, *, scale: float = 1.0
+        self,
+        grad: np.ndarray,
+        theta: np.ndarray,
+        state: FirstOrderState,
+        *,
+        scale: float = 1.0,
+        out: tuple[np.ndarray, FirstOrderState] | None = None,
     ) -> tuple[np.ndarray, FirstOrderState]:
         """One step along ``scale * grad``.
 
@@ -86,20 +91,22 @@ class FirstOrder:
         grad : (P,) array
             Read only.
         theta : (P,) array
-            Written in place.
         state : FirstOrderState
-            Written in place.
         scale : float
             1 / weight makes a mean of a sum of gradients.
+        out : (theta, state), optional
+            What to write to; by default ``theta`` and ``state`` themselves.
 
         Returns
         -------
         theta, state
-            The same objects.
+            Those written to.
         """
         check_vector("grad", grad, theta)
+        new_theta, new_state = out or (theta, state)
         settings = self.settings(state.iteration)
-        slots = [state.slots[name] for name in self.SLOTS]
+        before = [theta, *(state.slots[name] for name in self.SLOTS)]
+        after = [new_theta, *(new_state.slots[name] for name in self.SLOTS)]
         g, scratch = np.empty((2, min(BLOCK, theta.size)), theta.dtype)
         shrink = shrinking(self._norm(grad, scale, g), self.clip_norm) if self.clip_norm else 1.0
         for start in range(0, theta.size, BLOCK):
@@ -108,18 +115,22 @@ class FirstOrder:
             self._clipped(grad[here], scale, g[:size])
             if shrink < 1.0:
                 np.multiply(g[:size], shrink, out=g[:size])
-            self.advance(g[:size], theta[here], [slot[here] for slot in slots], scratch[:size], at=settings)
-        state.iteration += 1
-        return theta, state
+            old, new = ([array[here] for array in arrays] for arrays in (before, after))
+            self.advance(g[:size], old, new, scratch[:size], at=settings)
+        new_state.iteration = state.iteration + 1
+        return new_theta, new_state
 
     def settings(self, t: int) -> dict[str, float]:
         """Numbers of step ``t``, schedules evaluated."""
         return {"rate": value_at(self.learning_rate, t, "learning_rate")}
 
     def advance(
-        self, g: np.ndarray, theta: np.ndarray, slots: list[np.ndarray], scratch: np.ndarray, *, at: dict[str, float]
+        self, g: np.ndarray, old: list[np.ndarray], new: list[np.ndarray], scratch: np.ndarray, *, at: dict[str, float]
     ) -> None:
-        """Write one block: ``g`` and ``scratch`` may be overwritten, ``theta`` and ``slots`` are the result."""
+        """Write one block of theta and of each of ``SLOTS``, from ``old`` to ``new``, which may be the same arrays.
+
+        ``g`` and ``scratch`` may be overwritten.
+        """
         raise NotImplementedError(f"{type(self).__name__} must define advance; see optim.SGD for the shortest one.")
 
     def step(
@@ -130,20 +141,22 @@ class FirstOrder:
         *,
         batches: Batches | None = None,
         tolerance: float = 0.0,
+        spare: tuple[np.ndarray, FirstOrderState] | None = None,
     ) -> tuple[np.ndarray, FirstOrderState, Step]:
-        """Gradient at ``theta`` and one update with its mean; nothing is written where it is not finite.
+        """Gradient at ``theta`` and one update with its mean, or none where it is not finite.
 
         Parameters
         ----------
         objective : Objective
         theta : (P,) array
-            Written in place.
+            Read only, as ``state`` is.
         state : FirstOrderState
-            Written in place.
         batches : Batches, optional
             Only ``gradient`` is used.
         tolerance : float >= 0
             Stop before the update where the norm of the mean gradient is at most this.
+        spare : (theta, state), optional
+            Of an earlier step, to be written to; by default new ones are made.
 
         Returns
         -------
@@ -162,8 +175,9 @@ class FirstOrder:
             return theta, state, Step(row, StopReason.NOT_FINITE)
         if length <= tolerance:
             return theta, state, Step(row, StopReason.CONVERGED)
-        with commits(), np.errstate(over="ignore", invalid="ignore"):  # what is not finite is found by the next loss
-            self.update(found.grad, theta, state, scale=1.0 / found.weight)
+        out = spare or (np.empty_like(theta), self.init(theta))
+        with np.errstate(over="ignore", invalid="ignore"):  # what is not finite is found by the next loss
+            theta, state = self.update(found.grad, theta, state, scale=1.0 / found.weight, out=out)
         return theta, state, Step(row)
 
     def _clipped(self, grad: np.ndarray, scale: float, out: np.ndarray) -> None:
@@ -204,9 +218,10 @@ class SGD(FirstOrder):
     array([0.9, 2.1])
     """
 
-    def advance(self, g, theta, slots, scratch, *, at):
+    def advance(self, g, old, new, scratch, *, at):
+        (theta,), (new_theta,) = old, new
         np.multiply(g, at["rate"], out=g)
-        theta -= g
+        np.subtract(theta, g, out=new_theta)
 
 
 @dataclass(frozen=True)
@@ -250,12 +265,12 @@ class Momentum(FirstOrder):
     def settings(self, t: int) -> dict[str, float]:
         return {**super().settings(t), "momentum": value_at(self.momentum, t, "momentum")}
 
-    def advance(self, g, theta, slots, scratch, *, at):
-        (v,) = slots
-        np.multiply(v, at["momentum"], out=v)
+    def advance(self, g, old, new, scratch, *, at):
+        (theta, v), (new_theta, new_v) = old, new
+        np.multiply(v, at["momentum"], out=new_v)
         np.multiply(g, at["rate"], out=g)
-        v -= g
-        theta += v
+        new_v -= g
+        np.add(theta, new_v, out=new_theta)
 
 
 @dataclass(frozen=True)
@@ -300,14 +315,14 @@ class Nesterov(Momentum):
     def settings(self, t: int) -> dict[str, float]:
         return {**super().settings(t), "next_momentum": value_at(self.momentum, t + 1, "momentum")}
 
-    def advance(self, g, theta, slots, scratch, *, at):
-        (v,) = slots
-        np.multiply(v, at["momentum"], out=v)
+    def advance(self, g, old, new, scratch, *, at):
+        (theta, v), (new_theta, new_v) = old, new
+        np.multiply(v, at["momentum"], out=new_v)
         np.multiply(g, at["rate"], out=g)
-        v -= g
-        theta -= g
-        np.multiply(v, at["next_momentum"], out=scratch)
-        theta += scratch
+        new_v -= g
+        np.subtract(theta, g, out=new_theta)
+        np.multiply(new_v, at["next_momentum"], out=scratch)
+        new_theta += scratch
 
     def position(self, theta: np.ndarray, state: FirstOrderState) -> np.ndarray:
         """The paper's θ_t, which the gradient at ``theta`` looks ahead from: ``theta`` - μ_t v_t, a new array."""

@@ -34,7 +34,6 @@ from optim.checks.probing import PRODUCT_RTOL
 from optim.curvature import DampedCurvature, diagonal_preconditioner, own_preconditioner
 from optim.damping import LevenbergMarquardt, reduction_ratio
 from optim.flat_curvature import warn_if_flat
-from optim.interrupts import commits
 from optim.long_vectors import dot, norm
 from optim.problem import Batches, agreed, check_evaluation
 from optim.result import Step, StopReason
@@ -208,20 +207,22 @@ class HessianFree:
         *,
         batches: Batches | None = None,
         tolerance: float = 0.0,
+        spare: Any = None,
     ) -> tuple[np.ndarray, HessianFreeState, Step]:
-        """One step. ``theta`` and ``state`` are written at its very end, both or neither.
+        """One step.
 
         Parameters
         ----------
         objective : Objective with linearize
         theta : (P,) array
-            Written in place.
+            Read only, as ``state`` is.
         state : HessianFreeState
-            Written in place.
         batches : Batches, optional
             All sequences for every role if not given.
         tolerance : float >= 0
             Stop before anything else where the norm of the mean gradient is at most this.
+        spare : not used
+            Parameters and directions are arrays that the step has made anyway.
 
         Returns
         -------
@@ -229,7 +230,9 @@ class HessianFree:
         """
         problem = self.problem(objective)
         drawn = grown(batches or Batches(), state.curvature_scale, getattr(objective, "n_sequences", None))
-        return theta, state, _StepInProgress(self, problem, theta, state, drawn).run(tolerance)
+        taken = _StepInProgress(self, problem, theta, state, drawn)
+        step = taken.run(tolerance)
+        return taken.theta, taken.state, step
 
 
 class _StepInProgress:
@@ -366,10 +369,8 @@ class _StepInProgress:
 
     def take(self, theta: np.ndarray, solved: CGResult, damping: float, ratio: float) -> Step:
         """The parameters become ``theta``."""
-        with commits():
-            np.copyto(self.theta, theta)
-            np.copyto(self.state.direction, solved.x)
-            self.leave(damping, ratio, rejected=0)
+        self.theta = theta
+        self.leave(solved.x, damping, ratio, rejected=0)
         return Step(self.row)
 
     def reject(self, predicted: float, resolution: float | None = None) -> Step:
@@ -377,10 +378,8 @@ class _StepInProgress:
         if resolution is None:
             start_loss = self.row.get("loss_acceptance", self.loss)
             resolution = 4.0 * float(np.finfo(self.theta.dtype).eps) * max(abs(start_loss), np.finfo(np.float64).tiny)
-        with commits():
-            self.state.direction.fill(0.0)
-            damping = self.method.damping.bounded(self.damping * self.method.restart_increase)
-            self.leave(damping, -math.inf, rejected=self.state.rejected + 1)
+        damping = self.method.damping.bounded(self.damping * self.method.restart_increase)
+        self.leave(np.zeros_like(self.theta), damping, -math.inf, rejected=self.state.rejected + 1)
         if abs(predicted) <= resolution:
             return Step(self.row, StopReason.CONVERGED)
         if self.state.rejected >= self.method.patience:
@@ -388,14 +387,13 @@ class _StepInProgress:
             return Step(self.row, StopReason.NO_PROGRESS, message)
         return Step(self.row)
 
-    def leave(self, damping: float, ratio: float, *, rejected: int) -> None:
-        """Write the numbers of the state."""
+    def leave(self, direction: np.ndarray, damping: float, ratio: float, *, rejected: int) -> None:
+        """The state becomes what the next step begins with."""
         state, method = self.state, self.method
-        if method.growth_when == "always" or not ratio >= method.damping.low:
-            state.curvature_scale *= method.curvature_growth
-        state.damping, state.rejected, state.products = damping, rejected, self.products
-        state.iteration += 1
-        self.row.update(products=self.products, curvature_scale=state.curvature_scale)
+        grows = method.growth_when == "always" or not ratio >= method.damping.low
+        scale = state.curvature_scale * (method.curvature_growth if grows else 1.0)
+        self.state = HessianFreeState(state.iteration + 1, damping, direction, scale, rejected, self.products)
+        self.row.update(products=self.products, curvature_scale=scale)
 
     def predict(self, iterate: Iterate) -> float:
         """q(δ) = gᵀδ + ½ δᵀB δ, by a product of its own: no conjugacy is relied on."""

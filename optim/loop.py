@@ -16,7 +16,6 @@ from optim.arguments import brief, integer, number
 from optim.batches import BatchPolicy, draw
 from optim.checkpoint import CheckpointWarning
 from optim.digests import digests_of
-from optim.interrupts import commits, interruptible_until_commit, interrupts_handled
 from optim.minimisation import Minimisation
 from optim.problem import Batches, Objective, agreed, check_problem
 from optim.result import Result, Step, StopReason, Trace
@@ -25,8 +24,8 @@ from optim.result import Result, Step, StopReason, Trace
 class Method(Protocol):
     """What :func:`minimize` drives. The state is a dataclass of numbers, texts, arrays and dicts of them.
 
-    ``step`` writes theta and state in place, both completely or, where it is interrupted or cannot go on, not at all:
-    it writes inside :func:`optim.interrupts.commits`.
+    ``step`` returns what comes after theta and state and leaves these as they are, so that a step which is interrupted
+    has done nothing. It may write into the arrays of ``spare``, a pair of theta and state from before the last step.
     ``needs_linearize``, if it is there, says whether the objective must have ``linearize``; ``problem(objective)``, if
     it is there, is what the method makes of it (weight decay).
     """
@@ -38,7 +37,14 @@ class Method(Protocol):
         ...
 
     def step(
-        self, objective: Any, theta: np.ndarray, state: Any, *, batches: Batches | None, tolerance: float
+        self,
+        objective: Any,
+        theta: np.ndarray,
+        state: Any,
+        *,
+        batches: Batches | None,
+        tolerance: float,
+        spare: tuple[np.ndarray, Any] | None,
     ) -> tuple[np.ndarray, Any, Step]:
         """One step."""
         ...
@@ -53,7 +59,7 @@ class Progress:
     iteration : int
         Steps taken.
     theta : (P,) array
-        Parameters after the step. The array is written again by the next step: copy it to keep it.
+        Parameters after the step. The array is written again by later steps: copy it to keep it.
     row : dict
         The step's row of the trace; its ``loss`` was measured before the step.
     state : object
@@ -162,31 +168,35 @@ def minimize(
             run.check_value(minimised, checkpoint)
     else:
         theta, rng = theta0.copy(), np.random.default_rng(0) if rng is None else rng
-        run = Minimisation(theta, method.init(theta), rng, Trace(), theta.copy())
+        run = Minimisation(theta, method.init(theta), rng, Trace(), theta)
     is_root = getattr(objective, "is_root", True)
     keeper = _Keeper(checkpoint if is_root else None, method, digests)
     show = _display(verbose if is_root else 0, max_iterations)
     ask = _asker(callback, objective)
     reason, message = None, ""
-    taker = _StepTaker(objective, method, batches, tolerance, run)
+    started = time.perf_counter() - run.seconds
     try:
-        with interrupts_handled():
-            while reason is None:
-                if max_seconds is not None:
-                    run.seconds = agreed(objective, run.seconds)
-                reason = run.budget_used_up(max_iterations, max_seconds, max_products)
-                if reason is not None:
-                    break
-                step = taker.take()
-                reason, message = step.reason, step.message
-                show(run.iteration, step.row)
-                if ask(Progress(run.iteration, run.theta, step.row, run.state)):
-                    reason = reason or StopReason.CALLBACK
-                if reason is None and run.iteration % checkpoint_every == 0:
-                    keeper.keep(run)
+        while reason is None:
+            if max_seconds is not None:
+                run.seconds = agreed(objective, run.seconds)
+            reason = run.budget_used_up(max_iterations, max_seconds, max_products)
+            if reason is not None:
+                break
+            drawn = draw(batches, run.rng, run.iteration)
+            theta, state, step = method.step(
+                objective, run.theta, run.state, batches=drawn, tolerance=tolerance, spare=run.spare
+            )
+            step.row["seconds"] = time.perf_counter() - started
+            run = run.after(theta, state, step.row, comparable=batches is None)  # the step is taken here and at once
+            reason, message = step.reason, step.message
+            show(run.iteration, step.row)
+            if ask(Progress(run.iteration, run.theta, step.row, run.state)):
+                reason = reason or StopReason.CALLBACK
+            if reason is None and run.iteration % checkpoint_every == 0:
+                keeper.keep(run)
     except KeyboardInterrupt:
         reason, message = StopReason.INTERRUPTED, ""
-        taker.forget_what_was_drawn()
+        run.forget_what_was_begun()
     finally:
         show(None, {})
     if reason != StopReason.INTERRUPTED and not np.isfinite(run.theta).all():
@@ -197,38 +207,6 @@ def minimize(
         reason = StopReason.NOT_FINITE
     text = " ".join(part for part in (message, reason.advice) if part)
     return Result(theta, value, run.iteration, reason, text, run.trace, run.state, run.seconds)
-
-
-class _StepTaker:
-    """One step after another: batches drawn, the step taken, and what happened recorded, together or not at all."""
-
-    def __init__(
-        self, objective: Objective, method: Method, batches: BatchPolicy | None, tolerance: float, run: Minimisation
-    ) -> None:
-        self.objective, self.method, self.batches, self.tolerance = objective, method, batches, tolerance
-        self.run = run
-        self.started = time.perf_counter() - run.seconds
-        self.before = run.theta.copy()
-        self.drawn_before = run.rng.bit_generator.state
-
-    def take(self) -> Step:
-        run = self.run
-        with interruptible_until_commit():
-            drawn = draw(self.batches, run.rng, run.iteration)
-            np.copyto(self.before, run.theta)
-            run.theta, run.state, step = self.method.step(
-                self.objective, run.theta, run.state, batches=drawn, tolerance=self.tolerance
-            )
-            with commits():
-                step.row["seconds"] = time.perf_counter() - self.started
-                self.before = run.record(step.row, self.before, comparable=self.batches is None)
-                if self.batches is not None:
-                    self.drawn_before = run.rng.bit_generator.state
-        return step
-
-    def forget_what_was_drawn(self) -> None:
-        """Put the generator back to where it was after the last step that was recorded."""
-        self.run.rng.bit_generator.state = self.drawn_before
 
 
 class _Keeper:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 import numpy as np
@@ -23,6 +23,8 @@ _SAME_LOSS = 1e-3
 class Minimisation:
     """Parameters, the method's state, the batches' generator, the trace, and the parameters worth keeping.
 
+    A step makes another one, see :meth:`after`; the two share the generator and the trace.
+
     Parameters
     ----------
     theta : (P,) array
@@ -35,6 +37,11 @@ class Minimisation:
     kept_value : float
     iteration : int
     seconds : float
+
+    Attributes
+    ----------
+    spare : (theta, state) or None
+        Of before the last step, where nothing needs them any more.
     """
 
     theta: np.ndarray
@@ -45,15 +52,27 @@ class Minimisation:
     kept_value: float = float("inf")
     iteration: int = 0
     seconds: float = 0.0
+    spare: tuple[np.ndarray, Any] | None = field(default=None, init=False)
 
-    def record(self, row: dict[str, Any], before: np.ndarray, *, comparable: bool) -> np.ndarray:
-        """Note a step that began at the parameters ``before``; returns an array that may be written over."""
+    def __post_init__(self) -> None:
+        self._drawn = self.rng.bit_generator.state
+
+    def after(self, theta: np.ndarray, state: Any, row: dict[str, Any], *, comparable: bool) -> Minimisation:
+        """What a step makes of this one: of it, only the trace is written."""
         self.trace.append(**row)
-        self.iteration += 1
-        self.seconds = row["seconds"]
-        if np.isfinite(row["loss"]) and (not comparable or row["loss"] < self.kept_value):
-            self.kept, before, self.kept_value = before, self.kept, row["loss"]
-        return before
+        is_kept = np.isfinite(row["loss"]) and (not comparable or row["loss"] < self.kept_value)
+        kept, value = (self.theta, row["loss"]) if is_kept else (self.kept, self.kept_value)
+        taken = {"iteration": self.iteration + 1, "seconds": row["seconds"]}
+        after = replace(self, theta=theta, state=state, kept=kept, kept_value=value, **taken)
+        free = [array for array in (self.theta, self.kept) if array is not theta and array is not kept]
+        if free and state is not self.state:
+            after.spare = (free[0], self.state)
+        return after
+
+    def forget_what_was_begun(self) -> None:
+        """Put generator and trace back to where they were after the last step that was taken."""
+        self.rng.bit_generator.state = self._drawn
+        self.trace.cut(self.iteration)
 
     def budget_used_up(
         self, max_iterations: int, max_seconds: float | None, max_products: int | None
@@ -87,8 +106,8 @@ class Minimisation:
 
     def write(self, path: str | os.PathLike, method: Any, digests: dict[str, str]) -> None:
         """Write a checkpoint of a run that ``digests`` tell from others."""
-        tree = {field.name: getattr(self, field.name) for field in fields(self)}
-        tree["state"] = {field.name: getattr(self.state, field.name) for field in fields(self.state)}
+        tree = {entry.name: getattr(self, entry.name) for entry in fields(self) if entry.init}
+        tree["state"] = {entry.name: getattr(self.state, entry.name) for entry in fields(self.state)}
         tree["trace"] = dict(self.trace)
         save_checkpoint(path, {"method": type(method).__name__, "digests": digests, **tree})
 

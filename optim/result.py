@@ -112,6 +112,12 @@ class Trace(Mapping):
             column.append(row.get(name))
         self.n_rows += 1
 
+    def cut(self, n_rows: int) -> None:
+        """Leave the first rows; whatever an interrupted :meth:`append` has left goes as well."""
+        columns = {name: column[:n_rows] for name, column in self._columns.items()}
+        self._columns = {name: column for name, column in columns.items() if any(v is not None for v in column)}
+        self.n_rows = n_rows
+
     def __getitem__(self, column: str) -> np.ndarray:
         if column not in self._columns:
             raise KeyError(f"column must be one of {list(self)}, got {column!r}; an empty trace has none.")

@@ -15,7 +15,7 @@ from optim import hessian_free
 from optim.arguments import brief, number
 from optim.for_torch.closure import ClosureObjective, check_closure
 from optim.for_torch.parameters import ParameterSpace, Tensor
-from optim.interrupts import commits, interruptible_until_commit
+from optim.interrupts import interrupts_deferred
 from optim.problem import Batches
 from optim.result import StopReason, Trace
 
@@ -203,17 +203,19 @@ class _Steps:
         objective = ClosureObjective(closure, parameters, space, self.hidden_curvature, self.route)
         method, state = self._method(space), self._state(theta, space)
         started = time.perf_counter()
-        with interruptible_until_commit():
-            try:
-                _, _, step = method.step(objective, theta, state, batches=self.roles)
-            finally:  # the parameters of the last trial are in the module
-                with commits():
-                    self.route = objective.route
-                    objective.leave(theta)
-                    self._keep(state, space)
-            seconds = self.trace["seconds"][-1] if self.trace.n_rows else 0.0
-            self.trace.append(**step.row, seconds=float(seconds) + time.perf_counter() - started)
-            self.reason = step.reason
+        taken = theta, state, None
+        try:
+            taken = method.step(objective, theta, state, batches=self.roles)
+        finally:  # the parameters of the last trial are in the module
+            with interrupts_deferred():
+                theta, state, step = taken
+                self.route = objective.route
+                objective.leave(theta)
+                self._keep(state, space)
+                if step is not None:
+                    seconds = self.trace["seconds"][-1] if self.trace.n_rows else 0.0
+                    self.trace.append(**step.row, seconds=float(seconds) + time.perf_counter() - started)
+                    self.reason = step.reason
         self._tell(step.message)
         return step.row["loss"]
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from optim.checkpoint import load_checkpoint, save_checkpoint
-from optim.interrupts import commits, interruptible_until_commit, interrupts_deferred
+from optim.interrupts import interrupts_deferred
 
 
 def ctrl_c():
@@ -20,63 +20,38 @@ def handler_is_put_back():
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
-@pytest.mark.parametrize("context", [interrupts_deferred, commits])
-def test_interrupt_is_raised_on_the_way_out_once(context):
+def test_interrupt_is_raised_on_the_way_out_once():
     done = []
-    with pytest.raises(KeyboardInterrupt), context():
+    with pytest.raises(KeyboardInterrupt), interrupts_deferred():
         ctrl_c()
         ctrl_c()
         done.append("written")
     assert done == ["written"]
 
 
-@pytest.mark.parametrize("context", [interrupts_deferred, commits, interruptible_until_commit])
-def test_without_an_interrupt_nothing_happens(context):
-    with context():
+def test_without_an_interrupt_nothing_happens():
+    with interrupts_deferred():
         pass
 
 
-def test_before_the_commit_an_interrupt_acts_at_once():
+def test_after_the_context_an_interrupt_acts_at_once():
     done = []
-    with pytest.raises(KeyboardInterrupt), interruptible_until_commit():
-        ctrl_c()
-        done.append("never")
-    assert not done
-
-
-@pytest.mark.parametrize("where", ["inside", "after"])
-def test_from_the_commit_on_an_interrupt_waits_for_the_end(where):
-    done = []
-    with pytest.raises(KeyboardInterrupt), interruptible_until_commit():
-        with commits():
-            if where == "inside":
-                ctrl_c()
-            done.append("written")
-        if where == "after":
-            ctrl_c()
-        done.append("recorded")
-    assert done == ["written", "recorded"]
-
-
-def test_what_is_only_deferred_does_not_wait_for_the_end():
-    done = []
-    with pytest.raises(KeyboardInterrupt), interruptible_until_commit():
+    with pytest.raises(KeyboardInterrupt):
         with interrupts_deferred():
-            ctrl_c()
             done.append("written")
+        ctrl_c()
         done.append("never")
     assert done == ["written"]
 
 
-def test_a_commit_inside_a_deferral_waits_for_both():
+def test_a_context_inside_another_waits_for_both():
     done = []
-    with pytest.raises(KeyboardInterrupt), interruptible_until_commit():
+    with pytest.raises(KeyboardInterrupt), interrupts_deferred():
         with interrupts_deferred():
-            with commits():
-                ctrl_c()
-            done.append("deferred")
-        done.append("recorded")
-    assert done == ["deferred", "recorded"]
+            ctrl_c()
+            done.append("inner")
+        done.append("outer")
+    assert done == ["inner", "outer"]
 
 
 @pytest.mark.parametrize("which", ["entering", "leaving"])
@@ -114,7 +89,7 @@ def test_other_threads_and_other_handlers_are_left_alone():
     seen = []
 
     def inside():
-        with interruptible_until_commit(), commits(), interrupts_deferred():
+        with interrupts_deferred():
             seen.append(signal.getsignal(signal.SIGINT))
 
     thread = threading.Thread(target=inside)
@@ -126,7 +101,7 @@ def test_other_threads_and_other_handlers_are_left_alone():
 
     signal.signal(signal.SIGINT, own)
     try:
-        with interruptible_until_commit(), commits():
+        with interrupts_deferred():
             ctrl_c()
     finally:
         signal.signal(signal.SIGINT, signal.default_int_handler)

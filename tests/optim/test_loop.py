@@ -20,6 +20,7 @@ from optim import (
     CheckpointWarning,
     Epochs,
     Evaluation,
+    HessianFree,
     Momentum,
     Nesterov,
     StopReason,
@@ -45,6 +46,20 @@ def least_squares():
         return Evaluation(0.5 * float(errors @ errors), float(len(batch)), SAMPLES[batch].T @ errors)
 
     return from_callables(value_and_grad, n_params=3, n_sequences=40)
+
+
+def with_products():
+    """Least squares on all samples or on some, with the digests that tell it from others."""
+    plain = least_squares()
+
+    def products(theta, v, batch):
+        rows = SAMPLES if batch is None else SAMPLES[batch]
+        return rows.T @ (rows @ v)
+
+    def value_and_grad(theta, batch):
+        return plain.value_and_grad(theta, np.arange(40) if batch is None else batch)
+
+    return from_callables(value_and_grad, products, n_params=3, n_sequences=40)
 
 
 def noisy_batches(rng, iteration):
@@ -272,30 +287,66 @@ def test_arguments_that_do_not_fit_are_named(arguments, message):
         minimize(bowl(), START, **settings)
 
 
-@pytest.mark.parametrize("when", ["inside the update", "before it"])
-def test_a_signal_at_any_moment_leaves_a_checkpoint_that_resumes_exactly(tmp_path, when):
-    path = tmp_path / "run.npz"
-    calls = []
+WHERE_STEPS_ARE_TAKEN = {"loop", "minimisation", "result", "first_order", "adaptive", "hessian_free"}
 
-    def rate(t):
-        calls.append(t)
-        # A rate is asked for twice a step: for the trace, and in the update, where everything is about to be written.
-        if signals and t == 7 and calls.count(7) == (2 if when == "inside the update" else 1):
-            signal.raise_signal(signal.SIGINT)
-        return 0.05
 
+class InterruptAt:
+    """A callback that raises Ctrl-C at the n-th line that runs between the second step and the third."""
+
+    def __init__(self, n_lines=None):
+        self.n_lines, self.n_seen = n_lines, 0
+
+    def __call__(self, progress):
+        if progress.iteration == 2:
+            frame = sys._getframe(1)
+            while Path(frame.f_code.co_filename).stem in WHERE_STEPS_ARE_TAKEN:
+                frame.f_trace = self.trace
+                frame = frame.f_back
+            sys.settrace(self.trace)
+        elif progress.iteration == 3:
+            sys.settrace(None)
+
+    def trace(self, frame, event, argument):
+        if Path(frame.f_code.co_filename).stem not in WHERE_STEPS_ARE_TAKEN:
+            return None
+        if event == "line":
+            self.n_seen += 1
+            if self.n_seen == self.n_lines:
+                sys.settrace(None)
+                raise KeyboardInterrupt
+        return self.trace
+
+
+@pytest.mark.parametrize("batches", [None, noisy_batches])
+@pytest.mark.parametrize(
+    ("method", "stride"),
+    [
+        pytest.param(Adam(0.05), 7, id="adam"),
+        pytest.param(HessianFree(cg=2, check=False), 11, id="hf"),
+        pytest.param(Adam(0.05), 1, id="adam-every-line", marks=pytest.mark.slow),
+        pytest.param(HessianFree(cg=2, check=False), 1, id="hf-every-line", marks=pytest.mark.slow),
+    ],
+)
+def test_an_interrupt_at_any_line_leaves_a_checkpoint_that_resumes_exactly(tmp_path, method, stride, batches):
     def run(**options):
-        return minimize(least_squares(), np.zeros(3), Adam(rate), batches=noisy_batches, max_iterations=30, **options)
+        return minimize(with_products(), np.zeros(3), method, batches=batches, max_iterations=5, **options)
 
-    signals = False
-    whole = run()
-    signals = True
-    calls.clear()
-    stopped = run(checkpoint=path, checkpoint_every=1000)
-    assert stopped.reason == StopReason.INTERRUPTED
-    assert stopped.n_iterations == stopped.trace.n_rows == (8 if when == "inside the update" else 7)
-    signals = False
-    assert_same_run(whole, run(checkpoint=path, resume=True))
+    def interrupted(n_lines):
+        callback, path = InterruptAt(n_lines), tmp_path / f"{n_lines}.npz"
+        stopped = run(checkpoint=path, checkpoint_every=1000, callback=callback)
+        return callback.n_seen, stopped, path
+
+    debugger, whole, seen = sys.gettrace(), run(), set()
+    try:
+        for n_lines in range(interrupted(None)[0], 0, -stride):
+            _, stopped, path = interrupted(n_lines)
+            assert stopped.reason == StopReason.INTERRUPTED
+            assert stopped.n_iterations == stopped.trace.n_rows
+            assert_same_run(whole, run(checkpoint=path, resume=True))
+            seen.add(stopped.n_iterations)
+    finally:
+        sys.settrace(debugger)
+    assert seen == {2, 3}
 
 
 def scattered(scale=1.0, offset=0.0):
