@@ -1,4 +1,4 @@
-"""``python -m studies [NAME] [--profile P] [--seeds N] [--jobs N] [--device D] [--out DIR]``."""
+"""``python -m studies [NAME] [--profile P] [--seeds N] [--jobs N] [--device D] [--out DIR]``, or ``compare A B``."""
 
 from __future__ import annotations
 
@@ -18,11 +18,15 @@ HEADLINE = "four_ways"
 
 def main(arguments: list[str] | None = None) -> int:
     """Run a study, or list them; status 0, or 1 if a cell failed, 2 for a wrong argument, 130 for Ctrl-C."""
-    options = _parser().parse_args(arguments)
-    if options.name == "list":
-        _list()
-        return 0
+    options, unknown = _parser().parse_known_args(arguments)
     try:
+        _refuse(unknown, options)
+        if options.name == "list":
+            return _list()
+        if options.name == "compare":
+            return _compare(options.folders)
+        if options.folders:
+            raise ValueError(f"only compare takes folders, got {' '.join(options.folders)}. Leave them out.")
         study = runner.load(options.name)
         cells = runner.cells(study, options.profile, n_seeds=options.seeds, device=options.device)
         if options.jobs is None:
@@ -60,8 +64,9 @@ def _parser() -> argparse.ArgumentParser:
         nargs="?",
         default=HEADLINE,
         metavar="NAME",
-        help=f"a study, or `list` for all of them (default: {HEADLINE})",
+        help=f"a study, `list` for all of them, or `compare` for two runs of one (default: {HEADLINE})",
     )
+    parser.add_argument("folders", nargs="*", metavar="A B", help="two folders with results, to compare")
     parser.add_argument("--profile", default="default", metavar="P", help=f"one of {', '.join(runner.PROFILES)}")
     parser.add_argument("--seeds", type=int, metavar="N", help="seeds 0 to N-1 instead of the profile's own")
     parser.add_argument(
@@ -76,10 +81,40 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _list() -> None:
+def _refuse(unknown: list[str], options: argparse.Namespace) -> None:
+    """Raise for options that there are not, with the one that may be meant."""
+    if unknown:
+        given = unknown[0].partition("=")[0]
+        known = [f"--{name.replace('_', '-')}" for name in vars(options) if name not in ("name", "folders")]
+        raise ValueError(f"options must be among {', '.join(known)}; got {given}.{runner.meant(given, known)}")
+
+
+def _list() -> int:
     for name in runner.names():
         study = runner.load(name)
         print(f"{name:22} {runner.question(study)}  [default: {_duration(runner.expected_s(study, 'default'))}]")
+    return 0
+
+
+def _compare(folders: list[str]) -> int:
+    """Two runs of one study side by side, to the terminal."""
+    from studies.bench import comparison
+
+    if len(folders) != 2:
+        raise ValueError(f"compare takes two folders with results, A and B, got {len(folders)}. Name both.")
+    files = [RowFile(comparison.folder_of(folder)) for folder in folders]
+    names = [file.study for file in files]
+    if names[0] != names[1]:
+        raise ValueError(f"A and B must be runs of one study, got {names[0]} and {names[1]}. Compare like with like.")
+    study = runner.load(names[0])
+    table = comparison.compare(study, *(_table(study, file.read()) for file in files))
+    print(runner.question(study))
+    for letter, file in zip("AB", files, strict=True):
+        print(f"{letter}: {file.folder}")
+    print(comparison.in_words(table))
+    if len(table):
+        print(table.to_string(index=False))
+    return 0
 
 
 def _run(study: ModuleType, cells: list[Any], file: RowFile, options: argparse.Namespace) -> int:
@@ -98,46 +133,55 @@ def _run(study: ModuleType, cells: list[Any], file: RowFile, options: argparse.N
         )
     finally:
         close()
-    _report(study, cells, file, options)
-    counts = f"{outcome.n_computed} computed, {outcome.n_kept} kept, {outcome.n_failed} failed"
+    n_failed = _report(study, cells, file, options)
+    counts = f"{outcome.n_computed} computed, {outcome.n_kept} kept, {n_failed} failed"
     print(f"{counts}; {_duration(outcome.time_s)}. The page to open: {file.folder / 'report.html'}")
-    return 1 if outcome.n_failed else 0
+    if n_failed:
+        print(f"To try the failed ones again: {_command(file, options)} --retry-failed", file=sys.stderr)
+    return 1 if n_failed else 0
 
 
-def _report(study: ModuleType, cells: list[Any], file: RowFile, options: argparse.Namespace) -> None:
-    """Table to the terminal; figure and page to the folder. Only rows of the cells asked for are shown."""
+def _command(file: RowFile, options: argparse.Namespace) -> str:
+    """What to type for this run."""
+    seeds = "" if options.seeds is None else f" --seeds {options.seeds}"
+    device = "" if options.device == "cpu" else f" --device {options.device}"
+    where = f" --out {shlex.quote(str(file.folder))}"
+    return f"python -m studies {options.name} --profile {options.profile}{seeds}{device}{where}"
+
+
+def _table(study: ModuleType, rows: list[dict[str, Any]]) -> Any:
+    """Rows as a pandas table that has every column by which they are grouped, and ``error``."""
     import pandas as pd
 
-    from studies.bench import figures
-    from studies.bench import page as report
+    table = pd.DataFrame(rows)
+    return table.reindex(columns=table.columns.union([*study.BY, "seed", "error"], sort=False))
+
+
+def _report(study: ModuleType, cells: list[Any], file: RowFile, options: argparse.Namespace) -> int:
+    """Answer and table to the terminal; figure and page to the folder. Only the cells asked for are shown.
+
+    Returns the number of cells that failed, now or before.
+    """
+    from studies.bench import figures, findings, page, summary
 
     place = {key_of(options.name, settings): i for i, settings in enumerate(cells)}
-    table = pd.DataFrame(sorted((row for row in file.read() if row["key"] in place), key=lambda row: place[row["key"]]))
-    good = table[table["error"].isna()] if "error" in table else table
+    rows = sorted((row for row in file.read() if row["key"] in place), key=lambda row: place[row["key"]])
+    table = _table(study, rows)
+    good, failed = table[table["error"].isna()], table[table["error"].notna()]
     drawing, remarks = None, []
     if len(good):
         remarks = study.remarks(good) if hasattr(study, "remarks") else []
         with figures.house_style():
             drawing = figures.save(study.plot(good), file.folder, options.name)[1]
-    print(report.as_text(report.summarise(study, table)))
-    pending = [f"{way}: {reason}" for way, reason in getattr(study, "PENDING", {}).items()]
-    errors = sorted({f"Failed: {error}" for error in table["error"].dropna()}) if "error" in table else []
-    for line in [*pending, *remarks, *errors]:
+    print(findings.finding(study, table))
+    print(summary.summarise(study, table).to_string(index=False))
+    for line in [page.legend(study), *remarks, *sorted({f"Failed: {error}" for error in failed["error"]})]:
         print(line)
     used = set(table["environment"])
     environments = {name: text for name, text in file.environments().items() if name in used}
-    command = f"python -m studies {options.name} --profile {options.profile} --out {shlex.quote(str(file.folder))}"
-    subtitle = f"Study {options.name}, profile {options.profile}, {len(cells)} cells."
-    report.write(
-        file.folder,
-        study,
-        table,
-        figure=drawing,
-        environments=environments,
-        remarks=remarks,
-        subtitle=subtitle,
-        command=command,
-    )
+    shown = page.Page(drawing, environments, remarks, options.profile, _command(file, options))
+    page.write(file.folder, study, table, shown)
+    return failed["key"].nunique()
 
 
 def _progress(n_cells: int) -> tuple[Callable[[int], Any], Callable[[], Any]]:

@@ -41,6 +41,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from studies.bench.findings import Ranking
 from studies.learners.logistic_layers import Autoencoder
 
 N_MARKS = 10
@@ -83,6 +84,7 @@ GRID = {
 EXPECTED_S = {"quick": 4, "default": 350}
 COLUMNS = ("processor_s", "squared_error", "cross_entropy", "n_steps")
 BY = ("way", "processor_s")
+RANKING = Ranking("squared_error", last="processor_s")
 
 
 def digits() -> np.ndarray:

@@ -25,6 +25,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from studies.bench.findings import Ranking
+
 RECURRENT = ("tanh", "logistic", "GRU", "LSTM")
 FEED_FORWARD = "feed-forward"
 
@@ -56,6 +58,7 @@ GRID = {
 EXPECTED_S = {"quick": 4, "default": 180}
 COLUMNS = ("bits", "adder", "right_share", "wrong_bit_share", "n_states")
 BY = ("way", "n_units", "adder", "bits")
+RANKING = Ranking("right_share", better="higher", last="bits")
 
 
 def run(settings: Settings) -> list[dict]:

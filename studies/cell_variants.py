@@ -29,6 +29,8 @@ from typing import ClassVar
 
 import numpy as np
 
+from studies.bench.findings import Ranking
+
 CELLS = {  # class in `cells`, its choices
     "LSTM": ("LSTM", {}),
     "LSTM, forget bias 0": ("LSTM", {"forget_bias": 0.0}),
@@ -90,6 +92,7 @@ GRID = {
 EXPECTED_S = {"quick": 4, "default": 1800, "half-hour": 1500}
 COLUMNS = ("measure", "value", "n_params", "time_s")
 BY = ("task", "way", "measure")
+RANKING = Ranking("value", within=("task", "measure"))
 
 
 def run(settings: Settings) -> list[dict]:

@@ -30,6 +30,8 @@ from typing import ClassVar
 
 import numpy as np
 
+from studies.bench.findings import Ranking
+
 PEER_NATS = 1.88  # nanoGPT's recipe for a CPU, about three minutes, as its notes state it
 ORDERS = {"Kneser-Ney": 6, "Witten-Bell": 4}
 N_PIECES, N_BEFORE = 64, 100
@@ -69,6 +71,7 @@ GRID = {
 EXPECTED_S = {"quick": 4, "default": 480, "half-hour": 1800}
 COLUMNS = ("model", "n_updates", "time_s", "nats", "bits")
 BY = ("model", "n_updates")
+RANKING = Ranking("bits")
 
 
 def run(settings: Settings) -> list[dict]:

@@ -24,6 +24,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from studies.bench.findings import Ranking
+
 WAYS = ("logistic", "tanh", "sparse tanh")
 RATES = {True: 0.1, False: 0.01}  # clipped or not
 
@@ -60,6 +62,7 @@ GRID = {
 EXPECTED_S = {"quick": 3, "default": 600, "hour": 3600}
 COLUMNS = ("is_solved", "n_updates_used", "wrong_share", "time_s")
 BY = ("way", "is_clipped", "T")
+RANKING = Ranking("wrong_share", within=("T",))
 
 
 def run(settings: Settings) -> list[dict]:

@@ -31,6 +31,7 @@ from typing import Any
 
 import numpy as np
 
+from studies.bench.findings import Ranking
 from studies.learners.logistic_layers import Autoencoder, Linearized
 
 WAYS = {  # what differs from HessianFree's defaults
@@ -64,6 +65,7 @@ GRID = {
 EXPECTED_S = {"quick": 3, "default": 200}
 COLUMNS = ("work", "cross_entropy", "squared_error", "reduction_ratio", "n_curvature_end", "n_steps")
 BY = ("n_curvature", "way", "work")
+RANKING = Ranking("cross_entropy", within=("n_curvature",), last="work")
 
 
 class Counted(Autoencoder):

@@ -23,6 +23,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from studies.bench.findings import Ranking
 from studies.learners.echo_state import EchoState
 from studies.mackey_glass import free_run_nrmse
 
@@ -97,6 +98,9 @@ BY = (
     "bias_scaling",
     "alpha",
     "washout",
+)
+RANKING = Ranking(
+    "value", better={"lorenz": "higher", "mackey_glass": "lower", "noisy_lorenz": "higher"}, within=("task",)
 )
 
 

@@ -34,12 +34,14 @@ from importlib.util import find_spec
 
 import numpy as np
 
+from studies.bench.findings import Ranking
 from studies.learners.echo_state import EchoState
 from studies.mackey_glass import free_run_nrmse
 
 ECHO_STATE = "echo state"
 WINDOWS = ("lagged ridge", "lagged quadratic ridge", "MLP on windows")
 TRAINED = ("LSTM", "Hessian-free", "ESN-initialised momentum")
+WAYS = ("LSTM", "Hessian-free", ECHO_STATE, "ESN-initialised momentum", *WINDOWS)
 MEASURES = {
     "digits": "share of wrong labels",
     "sunspots": "NRMSE, next year",
@@ -127,9 +129,9 @@ SIZES = {
 def _entries(n_seeds: int) -> list[dict]:
     """One entry a task and way; the sunspots only where their data are installed."""
     return [
-        {"task": task, "way": way, **SIZES[task], **values, "seed": range(n_seeds)}
+        {"task": task, "way": way, **SIZES[task], **ways[way], "seed": range(n_seeds)}
         for task, ways in TUNED.items()
-        for way, values in ways.items()
+        for way in WAYS
         if task != "sunspots" or find_spec("statsmodels")
     ]
 
@@ -155,6 +157,7 @@ SIDE_BY_SIDE = True
 EXPECTED_S = {"quick": 5, "default": 120}
 COLUMNS = ("test_error", "measure")
 BY = ("task", "way")
+RANKING = Ranking("test_error", within=("task",))
 
 
 def run(settings: Settings) -> list[dict]:

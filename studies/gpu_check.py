@@ -69,6 +69,12 @@ def run(settings: Settings) -> list[dict]:
         return parts.get(settings.check, _times)(settings)
 
 
+def finding(rows) -> str:
+    """How many quantities kept within their bounds; one that does not is a failed row."""
+    bounded = rows[rows["bound"].notna()]
+    return f"{len(bounded)} quantities of {bounded['check'].nunique()} checks are within their bounds."
+
+
 def row(quantity: str, value: float = float("nan"), unit: str = "", bound: float = float("nan")) -> dict[str, Any]:
     """One row; a value above its bound is a failure of the check."""
     if value > bound:

@@ -78,6 +78,17 @@ def run(settings: Settings) -> list[dict]:
     return rows
 
 
+def finding(rows) -> str:
+    """Where the gradient vanishes most and least at the longest lag."""
+    here = rows[(rows["lag"] == rows["lag"].max()) & (rows["quantity"] == "by h")]
+    medians = here.groupby("way", sort=False)["ratio"].median().sort_values()
+    least, most = medians.index[-1], medians.index[0]
+    return (
+        f"{here['lag'].iloc[0]} steps back the gradient's norm is {medians[most]:.2g} of that at the end for {most} "
+        f"and {medians[least]:.2g} for {least}, the two extremes (medians)."
+    )
+
+
 def _cell(settings: Settings):
     """The cell of a way, and what draws its weights."""
     from cells import GRU, LSTM, Elman, ForgetGate

@@ -237,6 +237,13 @@ def one_torch_thread() -> Iterator[None]:
         torch.set_num_threads(before)
 
 
+def finding(rows) -> str:
+    """How many frameworks take NumPy's path."""
+    same = rows[rows["framework"] != "NumPy"].groupby("framework", sort=False)["same_damping"].mean()
+    exact, worst = int((same == 1.0).sum()), rows["difference"].max()
+    return f"{exact} of {len(same)} frameworks have NumPy's λ at every step; losses differ by {worst:.1e} or less."
+
+
 def remarks(rows) -> list[str]:
     """How far each is from NumPy, and which are missing."""
     said = []

@@ -22,6 +22,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from studies.bench.findings import Ranking
+
 ALWAYS_ONE = 1.0 / 6.0
 SOLVED = 0.01
 RATES = {"IRNN": 3e-3, "LSTM": 3e-3, "tanh, Glorot": 3e-3, "tanh, orthogonal": 3e-3}
@@ -52,6 +54,7 @@ GRID = {
 EXPECTED_S = {"quick": 3, "default": 540}
 COLUMNS = ("n_updates", "time_s", "mse", "wrong_share")
 BY = ("way", "n_updates")
+RANKING = Ranking("mse", last="n_updates")
 
 
 def run(settings: Settings) -> list[dict]:

@@ -18,6 +18,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
+from studies.bench.findings import Ranking
 from studies.learners.echo_state import EchoState
 
 TUNED = {
@@ -43,6 +44,7 @@ GRID = {
 EXPECTED_S = {"quick": 2, "default": 5}
 COLUMNS = ("nmse_validation", "nmse_test")
 BY = ("n_units",)
+RANKING = Ranking("nmse_test")
 
 
 def run(settings: Settings) -> list[dict]:

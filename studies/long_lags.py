@@ -36,6 +36,8 @@ from typing import Any
 
 import numpy as np
 
+from studies.bench.findings import Ranking
+
 VERSION = "martens2011-thesis"
 FEW_PATTERNS = "memorisation, 5 bits"  # so few that every one is seen in every step, and a step costs little
 PUZZLES: dict[str, dict[str, Any]] = {  # λ is measured against the loss: squared errors of numbers in [0, 1] are small
@@ -95,6 +97,7 @@ GRID = {
 EXPECTED_S = {"quick": 4, "default": 480, "half-hour": 3000, "hour": 5000, "night": 60_000}
 COLUMNS = ("is_solved", "n_steps", "n_products", "time_s", "wrong_share", "stop")
 BY = ("task", "T", "structural")
+RANKING = Ranking("wrong_share", within=("task", "T"))
 
 
 def run(settings: Settings) -> list[dict]:

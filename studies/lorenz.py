@@ -23,6 +23,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from studies.bench.findings import Ranking
 from studies.learners.echo_state import EchoState
 
 TUNED = {
@@ -51,6 +52,7 @@ GRID = {
 EXPECTED_S = {"quick": 3, "default": 20}
 COLUMNS = ("valid_time_lyapunov",)
 BY = ("n_units",)
+RANKING = Ranking("valid_time_lyapunov", better="higher")
 
 
 def run(settings: Settings) -> list[dict]:

@@ -26,6 +26,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from studies.bench.findings import Ranking
 from studies.learners.echo_state import EchoState
 
 TUNED = {
@@ -76,6 +77,7 @@ GRID = {
 EXPECTED_S = {"quick": 3, "default": 20}
 COLUMNS = ("horizon_steps", "nrmse")
 BY = ("tau", "n_units", "horizon_steps")
+RANKING = Ranking("nrmse", within=("tau", "horizon_steps"))
 
 
 def run(settings: Settings) -> list[dict]:

@@ -21,6 +21,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from studies.bench.findings import Ranking
 from studies.learners.echo_state import EchoState
 
 LINEAR = {"activation": "identity", "input_scaling": 1.0}
@@ -67,6 +68,7 @@ GRID = {
 EXPECTED_S = {"quick": 3, "default": 40}
 COLUMNS = ("memory_capacity", "capacity_per_unit")
 BY = ("activation", "topology", "n_units")
+RANKING = Ranking("capacity_per_unit", better="higher", within=("activation", "n_units"))
 
 
 def run(settings: Settings) -> list[dict]:

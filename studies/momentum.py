@@ -26,6 +26,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from studies.bench.findings import Ranking
+
 VERSION = "martens2011-thesis"
 WAYS = {  # name of the method in `optim`, momentum
     "none": ("SGD", 0.0),
@@ -82,6 +84,7 @@ GRID = {
 EXPECTED_S = {"quick": 3, "default": 1500, "hour": 3000, "night": 33_000}
 COLUMNS = ("test_loss", "wrong_share", "is_solved", "time_s")
 BY = ("task", "T", "way")
+RANKING = Ranking("test_loss", within=("task", "T"))
 
 
 def run(settings: Settings) -> list[dict]:

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from studies.bench.findings import Ranking
 from studies.learners.echo_state import EchoState
 
 TUNED = {
@@ -42,6 +43,7 @@ GRID = {
 EXPECTED_S = {"quick": 2, "default": 15}
 COLUMNS = ("nrmse",)
 BY = ("n_units",)
+RANKING = Ranking("nrmse")
 
 
 def run(settings: Settings) -> list[dict]:

@@ -24,6 +24,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from studies.bench.findings import Ranking
 from studies.learners.echo_state import EchoState
 
 TUNED = {
@@ -52,6 +53,7 @@ GRID = {
 EXPECTED_S = {"quick": 3, "default": 10}
 COLUMNS = ("frequency_per_step", "amplitude_error", "phase_drift")
 BY = ("n_units", "frequency_per_step")
+RANKING = Ranking("phase_drift", within=("frequency_per_step",))
 
 
 def run(settings: Settings) -> list[dict]:

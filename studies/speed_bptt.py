@@ -19,6 +19,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from studies.bench.findings import of_ratios
+
 NAN = float("nan")
 # cell, (units, sequences, steps, inputs), precision: ratio to reach
 CASES = {
@@ -106,6 +108,11 @@ def run(settings: Settings) -> list[dict]:
     best = min((time for name, time in times.items() if name != "ours"), default=NAN)
     row = {f"{name}_ms": 1e3 * times.get(name, NAN) for name in ("ours", "torch", "jax", "numpy")}
     return [row | {"ratio": best / times["ours"], "reach": CASES[cell, shape, dtype]}]
+
+
+def finding(rows) -> str:
+    """In how many cases ours is faster."""
+    return of_ratios(rows)
 
 
 def remarks(rows) -> list[str]:

@@ -25,6 +25,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from studies.bench.findings import of_ratios
+
 if TYPE_CHECKING:
     from studies.learners.recurrent_rivals import Problem
 
@@ -89,6 +91,11 @@ def _hessianfree(problem: Problem) -> Callable[[], float]:
     net = hessianfree_net(problem.weights, X, y)
     v, out = hessianfree_order(net, problem.v), np.zeros_like(net.W)
     return lambda: len(X) * float(net.calc_G(v, out=out) @ v)
+
+
+def finding(rows) -> str:
+    """In how many cases ours is faster."""
+    return of_ratios(rows)
 
 
 def remarks(rows) -> list[str]:

@@ -23,6 +23,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from studies.bench.findings import of_ratios
 from studies.bench.timing import in_turn
 
 NAN = float("nan")
@@ -249,6 +250,11 @@ def _import(statement: str) -> float:
     script = IMPORT.format(statement)
     _fresh(script)
     return float(np.median([_fresh(script) for _ in range(5)]))
+
+
+def finding(rows) -> str:
+    """In how many cases ours is faster."""
+    return of_ratios(rows)
 
 
 def remarks(rows) -> list[str]:

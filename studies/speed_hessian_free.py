@@ -30,6 +30,8 @@ from typing import Any
 
 import numpy as np
 
+from studies.bench.findings import of_ratios
+
 NAN = float("nan")
 INSTALL = "pip install hessianfree==0.4.0 matplotlib"
 N_UNITS, DAMPING, STRUCTURAL = 100, 0.1, 1 / 30
@@ -196,6 +198,11 @@ def _theirs(net: Any) -> Contestant:
         net.W += optimizer.compute_update()
 
     return step, lambda: optimizer.plots["CG iterations"][-1] + 1
+
+
+def finding(rows) -> str:
+    """In how many cases ours is faster."""
+    return of_ratios(rows)
 
 
 def remarks(rows) -> list[str]:

@@ -30,6 +30,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from studies.bench.findings import Ranking
 from studies.long_lags import FEW_PATTERNS, MU, draw_runs, share_products, solve, tally
 
 DISTANCES = ("matching", "matching_quarter", "squared_values", "squared_activations")
@@ -77,6 +78,7 @@ GRID = {
 EXPECTED_S = {"quick": 3, "default": 300, "half-hour": 2400, "hour": 4000, "night": 60_000}
 COLUMNS = ("is_solved", "n_steps", "n_products", "time_s", "wrong_share", "stop")
 BY = ("T", "distance", "mean", "structural")
+RANKING = Ranking("wrong_share", within=("T",))
 
 
 def run(settings: Settings) -> list[dict]:

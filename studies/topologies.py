@@ -20,6 +20,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from studies import lorenz, memory_capacity, narma
+from studies.bench.findings import Ranking
 from studies.learners.echo_state import EchoState
 
 ALL = ["sparse", "shifts", "ring", "ring_jumps", "delay_line", "orthogonal", "small_world"]
@@ -56,6 +57,7 @@ SIDE_BY_SIDE = True
 EXPECTED_S = {"quick": 3, "default": 35}
 COLUMNS = ("value", "measure")
 BY = ("task", "topology")
+RANKING = Ranking("value", better={"narma": "lower", "memory": "higher", "lorenz": "higher"}, within=("task",))
 
 
 def run(settings: Settings) -> list[dict]:

@@ -30,7 +30,7 @@ CACHES_KEPT = 8
 SECONDS_IN_USE = 3600.0  # another run may be using a cache that was touched so recently
 
 # Plain modules beside the tests, without examples of their own.
-collect_ignore = ["contracts.py", "naive"]
+collect_ignore = ["contracts.py", "toy_study.py", "naive"]
 
 
 def package_folders() -> list[Path]:

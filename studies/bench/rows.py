@@ -73,7 +73,7 @@ class RowFile:
 
     def append(self, study: str, settings: Any, measured: list[dict[str, Any]], seconds: float) -> None:
         """Add the rows of one finished cell, on the disk before this returns."""
-        frame = {"key": key_of(study, settings), "environment": self._environment_id()}
+        frame = {"key": key_of(study, settings), "environment": self._environment_id(study)}
         lines = []
         for i, row in enumerate(measured or [{"error": "ValueError: the study returned no rows"}]):
             part = f"{i + 1}/{max(1, len(measured))}"
@@ -113,14 +113,22 @@ class RowFile:
         if n_damaged:
             _warn(f"{self.path} must hold rows as they were written, got {n_damaged} damaged ones; they do not count.")
 
-    def _environment_id(self) -> str:
+    @property
+    def study(self) -> str:
+        """Name of the study whose rows these are; that of the folder if they are from before it was kept."""
+        try:
+            return str(json.loads((self.folder / "meta.json").read_bytes())["study"])
+        except (OSError, ValueError, LookupError, TypeError, RecursionError):
+            return self.folder.resolve().name
+
+    def _environment_id(self, study: str) -> str:
         """Short name of this process's environment, written into ``meta.json`` when first asked for."""
         if self._environment is None:
             now = environment()
             self._environment = _digest(now)[:8]
             known = self.environments() | {self._environment: now}
             with replacement(self.folder / "meta.json") as file:
-                file.write((json.dumps({"environments": known}, indent=2) + "\n").encode())
+                file.write((json.dumps({"study": study, "environments": known}, indent=2) + "\n").encode())
         return self._environment
 
     def environments(self) -> dict[str, dict[str, Any]]:

@@ -11,21 +11,23 @@ A study is a module of this package with these names, and no list to add it to:
 - ``run``: settings -> list of dicts with the keys COLUMNS; a pure function
 - ``plot``: pandas table of rows -> matplotlib figure
 
-and may have ``remarks``, table of rows -> list of sentences (statistics, say); ``PENDING``, dict of table
-rows whose work is still to come, with what to say of them; and ``SIDE_BY_SIDE = True`` if no cell measures time, so
-that by default there may be a process a core. "quick" and "default" must be in GRID. A longer profile that is absent
-is "default" with as many more seeds as fit into its time.
+and either ``RANKING``, the :class:`studies.bench.findings.Ranking` by which the page says who is best, or ``finding``,
+table of rows -> the sentence with the answer. It may have ``remarks``, table of rows -> list of sentences (statistics,
+say), and ``SIDE_BY_SIDE = True`` if no cell measures time, so that by default there may be a process a core. "quick"
+and "default" must be in GRID. A longer profile that is absent is "default" with as many more seeds as fit into its
+time.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import difflib
 import importlib
 import itertools
 import os
 import pkgutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import nullcontext
@@ -72,12 +74,22 @@ def load(name: str) -> ModuleType:
     """Import the study called `name`, or say which there are."""
     known = names()
     if name not in known:
-        raise ValueError(f"NAME must be one of {', '.join(known)}; got {name!r}. See `python -m studies list`.")
+        raise ValueError(
+            f"NAME must be one of {', '.join(known)}; got {name!r}.{meant(name, known)} See `python -m studies list`."
+        )
     study = importlib.import_module(f"studies.{name}")
     missing = [part for part in PARTS if not hasattr(study, part)]
+    if not (hasattr(study, "RANKING") or hasattr(study, "finding")):
+        missing.append("RANKING or finding")
     if missing:
         raise TypeError(f"a study must define {', '.join(PARTS)}; {name} lacks {', '.join(missing)}. Add them.")
     return study
+
+
+def meant(given: str, known: Iterable[str]) -> str:
+    """A question after the nearest of the names that are known, if one is near."""
+    near = difflib.get_close_matches(given, list(known), n=1)
+    return f" Did you mean {near[0]}?" if near else ""
 
 
 def question(study: ModuleType) -> str:
@@ -113,7 +125,9 @@ def cells(study: ModuleType, profile: str, *, n_seeds: int | None = None, device
     device : "cpu" or "gpu"
     """
     if profile not in PROFILES:
-        raise ValueError(f"--profile must be one of {', '.join(PROFILES)}; got {profile!r}. Choose one of them.")
+        raise ValueError(
+            f"--profile must be one of {', '.join(PROFILES)}; got {profile!r}.{meant(profile, PROFILES)} Choose one."
+        )
     if n_seeds is not None and n_seeds < 1:
         raise ValueError(f"--seeds must be a whole number >= 1, got {n_seeds}. Leave it out for the profile's own.")
     fields = {field.name for field in dataclasses.fields(study.Settings)}

@@ -138,8 +138,11 @@ def test_a_killed_run_goes_on_from_where_it_was(tmp_path):
 @pytest.mark.parametrize(
     "arguments, message",
     [
-        (["narmma"], r"NAME must be one of .*narma.*got 'narmma'.*studies list"),
-        (["narma", "--profile", "fast"], r"--profile must be one of quick, default.*got 'fast'"),
+        (["narmma"], r"NAME must be one of .*narma.*got 'narmma'. Did you mean narma\?.*studies list"),
+        (["narma", "--profile", "fast"], r"--profile must be one of quick, default.*got 'fast'. Choose"),
+        (["narma", "--profile", "quik"], r"got 'quik'. Did you mean quick\?"),
+        (["narma", "--sedes", "3"], r"options must be among .*--seeds.*; got --sedes. Did you mean --seeds\?"),
+        (["narma", "lorenz"], r"only compare takes folders, got lorenz"),
         (["narma", "--seeds", "0"], r"--seeds must be a whole number >= 1, got 0"),
         (["narma", "--jobs", "0"], r"--jobs must be a whole number >= 1, got 0"),
     ],
@@ -177,6 +180,25 @@ def test_failed_cells_are_reported_and_give_a_status(tmp_path, monkeypatch, caps
     assert "no luck today" in capsys.readouterr().out
     assert "no luck today" in (tmp_path / "report.html").read_text()
     assert json.loads((tmp_path / "rows.jsonl").read_text().splitlines()[0])["error"] == "RuntimeError: no luck today"
+
+
+def test_a_rerun_with_failures_says_how_to_try_them_again(tmp_path, monkeypatch, capsys):
+    study, luck = runner.load("narma"), []
+
+    def run(settings):
+        if not luck:
+            raise RuntimeError("no luck today")
+        return [{"nrmse": 0.5}]
+
+    monkeypatch.setattr(study, "run", run)
+    arguments = ["narma", "--profile", "quick", "--seeds", "2", "--out", str(tmp_path)]
+    assert command_line.main(arguments) == command_line.main(arguments) == 1
+    said = capsys.readouterr()
+    assert "0 computed, 4 kept, 4 failed" in said.out
+    again = re.search(r"To try the failed ones again: python -m studies (.*)", said.err)[1].split()
+    luck.append(True)
+    assert command_line.main(again) == 0
+    assert "4 computed, 0 kept, 0 failed" in capsys.readouterr().out
 
 
 def test_all_four_ways_have_a_column_for_every_task():
