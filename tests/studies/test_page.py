@@ -66,18 +66,23 @@ MEASURE = """<script>addEventListener("load", () => {
   const figure = document.querySelector("figure").getBoundingClientRect();
   const said = {width: innerWidth, height: innerHeight, top: figure.top, bottom: figure.bottom,
     page: document.documentElement.scrollWidth, wide: wide.map(e => e.tagName + "." + e.className)};
-  document.body.append(Object.assign(document.createElement("pre"), {id: "said", textContent: JSON.stringify(said)}));
+  parent.postMessage(JSON.stringify(said), "*");
 });</script>"""
+# A frame has the size that it is given; a window has its own ideas.
+FRAME = """<!doctype html><iframe src="probe.html" style="border: 0; width: {width}px; height: {height}px"></iframe>
+<pre id="said"></pre>
+<script>addEventListener("message", event => {{ document.getElementById("said").textContent = event.data; }});</script>
+"""
 
 
 def in_browser(path, width, height, folder):
-    """What the page says of itself in a window of this size, and what the console says."""
-    probe = path.with_name("probe.html")
-    probe.write_text(path.read_text().replace("</body>", MEASURE + "</body>"))
-    quiet = ("--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", f"--user-data-dir={folder}")
-    shown = (f"--window-size={width},{height}", "--enable-logging=stderr", "--dump-dom", probe.as_uri())
-    command = [CHROMIUM, *quiet, *shown]
-    answer = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    """What the page says of itself in a frame of this size, and what the console says."""
+    path.with_name("probe.html").write_text(path.read_text().replace("</body>", MEASURE + "</body>"))
+    frame = path.with_name("frame.html")
+    frame.write_text(FRAME.format(width=width, height=height))
+    quiet = ("--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={folder}", "--window-size=1600,1200")
+    shown = ("--virtual-time-budget=5000", "--enable-logging=stderr", "--dump-dom", frame.as_uri())
+    answer = subprocess.run([CHROMIUM, *quiet, *shown], capture_output=True, text=True, timeout=60)
     said = json.loads(html.unescape(re.search(r'<pre id="said">(.*?)</pre>', answer.stdout)[1]))
     return said, [line for line in answer.stderr.splitlines() if "CONSOLE" in line]
 
