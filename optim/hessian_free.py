@@ -125,7 +125,7 @@ class HessianFree:
 
     Notes
     -----
-    Columns of the trace, a row a step: ``loss`` and ``gradient_norm`` at the start, on the gradient's batch;
+    Columns of the trace, a row per step: ``loss`` and ``gradient_norm`` at the start, on the gradient's batch;
     ``loss_acceptance`` at the start and ``loss_after`` at the end, on that of acceptance; ``quadratic`` and
     ``reduction_ratio`` of the judged iterate; ``damping`` used; ``cg_iterations``, ``cg_stop``, ``cg_residual``,
     ``restarts`` of CG with larger λ; ``taken_iterate``, its number; ``step_length``, 0 for a rejected step;
@@ -258,10 +258,11 @@ class _StepInProgress:
         if length <= tolerance or length == 0.0:  # exact: nothing to solve
             return Step(self.row, StopReason.CONVERGED)
         if self.state.iteration == 0 and self.method.check:
-            seen = preflight(
-                self.problem, self.theta, self.batches.curvature, self.method.structural * self.damping,
-                may_be_negative=self.method.negative_curvature == "truncate",
-            )  # fmt: skip
+            structural, is_tolerant = (
+                self.method.structural * self.damping,
+                self.method.negative_curvature == "truncate",
+            )
+            seen = preflight(self.problem, self.theta, self.batches.curvature, structural, may_be_negative=is_tolerant)
             self.products += seen.n_products
             if seen.reason is not None:
                 return Step(self.row, seen.reason, seen.message)
@@ -334,10 +335,8 @@ class _StepInProgress:
         alpha, end_loss = method.line_search.step_length(
             lambda alpha: self.loss_along(chosen.x, alpha), loss=start_loss, slope=slope, first=chosen_loss
         )
-        self.row.update(
-            loss_acceptance=start_loss, loss_after=end_loss, quadratic=predicted, reduction_ratio=ratio,
-            damping=self.damping, taken_iterate=chosen.number, step_length=alpha,
-        )  # fmt: skip
+        self.row.update(loss_acceptance=start_loss, loss_after=end_loss, quadratic=predicted, reduction_ratio=ratio)
+        self.row.update(damping=self.damping, taken_iterate=chosen.number, step_length=alpha)
         if alpha == 0.0:  # exact: how the line search says that it found nothing
             return self.move_by_gradient(solved, start_loss, predicted)
         damping = method.damping.updated(self.damping, ratio)

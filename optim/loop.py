@@ -133,7 +133,7 @@ def minimize(
     rng : numpy.random.Generator, optional
         For ``batches``. ``numpy.random.default_rng(0)`` if not given; that of the checkpoint when resumed.
     verbose : int
-        Above 0, a progress bar where tqdm is installed, else a line of the log a step.
+        Above 0, a progress bar where tqdm is installed, else a line of the log per step.
 
     Returns
     -------

@@ -155,7 +155,7 @@ class Minimisation:
         check_like("run", {name: getattr(run, name) for name in like}, like)
         lengths = {column.shape for column in columns.values()} or {(0,)}
         if lengths != {(integer("iteration", run.iteration, least=0),)}:
-            raise ValueError(f"trace must have {run.iteration} rows, one a step, got columns of shape {lengths}")
+            raise ValueError(f"trace must have {run.iteration} rows, one per step, got columns of shape {lengths}")
         if not isinstance(run.rng, np.random.Generator):
             raise TypeError(f"rng must be a Generator, got {brief(run.rng)}")
         return run

@@ -79,7 +79,7 @@ ADVICE: Mapping[StopReason, str] = {
 
 
 class Trace(Mapping):
-    """A table of what happened: named columns of equal length, one row a step.
+    """A table of what happened: named columns of equal length, one row per step.
 
     ``trace["loss"]`` is a column as an array, ``trace.n_rows`` the number of steps, ``dict(trace)`` all columns,
     ready for ``pandas.DataFrame``. A number that a row does not have is NaN, a text is "".
@@ -166,7 +166,7 @@ class Result:
     message : str
         The reason in words, with what to do about it.
     trace : Trace
-        One row a step.
+        One row per step.
     state : object
         The method's state after the last step.
     seconds : float

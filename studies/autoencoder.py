@@ -224,7 +224,7 @@ def remarks(rows) -> list[str]:
 
 
 def plot(rows):
-    """Both errors against the seconds, a line a way."""
+    """Both errors against the seconds, a line per way."""
     from studies.bench.figures import log_axis, median_line, panels, size_axis
 
     figure, all_axes = panels(2, width=5.4, height=4.0)

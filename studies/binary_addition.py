@@ -1,6 +1,6 @@
 """Does a network that learnt to add 8-bit numbers add numbers of 1,000 bits, and is it the automaton inside?
 
-Method. Two numbers go in right to left, a pair of bits a step, and the bits of their sum come out. Small recurrent
+Method. Two numbers go in right to left, a pair of bits per step, and the bits of their sum come out. Small recurrent
 networks (Elman with tanh or logistic units, GRU, LSTM) are trained on 2,000 pairs of `n_bits` bits by Adam and then
 add 1,000 fresh pairs of each length; a sum is right if all its bits are. Beside them stands the feed-forward way: a
 network of one hidden layer (scikit-learn, 100 units, L-BFGS) that sees both numbers at once, trained on the same pairs;

@@ -172,7 +172,7 @@ def _row(measure: str, value: float, network, result) -> dict:
 
 
 def plot(rows):
-    """A panel a task, a line of dots a cell, the best on top."""
+    """A panel per task, a line of dots a cell, the best on top."""
     from studies.bench.figures import COLOURS, panels
 
     shown = {CHORALES: "nats a step", SUMS: "share of wrong answers"}

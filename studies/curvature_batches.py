@@ -179,7 +179,7 @@ def remarks(rows) -> list[str]:
 
 
 def plot(rows):
-    """Cross-entropy against work, a panel a size, and the median reduction ratio at the end."""
+    """Cross-entropy against work, a panel per size, and the median reduction ratio at the end."""
     from studies.bench.figures import COLOURS, median_line, panels, strip
 
     sizes, ways = sorted(rows["n_curvature"].unique()), [way for way in WAYS if way in set(rows["way"])]

@@ -35,9 +35,13 @@ MEASURES = {
 NOISE = 1e-3
 DEFAULTS = {
     "n_units": 500,
-    "spectral_radius": 0.9, "leak_rate": 0.7, "input_scaling": 0.2, "bias_scaling": 0.5, "alpha": 1e-11,
+    "spectral_radius": 0.9,
+    "leak_rate": 0.7,
+    "input_scaling": 0.2,
+    "bias_scaling": 0.5,
+    "alpha": 1e-11,
     "washout": 100,
-}  # fmt: skip
+}
 FIRST_GUESS = {"leak_rate": 1.0, "input_scaling": 0.1, "alpha": 1e-10}  # good on Lorenz, 1e-2 on Mackey-Glass
 AROUND = {
     "n_units": (100, 200, 500, 1000),
@@ -62,7 +66,7 @@ class Settings(EchoState):
 
 
 def _entries(around: dict, tasks: dict[str, dict], n_seeds: int, **common) -> list[dict]:
-    """The defaults, what they were before this study, then one entry a task and changed value."""
+    """The defaults, what they were before this study, then one entry per task and changed value."""
     changes = [("nothing", {}), ("first guess", FIRST_GUESS)]
     changes += [(name, {name: v}) for name, values in around.items() for v in values if v != DEFAULTS[name]]
     return [

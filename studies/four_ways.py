@@ -127,7 +127,7 @@ SIZES = {
 
 
 def _entries(n_seeds: int) -> list[dict]:
-    """One entry a task and way; the sunspots only where their data are installed."""
+    """One entry per task and way; the sunspots only where their data are installed."""
     return [
         {"task": task, "way": way, **SIZES[task], **ways[way], "seed": range(n_seeds)}
         for task, ways in TUNED.items()
@@ -262,7 +262,7 @@ def remarks(rows) -> list[str]:
 
 
 def plot(rows):
-    """A panel a task, a column a way."""
+    """A panel per task, a column per way."""
     from studies.bench.figures import COLOURS, log_axis, panels, strip
 
     tasks = list(rows["task"].unique())

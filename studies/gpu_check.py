@@ -4,7 +4,7 @@ Method. Every check is a cell of its own, so that one failure leaves the others 
 fresh random inputs, outputs that begin as NaN, odd sizes, against loops in float64 NumPy; runs repeated, which must
 give the same bits; a grid that cannot be resident, which must be refused; estimators against the same on the CPU.
 Then times by the events of the device, medians of `n_repeats` launches on three inputs in rotation, beside a sparse
-product and a tanh a step in CuPy. `value` is an error where the unit is "relative", and then `bound` is what it may
+product and a tanh per step in CuPy. `value` is an error where the unit is "relative", and then `bound` is what it may
 be at most.
 
 The profile "quick" runs all but the times on a stand-in for CuPy, whose kernels run on the host, where the tests of
@@ -63,9 +63,13 @@ def run(settings: Settings) -> list[dict]:
         if settings.standin and there is None:
             return [row("not run: the stand-in needs g++ and the tests of this package")]
         parts = {
-            "device": _device, "open loop": _open_loop, "closed loop": _closed_loop, "same bits": _same_bits,
-            "resident grid": _resident_grid, "estimators": _estimators,
-        }  # fmt: skip
+            "device": _device,
+            "open loop": _open_loop,
+            "closed loop": _closed_loop,
+            "same bits": _same_bits,
+            "resident grid": _resident_grid,
+            "estimators": _estimators,
+        }
         return parts.get(settings.check, _times)(settings)
 
 
@@ -185,9 +189,12 @@ def _open_loop(settings: Settings) -> list[dict]:
 def _closed(N: int, O: int, settings: Settings, B: int, T: int) -> dict[str, np.ndarray]:
     rng = np.random.default_rng([settings.seed, N, O])
     return {
-        "fed": rng.uniform(-1, 1, (N, O)), "coef": rng.uniform(-1, 1, (O, N)) / N, "again": np.zeros((O, O)),
-        "offset": rng.uniform(-1, 1, (B, T, O)), "first_output": rng.uniform(-1, 1, (B, O)),
-    }  # fmt: skip
+        "fed": rng.uniform(-1, 1, (N, O)),
+        "coef": rng.uniform(-1, 1, (O, N)) / N,
+        "again": np.zeros((O, O)),
+        "offset": rng.uniform(-1, 1, (B, T, O)),
+        "first_output": rng.uniform(-1, 1, (B, O)),
+    }
 
 
 def _closed_loop(settings: Settings) -> list[dict]:
@@ -266,7 +273,7 @@ def _seconds(call: Any, n_repeats: int) -> float:
 
 
 def _times(settings: Settings) -> list[dict]:
-    """Microseconds a step of both loops, and of a loop of one sparse product and one tanh a step in CuPy."""
+    """Microseconds per step of both loops, and of a loop of one sparse product and one tanh per step in CuPy."""
     import itertools
 
     from cupyx.scipy.sparse import csr_matrix

@@ -69,8 +69,12 @@ def run(settings: Settings) -> list[dict]:
 
     problem = Problem(settings)
     steps = {
-        "NumPy": by_numpy, "SciPy": by_scipy, "torch": by_torch, "torch optimizer": by_torch_optimizer, "JAX": by_jax,
-    }[settings.framework]  # fmt: skip
+        "NumPy": by_numpy,
+        "SciPy": by_scipy,
+        "torch": by_torch,
+        "torch optimizer": by_torch_optimizer,
+        "JAX": by_jax,
+    }[settings.framework]
     with single_blas_thread():
         expected, found = by_numpy(problem), steps(problem)
     differences = np.abs(found["loss_after"] / expected["loss_after"] - 1.0)
@@ -259,7 +263,7 @@ def remarks(rows) -> list[str]:
 
 
 def plot(rows):
-    """λ of every step, differences of the losses, and seconds a step."""
+    """λ of every step, differences of the losses, and seconds per step."""
     from studies.bench.figures import COLOURS, FAINT, MARKERS, log_axis, panels, strip
 
     names = [name for name in NEEDS if name in set(rows["framework"])]
@@ -270,8 +274,8 @@ def plot(rows):
         for rule, style in (("none", "-"), ("first_rise", "--")):
             here = one[(one["framework"] == name) & (one["backtracking"] == rule)]
             if style == "-":
-                left.plot(here["step"], here["damping_used"], MARKERS[i], color=COLOURS[i], label=name,
-                          fillstyle="none", markersize=size)  # fmt: skip
+                ring = {"color": COLOURS[i], "label": name, "fillstyle": "none", "markersize": size}
+                left.plot(here["step"], here["damping_used"], MARKERS[i], **ring)
             here = rows[(rows["framework"] == name) & (rows["backtracking"] == rule)]
             if name != "NumPy" and len(here):
                 worst = here.groupby("step")["difference"].max().clip(lower=1e-17)
@@ -297,5 +301,5 @@ def plot(rows):
     right.plot(range(len(names)), first[names], "D", color=FAINT, fillstyle="none", label="first step")
     right.legend(loc="upper left")
     log_axis(right)
-    right.set(ylabel="seconds a step", title="time of a step")
+    right.set(ylabel="seconds per step", title="time of a step")
     return figure

@@ -113,7 +113,7 @@ def remarks(rows) -> list[str]:
 
 
 def plot(rows):
-    """Error against updates and against seconds, a line a seed."""
+    """Error against updates and against seconds, a line per seed."""
     from studies.bench.figures import COLOURS, bar_line, log_axis, panels
 
     figure, (left, right) = panels(2, width=5.4, height=3.8)

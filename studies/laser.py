@@ -22,9 +22,13 @@ from studies.bench.findings import Ranking
 from studies.learners.echo_state import EchoState
 
 TUNED = {
-    "spectral_radius": 0.91, "leak_rate": 0.81, "input_scaling": 0.36, "bias_scaling": 0.4,
-    "alpha": 1e-5, "solver": "qr",
-}  # fmt: skip
+    "spectral_radius": 0.91,
+    "leak_rate": 0.81,
+    "input_scaling": 0.36,
+    "bias_scaling": 0.4,
+    "alpha": 1e-5,
+    "solver": "qr",
+}
 END_TRAIN, END_VALIDATION, END_TEST = 2200, 5200, 8200
 TARGET_NMSE = 0.013  # plain NumPy network of 200 units, 30 random trials, mean of 8 seeds
 

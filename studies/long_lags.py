@@ -196,7 +196,7 @@ def tally(group) -> str:
 
 
 def plot(rows):
-    """Products until a puzzle is solved, a panel a puzzle, with and without structural damping beside each other."""
+    """Products until a puzzle is solved, a panel per puzzle, with and without structural damping beside each other."""
     from studies.bench.figures import COLOURS, panels
 
     tasks = list(rows["task"].unique())
@@ -241,8 +241,9 @@ def draw_runs(axes: Any, at: np.ndarray, runs: Any, *, colour: str, label: str |
         if np.isfinite(middle):
             axes.plot([place - 0.13, place + 0.13], [middle, middle], color=colour, linewidth=2.4)
         share = f"{solved[at == place].sum()}/{(at == place).sum()}"
-        axes.annotate(share, (place, 0.99), xycoords=("data", "axes fraction"), ha="center", va="top", fontsize=8,
-                      color=colour)  # fmt: skip
+        axes.annotate(
+            share, (place, 0.99), xycoords=("data", "axes fraction"), ha="center", va="top", fontsize=8, color=colour
+        )
 
 
 def share_products(axes: Any, rows: Any) -> None:

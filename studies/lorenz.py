@@ -27,9 +27,13 @@ from studies.bench.findings import Ranking
 from studies.learners.echo_state import EchoState
 
 TUNED = {
-    "spectral_radius": 0.6, "leak_rate": 0.9, "input_scaling": 0.1, "bias_scaling": 1.0,
-    "alpha": 1e-16, "solver": "qr",
-}  # fmt: skip
+    "spectral_radius": 0.6,
+    "leak_rate": 0.9,
+    "input_scaling": 0.1,
+    "bias_scaling": 1.0,
+    "alpha": 1e-16,
+    "solver": "qr",
+}
 DT = 0.02
 THRESHOLD = 0.4
 PEER_LYAPUNOV = 10.7  # PyRCN 0.1.0, 500 units, handed the values of a search of 40 s; median of 10 seeds

@@ -36,9 +36,13 @@ TUNED = {
            "bias_scaling": 0.84, "alpha": 1.2e-15, "solver": "qr"},
 }  # fmt: skip
 TUNED_30 = {
-    "spectral_radius": 1.02, "leak_rate": 0.37, "input_scaling": 0.27, "bias_scaling": 0.39,
-    "alpha": 1e-6, "solver": "qr",
-}  # fmt: skip
+    "spectral_radius": 1.02,
+    "leak_rate": 0.37,
+    "input_scaling": 0.27,
+    "bias_scaling": 0.39,
+    "alpha": 1e-6,
+    "solver": "qr",
+}
 DIVERGED = 1e3  # standard deviations
 HORIZONS = (1, 10, 20, 42, 84, 120, 200, 300)
 PEER_NRMSE84 = 1.61e-4  # PyRCN 0.1.0, 500 units, handed the values of a search of 40 s; median of 10 seeds

@@ -127,7 +127,7 @@ def run(settings: Settings) -> list[dict]:
 
 
 def plot(rows):
-    """A panel a puzzle and length, a column a method."""
+    """A panel per puzzle and length, a column a method."""
     from studies.bench.figures import COLOURS, log_axis, panels, strip
 
     ways = [way for way in WAYS if way in set(rows["way"])]

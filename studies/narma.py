@@ -22,9 +22,13 @@ from studies.bench.findings import Ranking
 from studies.learners.echo_state import EchoState
 
 TUNED = {
-    "spectral_radius": 1.02, "leak_rate": 1.0, "input_scaling": 0.091, "bias_scaling": 0.34,
-    "alpha": 1e-8, "solver": "qr",
-}  # fmt: skip
+    "spectral_radius": 1.02,
+    "leak_rate": 1.0,
+    "input_scaling": 0.091,
+    "bias_scaling": 0.34,
+    "alpha": 1e-8,
+    "solver": "qr",
+}
 PEER_NRMSE = 0.255  # PyRCN 0.1.0, 500 units, handed the values of a search of 40 s; median of 10 seeds
 
 

@@ -28,9 +28,13 @@ from studies.bench.findings import Ranking
 from studies.learners.echo_state import EchoState
 
 TUNED = {
-    "spectral_radius": 0.72, "leak_rate": 0.87, "input_scaling": 0.27, "bias_scaling": 0.23,
-    "alpha": 4e-13, "solver": "qr",
-}  # fmt: skip
+    "spectral_radius": 0.72,
+    "leak_rate": 0.87,
+    "input_scaling": 0.27,
+    "bias_scaling": 0.23,
+    "alpha": 4e-13,
+    "solver": "qr",
+}
 LOW, HIGH = 0.02, 0.06  # cycles per step
 
 

@@ -82,9 +82,7 @@ GRID = {
     ],
 }
 EXPECTED_S = {"quick": 3, "default": 420}
-COLUMNS = (
-    "ours", "numpy_scipy", "reservoirpy", "jax", "torch", "ratio", "reach",
-)  # fmt: skip
+COLUMNS = ("ours", "numpy_scipy", "reservoirpy", "jax", "torch", "ratio", "reach")
 BY = ("case", "leak_rate")
 
 
@@ -143,13 +141,18 @@ def _drive(case: Drive, settings: Settings) -> dict:
 
 
 def _model(case: Drive, settings: Settings, u: np.ndarray):
-    """A fitted estimator and its drive; the readout is of ordinary size, what it predicts does not matter."""
+    """A fitted estimator and its drive; the readout is of ordinary size and predicts nothing of interest."""
     from reservoir import ESNForecaster, ESNRegressor
 
     common = {
-        "in_degree": case.in_degree, "topology": case.topology, "leak_rate": settings.leak_rate, "n_jobs": case.n_jobs,
-        "alpha": 1.0, "random_state": settings.seed, "solver": "gram",
-    }  # fmt: skip
+        "in_degree": case.in_degree,
+        "topology": case.topology,
+        "leak_rate": settings.leak_rate,
+        "n_jobs": case.n_jobs,
+        "alpha": 1.0,
+        "random_state": settings.seed,
+        "solver": "gram",
+    }
     if case.is_closed:
         wave = np.sin(0.2 * np.arange(1500))[:, None]
         model = ESNForecaster(case.n_units, input_scaling=1.0, bias_scaling=0.0, **common).fit(wave)

@@ -165,9 +165,10 @@ def hessianfree_order(net: Any, weights: dict[str, np.ndarray]) -> np.ndarray:
     """Our parameters as its vector; the bias that it adds at the first step only is 0."""
     flat = np.zeros_like(net.W)
     for pair, (matrix, bias) in {
-        (0, 1): ("layer0.input", "layer0.bias"), (1, 2): ("readout.weights", "readout.bias"),
+        (0, 1): ("layer0.input", "layer0.bias"),
+        (1, 2): ("readout.weights", "readout.bias"),
         (1, 1): ("layer0.recurrent", None),
-    }.items():  # fmt: skip
+    }.items():
         W, b = net.get_weights(flat, pair)
         W[...] = weights[matrix]
         if bias is not None:
@@ -221,6 +222,6 @@ def plot(rows):
         where = np.arange(len(table)) + 0.2 - 0.4 * place
         axes.barh(where, table[column], height=0.35, color=COLOURS[place], label=name)
     axes.set_yticks(range(len(table)), list(table.index))
-    axes.set(xlabel="seconds a step", title="one step of the Hessian-free method")
+    axes.set(xlabel="seconds per step", title="one step of the Hessian-free method")
     axes.legend(loc="lower right")
     return figure

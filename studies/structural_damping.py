@@ -83,7 +83,7 @@ RANKING = Ranking("wrong_share", within=("T",))
 
 def run(settings: Settings) -> list[dict]:
     """Whether one run recalls every pattern, and at what cost."""
-    if settings.structural == 0.0:  # exact: the setting that switches damping off, where conventions do not matter
+    if settings.structural == 0.0:  # exact: the setting that switches damping off
         return [solve(settings)]
     return [solve(settings, distance=settings.distance, mean=settings.mean)]
 

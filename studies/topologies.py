@@ -99,7 +99,7 @@ def compare(a: np.ndarray, b: np.ndarray, *, n_resamples: int = 4000) -> Paired:
 
 
 def remarks(rows) -> list[str]:
-    """Shifts against sparse, a sentence a task."""
+    """Shifts against sparse, a sentence per task."""
     sentences = []
     for task, group in rows.groupby("task", sort=False):
         table = group.pivot_table(index="seed", columns="topology", values="value").dropna()
@@ -116,7 +116,7 @@ def remarks(rows) -> list[str]:
 
 
 def plot(rows):
-    """A panel a task, a column a topology."""
+    """A panel per task, a column per topology."""
     from studies.bench.figures import COLOURS, panels, strip
 
     tasks = list(rows["task"].unique())

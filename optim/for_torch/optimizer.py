@@ -89,7 +89,7 @@ class _Steps:
     reason : StopReason or None
         Why the last step moved nothing and none will, if so.
     trace : Trace
-        One row a step of this process; not part of ``state_dict``.
+        One row per step of this process; not part of ``state_dict``.
 
     Examples
     --------

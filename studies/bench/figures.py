@@ -90,7 +90,7 @@ def quartiles(values: Any) -> tuple[float, float, float]:
 
 
 def strip(axes: Axes, groups: dict[str, Sequence[float]], *, colours: dict[str, str] | None = None) -> None:
-    """One column of dots a group (a dot a seed), a bar at the median and a box from quartile to quartile.
+    """One column of dots per group (a dot per seed), a bar at the median and a box from quartile to quartile.
 
     Values that are not finite cannot be drawn; their number stands at the top of the column.
     """

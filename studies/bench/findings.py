@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 MOST_NAMED = 4  # contests that a sentence lists by name
+USUAL = 0.75  # the share of groups from which on a setting is the usual one
 
 
 @dataclass(frozen=True)
@@ -61,17 +62,19 @@ def groups(study: ModuleType, table: pd.DataFrame) -> list[tuple[tuple, pd.DataF
 def contests(study: ModuleType, table: pd.DataFrame) -> dict[tuple, list[Entry]]:
     """The entries of each contest, the best first; without groups in which every cell failed."""
     ranking: Ranking = study.RANKING
+    names = [name for name in study.BY if name not in (*ranking.within, ranking.last)]
     found: dict[tuple, list[Entry]] = {}
     end = table[ranking.last].max() if ranking.last else None
+    usual = _usual(study, table, names)
     for i, (values, group) in enumerate(groups(study, table)):
         settings = dict(zip(study.BY, values, strict=True))
         good = group[ranking.column][group["error"].isna()] if ranking.column in group else []
         if len(good) == 0 or (ranking.last and settings[ranking.last] != end):
             continue
         contest = tuple(settings[name] for name in ranking.within)
-        others = [name for name in study.BY if name not in (*ranking.within, ranking.last)]
         cost = quartiles(ranking.sign(contest) * good.astype(float))
-        found.setdefault(contest, []).append(Entry(_named(settings, others), i, cost, len(good)))
+        name = _named({name: settings[name] for name in names if settings[name] != usual.get(name)})
+        found.setdefault(contest, []).append(Entry(name, i, cost, len(good)))
     return {contest: sorted(entries, key=lambda entry: entry.cost[1]) for contest, entries in found.items()}
 
 
@@ -143,6 +146,13 @@ def _of_several(ranking: Ranking, found: dict[tuple, list[Entry]]) -> str:
     )
 
 
+def _usual(study: ModuleType, table: pd.DataFrame, names: list[str]) -> dict[str, Any]:
+    """Settings that most groups share, so that a name can do without them; the first of ``names`` is always told."""
+    apart = table[list(study.BY)].drop_duplicates()
+    counts = {name: apart[name].value_counts() for name in names[1:]}
+    return {name: count.index[0] for name, count in counts.items() if count.max() > USUAL * len(apart)}
+
+
 def _best(entries: list[Entry]) -> list[Entry]:
     return [entry for entry in entries if entry.cost[1] == entries[0].cost[1]]
 
@@ -155,10 +165,9 @@ def _shown(sign: float, entry: Entry) -> str:
     return f"{sign * entry.cost[1]:.3g} over {entry.n_seeds} {'run' if entry.n_seeds == 1 else 'runs'}"
 
 
-def _named(settings: dict[str, Any], names: list[str]) -> str:
+def _named(settings: dict[str, Any]) -> str:
     """Texts speak for themselves, numbers with their name."""
-    chosen = {name: settings[name] for name in names}
-    return ", ".join(v if isinstance(v, str) else f"{name} = {_short(v)}" for name, v in chosen.items())
+    return ", ".join(v if isinstance(v, str) else f"{name} = {_short(v)}" for name, v in settings.items())
 
 
 def _short(value: Any) -> str:

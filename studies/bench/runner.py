@@ -13,7 +13,7 @@ A study is a module of this package with these names, and no list to add it to:
 
 and either ``RANKING``, the :class:`studies.bench.findings.Ranking` by which the page says who is best, or ``finding``,
 table of rows -> the sentence with the answer. It may have ``remarks``, table of rows -> list of sentences (statistics,
-say), and ``SIDE_BY_SIDE = True`` if no cell measures time, so that by default there may be a process a core. "quick"
+say), and ``SIDE_BY_SIDE = True`` if no cell measures time, so that by default there may be a process per core. "quick"
 and "default" must be in GRID. A longer profile that is absent is "default" with as many more seeds as fit into its
 time.
 """

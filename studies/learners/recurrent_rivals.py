@@ -46,7 +46,7 @@ def _logistic(x):
 
 
 def numpy_twin(problem: Problem):
-    """A time loop with one product a step, products over all time hoisted, NumPy's BLAS on its own threads."""
+    """A time loop with one product per step, products over all time hoisted, NumPy's BLAS on its own threads."""
     if problem.cell == "GRU":
         return None
     W, U, b = (problem.weights[f"layer0.{name}"] for name in ("input", "recurrent", "bias"))

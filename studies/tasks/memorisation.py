@@ -13,7 +13,7 @@ from studies.tasks.sequence_task import Draw
 class Recall:
     """A pattern is shown, then blanks, then a cue; give the pattern back, and say "blank" before.
 
-    One symbol a step goes in and one comes out. Symbols of the pattern are `first_symbol` and those after it.
+    One symbol per step goes in and one comes out. Symbols of the pattern are `first_symbol` and those after it.
 
     Attributes
     ----------

@@ -22,7 +22,7 @@ class Music:
 
 
 def jsb_chorales() -> Music:
-    """Bach's chorales, a step a quarter note: 229 to learn from, 76 to choose by, 77 to be scored on.
+    """Bach's chorales, a step per quarter note: 229 to learn from, 76 to choose by, 77 to be scored on.
 
     References
     ----------

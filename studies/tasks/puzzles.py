@@ -73,9 +73,14 @@ def _recall(n_kinds: int, n_places: int) -> dict[str, Recall]:
     """Versions of noiseless memorisation of `n_places` symbols of `n_kinds`."""
     distinct = Recall(n_kinds, n_places, n_kinds + 2, n_kinds + 1, blank=n_kinds, cue=n_kinds + 1, blank_answer=n_kinds)
     shared = {
-        "n_inputs": n_kinds, "n_outputs": n_kinds, "blank": n_kinds - 1, "cue": n_kinds - 2,
-        "blank_answer": n_kinds - 1, "T_counts": "all", "cue_ahead": 1,
-    }  # fmt: skip
+        "n_inputs": n_kinds,
+        "n_outputs": n_kinds,
+        "blank": n_kinds - 1,
+        "cue": n_kinds - 2,
+        "blank_answer": n_kinds - 1,
+        "T_counts": "all",
+        "cue_ahead": 1,
+    }
     return {
         "martens2011-thesis": distinct,
         "martens2011-release": Recall(n_kinds, n_places, **shared),

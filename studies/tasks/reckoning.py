@@ -15,7 +15,7 @@ LETTERS = ALPHABET.index("a")
 
 @dataclass(frozen=True)
 class BinaryAddition:
-    """Two numbers of T bits go in, a pair of bits a step, the lowest first; the bits of their sum come out.
+    """Two numbers of T bits go in, a pair of bits per step, the lowest first; the bits of their sum come out.
 
     One step more than there are bits, with zeros going in, lets the last carry come out. What is to be known is
     the carry: an automaton of four states, carry and printed bit, does it without error at any length.
@@ -65,7 +65,7 @@ class Arithmetic:
     """Read "12+345=" with letters strewn in, then say "357.", each digit after having heard the one before.
 
     Numbers of 1 to T digits, plus or minus, each with equal chance; a letter stands before a symbol of the
-    question with probability `distraction`. One symbol of `ALPHABET` goes in a step. The answer begins where "="
+    question with probability `distraction`. One symbol of `ALPHABET` goes in per step. The answer begins where "="
     goes in and ends with "."; its symbols but the last go in as well, a step later. A sequence is wrong if any
     symbol of its answer is.
 

@@ -15,11 +15,11 @@ class Draw:
 
     Attributes
     ----------
-    inputs : (n, T, I) float64, or (n, T) int64 of symbols below I, one a step; zeros after a sequence's end
+    inputs : (n, T, I) float64, or (n, T) int64 of symbols below I, one per step; zeros after a sequence's end
     n_inputs : int, I
     lengths : (n,) int64, steps of each sequence
     targets : one a sequence, at its last step: (n, O) float64 or (n,) int64 of classes;
-        or one a step: (n, T, O) or (n, T)
+        or one per step: (n, T, O) or (n, T)
     n_outputs : int, O
     loss : "squared" for numbers, "logistic" for bits, "softmax" for classes
     mask : (n, T) bool, steps that have a target
@@ -68,7 +68,7 @@ class Draw:
         at_end = outputs.ndim == 2
         if at_end and not self.is_at_end:
             raise ValueError(
-                f"outputs must be (n, T, O) for a target a step, got shape {outputs.shape}. Give all steps."
+                f"outputs must be (n, T, O) for a target per step, got shape {outputs.shape}. Give all steps."
             )
         if self.is_at_end:
             last = outputs if at_end else outputs[np.arange(n), self.lengths - 1]

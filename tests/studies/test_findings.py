@@ -48,6 +48,15 @@ def test_only_the_last_mark_of_a_curve_counts():
     assert finding(curve, rows).startswith("old has the best median error rate, 0.3 over 1 run")
 
 
+def test_a_name_leaves_out_what_is_usual():
+    one_at_a_time = study(BY=("way", "size", "rate"), RANKING=Ranking("error_rate"))
+    rows = table(a__new=(0.1,), a__old=(0.2,), a__big=(0.3,), a__third=(0.4,), a__fast=(0.05,))
+    rows = rows.assign(size=[10, 10, 99, 10, 10], rate=[0.5, 0.5, 0.5, 0.5, 0.75])
+    assert finding(one_at_a_time, rows) == (
+        "fast, rate = 0.75 has the best median error rate, 0.05 over 1 run; new follows with 0.1."
+    )
+
+
 def test_failed_cells_do_not_win_and_a_run_of_failures_has_no_answer():
     assert winners(study(), table(a__new=(None, None), a__old=(0.2, 0.3), a__third=(0.4, None))) == {1}
     assert finding(study(), table(a__new=(None,))) == "Every cell failed, so there is no answer."
