@@ -33,10 +33,11 @@ class IgnoredTargetWarning(UserWarning):
 
 
 class ColdStartWarning(UserWarning):
-    """Rows that came as a sequence of their own are fewer than a reservoir needs to forget that it began at rest.
+    """Rows that came as a sequence of their own are too few for a reservoir to forget that it began at rest.
 
-    A stream that comes in pieces is learnt with ``partial_fit(X, y, initial_state="last")``. Where short sequences are
-    meant, ``lengths=`` or a list says so.
+    A stream that comes in pieces is learnt with ``partial_fit(X, y, initial_state="last")``. A score of rows that go on
+    from the training series takes ``initial_state="fitted"``; cross-validation is for
+    :mod:`reservoir.model_selection`. Where short sequences are meant, ``lengths=`` or a list says so.
 
     Examples
     --------

@@ -42,6 +42,8 @@ MODELS = {
     "regressor": lambda: fitted(ESTIMATORS["regressor"], **SMALL, feedback_scaling=0.1),
     "regressor-float32": lambda: fitted(ESTIMATORS["regressor"], **SMALL, dtype=np.float32),
     "regressor-shifts": lambda: fitted(ESTIMATORS["regressor"], **SMALL, topology="shifts"),
+    "regressor-scaled": lambda: fitted(ESTIMATORS["regressor"], **SMALL, standardize=True),
+    "regressor-number-sums": lambda: in_two_parts(ESTIMATORS["regressor"], **SMALL, alpha=1e-6),
     "regressor-sums": lambda: in_two_parts(ESTIMATORS["regressor"], **SMALL),
     "regressor-qr-sums": lambda: in_two_parts(ESTIMATORS["regressor-qr"], **SMALL),
     "classifier": lambda: fitted(ESTIMATORS["classifier"], **SMALL),

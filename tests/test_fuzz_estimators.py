@@ -30,7 +30,7 @@ RESERVOIR = {
     "random_state": [0, 1],
 }
 READOUT = {
-    "alpha": [1e-6, 1.0, 0.0, [1e-3, 1.0]],
+    "alpha": [1e-6, 1.0, 0.0, [1e-3, 1.0], "auto"],
     "alpha_selection": ["gcv", "loo", "blocked"],
     "solver": ["auto", "gram", "qr"],
     "include_input": [True, False],
@@ -62,7 +62,12 @@ RECURRENT = {
     "random_state": [0],
 }
 KINDS = {
-    "regressor": (ESNRegressor, RESERVOIR | READOUT | LEARNT, "numbers", ("predict", "run")),
+    "regressor": (
+        ESNRegressor,
+        RESERVOIR | READOUT | LEARNT | {"standardize": [False, True]},
+        "numbers",
+        ("predict", "run"),
+    ),
     "classifier": (
         ESNClassifier,
         RESERVOIR | READOUT | LEARNT | {"decision": ["mean", "last", "vote"]},

@@ -10,11 +10,11 @@ from sklearn.metrics import accuracy_score, r2_score
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted
 
-from cells.estimators.standardise import restored, standard, standardised
 from cells.estimators.supervised import SupervisedNetwork
 from cells.estimators.targets import AmbiguousTargetsWarning, could_be_of_sequences, is_one_hot
 from cells.predict import refuse_unless_finite
 from reservoir.data.sequences import Sequences
+from reservoir.data.standardise import restored, standard, standardised
 from reservoir.estimators.estimator import all_or_nothing
 
 PARAMETERS = """    n_units : int >= 1

@@ -11,7 +11,6 @@ from sklearn.utils.validation import check_is_fitted
 from cells.estimators.architecture import build_method, build_network, decayed
 from cells.estimators.estimator import RecurrentEstimator, interrupts_told
 from cells.estimators.settings import SUPERVISED, check_settings
-from cells.estimators.standardise import standard, standardised
 from cells.estimators.targets import TARGETS
 from cells.initial import initial_theta
 from cells.network import Network
@@ -25,6 +24,7 @@ from optim.batches import RandomBatches
 from optim.threads import n_threads
 from reservoir.data.reading import read_sequences
 from reservoir.data.sequences import Sequences
+from reservoir.data.standardise import standard, standardised
 from reservoir.estimators.estimator import generator
 
 _BATCH = 64  # sequences of a step where nothing else is said

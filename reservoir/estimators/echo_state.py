@@ -8,7 +8,6 @@ Only C and c are learnt, by ridge regression; everything else is drawn once.
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import replace
 from typing import Any
 
@@ -16,7 +15,7 @@ import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
 from optim.arguments import brief, choice, integer, number, precision
-from reservoir.alarms import ColdStartWarning
+from reservoir.data.cold_start import warn_of_a_cold_piece
 from reservoir.data.reading import read_sequences
 from reservoir.data.sequences import Sequences, check_washout
 from reservoir.data.states import steps_of_memory
@@ -24,7 +23,16 @@ from reservoir.drive.routes import Run, drive
 from reservoir.drive.task import Task
 from reservoir.estimators.estimator import ReservoirEstimator, progress
 from reservoir.estimators.free_run import range_of, watched
-from reservoir.estimators.training import KINDS, SOLVERS, take_sums, train
+from reservoir.estimators.training import (
+    KINDS,
+    SOLVERS,
+    is_auto,
+    n_blocks,
+    readout_of_blocks,
+    take_sums,
+    train,
+    with_blocks,
+)
 from reservoir.readout.ridge import Readout, check_alpha, solve
 from reservoir.readout.sums import Sums, total_of
 
@@ -49,7 +57,7 @@ class EchoStateNetwork(ReservoirEstimator):
         washout=0,
         include_input=True,
         fit_intercept=True,
-        alpha=1e-6,
+        alpha="auto",
         alpha_selection="gcv",
         solver="auto",
         sequence_column=None,
@@ -170,23 +178,27 @@ class EchoStateNetwork(ReservoirEstimator):
     def _fit_readout(self, sequences: Sequences, targets: np.ndarray) -> None:
         self._draw(sequences.rows.shape[1], targets.shape[1], sequences.rows.dtype)
         task = self._fitting_task(sequences, targets)
+        state = np.empty((sequences.n_sequences, self.reservoir_.n_units), self.reservoir_.dtype)
         readout = train(
             self.reservoir_, task, alpha=self.alpha, alpha_selection=self.alpha_selection, solver=self.solver,
-            fit_intercept=self.fit_intercept,
+            fit_intercept=self.fit_intercept, final=state,
         )  # fmt: skip
         task.tell(1.0)
-        for name in ("sums_", "state_"):
+        self._refuse_overflow(state, "states")
+        for name in ("sums_", "fold_sums_"):
             vars(self).pop(name, None)
         self._keep(readout)
+        self.state_ = self._with_outputs(state, sequences, targets)
         self.target_range_ = range_of(targets)
 
     def _add_to_sums(self, sequences: Sequences, targets: np.ndarray, initial_state: Any) -> None:
         """Add rows to what has been seen, from ``initial_state`` on, and keep the states after the last of them."""
-        alpha = check_alpha(self.alpha)
+        alpha = self.alpha if is_auto(self.alpha) else check_alpha(self.alpha)
         choice("solver", self.solver, SOLVERS)
-        if not isinstance(alpha, float):
+        if isinstance(alpha, np.ndarray):
             raise NotImplementedError(
-                f"alpha must be one number for partial_fit, got {len(alpha)} candidates; choose by fit, or give one."
+                f"alpha must be 'auto' or one number for partial_fit, got {len(alpha)} candidates; give one of these, "
+                "or choose by fit."
             )
         if self.solver not in KINDS:
             raise NotImplementedError(
@@ -195,7 +207,7 @@ class EchoStateNetwork(ReservoirEstimator):
             )
         before: Sums | None = getattr(self, "sums_", None)
         if before is not None and initial_state is None:
-            self._warn_of_a_cold_start(sequences)
+            warn_of_a_cold_piece(sequences, steps_of_memory(self.spectral_radius, self.reservoir_.leak))
         if before is None:
             self._draw(sequences.rows.shape[1], targets.shape[1], sequences.rows.dtype)
         N = self.reservoir_.n_units
@@ -204,26 +216,29 @@ class EchoStateNetwork(ReservoirEstimator):
             n_seen=0 if before is None else before.n_rows, initial=self._starts(initial_state, sequences),
         )  # fmt: skip
         state = np.empty((sequences.n_sequences, N), self.reservoir_.dtype)
-        (sums,) = take_sums(self.reservoir_, task, KINDS[self.solver][0], final=state)
+        n_folds = n_blocks(sequences.n_steps) if is_auto(alpha) else 1
+        blocks = take_sums(self.reservoir_, task, KINDS[self.solver][0], n_folds, final=state)
         self._refuse_overflow(state, "states")
-        if before is not None:
-            sums = total_of([before, sums])  # a new object: an interrupted call leaves the old one untouched
-        self._keep(solve(sums, alpha, fit_intercept=self.fit_intercept))
-        self.sums_ = sums
+        folds = self._folds_with(blocks, before) if is_auto(alpha) else None
+        # Into new objects: an interrupted call leaves the old ones untouched.
+        sums = total_of(blocks if before is None else [before, *blocks])
+        if folds is None:
+            self._keep(solve(sums, alpha, fit_intercept=self.fit_intercept))
+        else:
+            self._keep(readout_of_blocks(folds, fit_intercept=self.fit_intercept))
+        self.sums_, self.fold_sums_ = sums, folds
         self.state_ = self._with_outputs(state, sequences, targets)
         self.target_range_ = range_of(targets, None if before is None else self.target_range_)
 
-    def _warn_of_a_cold_start(self, sequences: Sequences) -> None:
-        """Warn where a piece of a stream seems to have come, too short for the reservoir to forget that it rested."""
-        needed = steps_of_memory(self.spectral_radius, self.reservoir_.leak)
-        if sequences.form == "rows" and sequences.n_steps < needed:
-            warnings.warn(
-                f"X must go on from a state to be the next piece of a stream, got {sequences.n_steps} rows that begin "
-                f"at rest, while the reservoir remembers some {needed} steps; say initial_state='last', or "
-                f"lengths=[{sequences.n_steps}] if they are a sequence of their own.",
-                ColdStartWarning,
-                stacklevel=5,
+    def _folds_with(self, blocks: list, before: Any) -> list:
+        """Sums of the folds that choose a penalty, ``blocks`` among them."""
+        folds = getattr(self, "fold_sums_", None)
+        if before is not None and folds is None:
+            raise ValueError(
+                "alpha must stay a number once partial_fit has learnt with one, got 'auto', which needs what was seen "
+                "in blocks; give a number, or start anew with fit or a clone."
             )
+        return with_blocks(folds, blocks)
 
     def _with_outputs(self, state: np.ndarray, sequences: Sequences, targets: np.ndarray) -> np.ndarray:
         """States after the last rows with, where there is feedback, the targets there beside them."""
@@ -333,11 +348,13 @@ PARAMETERS = """    n_units : int >= 1
     include_input : bool
         Whether the readout sees u(t) beside x(t).
     fit_intercept : bool
-    alpha : float >= 0, or (n,) array of candidates
-        Penalty of the ridge regression, added to the sum of squares as in scikit-learn's Ridge.
+    alpha : "auto", float >= 0, or (n,) array of candidates
+        Penalty of the ridge regression, added to the sum of squares as in scikit-learn's Ridge. "auto": the power of
+        ten from 1e-11 to 1e2 that cross-validation over 5 blocks of time chooses; ``partial_fit`` chooses at every
+        call.
     alpha_selection : {"gcv", "loo", "blocked"}
-        How one of several candidates is chosen: generalised cross-validation, exact leave-one-out, or cross-validation
-        over 5 blocks of time.
+        How one of an array's candidates is chosen: generalised cross-validation, exact leave-one-out, or
+        cross-validation over 5 blocks of time.
     solver : {"auto", "gram", "qr", "cg"}
         "gram": normal equations, streamed. "qr": streamed QR, for nearly noiseless targets and tiny penalties.
         "auto": Gram, and QR in a second pass where rounding would outweigh the penalty. "cg": conjugate gradients, for

@@ -122,12 +122,12 @@ class ReservoirEstimator(BaseEstimator):
         if initial_state is None:
             return None
         if isinstance(initial_state, str):
-            choice("initial_state", initial_state, ("last",), or_else="an array of states")
+            word = choice("initial_state", initial_state, ("fitted", "last"), or_else="an array of states")
             initial_state = getattr(self, "state_", None)
             if initial_state is None:
                 raise ValueError(
-                    f"initial_state='last' needs states that fitting has kept, got a {type(self).__name__} that keeps "
-                    "none; use partial_fit, or pass what return_state=True returned."
+                    f"initial_state={word!r} needs states that fitting has kept, got a {type(self).__name__} that "
+                    "keeps none; pass what return_state=True returned."
                 )
         width = self.reservoir_.n_units + self.reservoir_.n_feedback
         return read_states(initial_state, sequences.n_sequences, width, self.reservoir_.dtype)

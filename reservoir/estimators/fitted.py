@@ -8,6 +8,7 @@ import numpy as np
 
 from optim.arguments import array, brief, choice, integer, number
 from reservoir.drive.weights import Reservoir
+from reservoir.estimators.training import N_FOLDS
 from reservoir.readout.gram import Gram
 from reservoir.readout.tsqr import TriangularFactor
 
@@ -40,18 +41,32 @@ def check_fitted(model: Any) -> None:
         check_names("exog_names_", model.exog_names_, n_exog)
     elif n_outputs:
         array("target_range_", model.target_range_, shape=(2, n_outputs), dtype=np.float64)
+        if hasattr(model, "standardize"):
+            _check_scales(model, n_features, n_outputs)
         _check_sums(model, reservoir, n_outputs)
 
 
 def _check_sums(model: Any, reservoir: Reservoir, n_outputs: int) -> None:
-    """Raise unless what ``partial_fit`` goes on from fits the readout."""
+    """Raise unless what predictions and ``partial_fit`` go on from fits the readout."""
+    width = reservoir.n_units + reservoir.n_feedback
+    if hasattr(model, "state_"):
+        array("state_", model.state_, shape=(None, width), dtype=reservoir.dtype)
     if not hasattr(model, "sums_"):
         return
     sums = instance("sums_", model.sums_, Gram, TriangularFactor)
-    if (sums.n_features, sums.n_outputs) != (model.coef_.shape[-1], n_outputs):
-        raise ValueError("sums_ must be of as many features and outputs as the readout; save it again.")
-    width = reservoir.n_units + reservoir.n_feedback
-    array("state_", model.state_, shape=(None, width), dtype=reservoir.dtype)
+    folds = getattr(model, "fold_sums_", None)
+    if folds is not None and len(instance("fold_sums_", folds, list)) != N_FOLDS:
+        raise ValueError(f"fold_sums_ must be of {N_FOLDS} folds, got {len(folds)}; save it again.")
+    for part in [sums, *(folds or ())]:
+        instance("fold_sums_", part, type(sums))
+        if (part.n_features, part.n_outputs) != (model.coef_.shape[-1], n_outputs):
+            raise ValueError("sums_ must be of as many features and outputs as the readout; save it again.")
+
+
+def _check_scales(model: Any, n_features: int, n_outputs: int) -> None:
+    for name, n in {"input": n_features, "target": n_outputs}.items():
+        array(f"{name}_shift_", getattr(model, f"{name}_shift_"), shape=(n,), dtype=np.float64)
+        array(f"{name}_scale_", getattr(model, f"{name}_scale_"), shape=(n,), dtype=np.float64, above=0)
 
 
 def _check_readout(model: Any, reservoir: Reservoir) -> int:

@@ -8,12 +8,17 @@ Lukoševičius (2012), A practical guide to applying echo state networks: the le
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from sklearn.base import MultiOutputMixin, RegressorMixin
 from sklearn.utils.validation import check_is_fitted
 
+from optim.arguments import flag
+from reservoir.data.cold_start import warn_of_cold_rows
 from reservoir.data.reading import read_sequences
 from reservoir.data.sequences import Sequences
+from reservoir.data.standardise import restored, standard, standardised
 from reservoir.data.targets import read_numbers
 from reservoir.estimators.echo_state import PARAMETERS, EchoStateNetwork
 from reservoir.estimators.estimator import all_or_nothing
@@ -22,6 +27,9 @@ from reservoir.estimators.estimator import all_or_nothing
 class ESNRegressor(MultiOutputMixin, RegressorMixin, EchoStateNetwork):
     __doc__ = f"""Echo state network for regression on sequences: one target, or several, a time step.
 
+    The penalty is chosen from the data, and inputs drive the reservoir as they come: defaults chosen by the study
+    ``regressor_defaults``. ``standardize=True`` is for inputs of very unlike sizes without a trend.
+
     ::
 
         x(t) = (1 - a) x(t-1) + a f(W x(t-1) + W_in u(t) + W_fb y(t-1) + b)
@@ -29,7 +37,10 @@ class ESNRegressor(MultiOutputMixin, RegressorMixin, EchoStateNetwork):
 
     Parameters
     ----------
-{PARAMETERS}
+{PARAMETERS}    standardize : bool
+        Scale inputs and targets to mean 0 and deviation 1 over the rows of the first call, as they are weighted;
+        answers are in the units of y. ``coef_``, ``intercept_``, states and what is fed back are of the scaled data.
+
     Attributes
     ----------
     coef_ : (n_units + n_features,) or (n_outputs, n_units + n_features)
@@ -44,10 +55,15 @@ class ESNRegressor(MultiOutputMixin, RegressorMixin, EchoStateNetwork):
         Relative error of the spectral radius; rounding up to 2,000 units, an estimate above.
     sums_ : reservoir.readout.gram.Gram
         After ``partial_fit``: what has been seen.
+    fold_sums_ : list of 5, or None
+        After ``partial_fit`` with ``alpha="auto"``: the blocks of it that choose the penalty.
     state_ : (n_sequences, n_units), or with feedback (n_sequences, n_units + n_outputs)
-        After ``partial_fit``: states after the last rows, followed by the last targets.
+        States after the last rows learnt, with feedback followed by the last targets.
     target_range_ : (2, n_outputs)
         Least and largest of the targets, against which a free run is held.
+    input_shift_, input_scale_ : (n_features,)
+    target_shift_, target_scale_ : (n_outputs,)
+        What is taken off and divided by; 0 and 1 unless ``standardize``.
     n_features_in_, feature_names_in_
 
     Notes
@@ -70,6 +86,45 @@ class ESNRegressor(MultiOutputMixin, RegressorMixin, EchoStateNetwork):
     >>> round(model.score(u[1500:], y[1500:]), 1)
     1.0
     """
+
+    def __init__(
+        self,
+        n_units=500,
+        *,
+        spectral_radius=0.9,
+        leak_rate=1.0,
+        input_scaling=1.0,
+        bias_scaling=0.0,
+        feedback_scaling=0.0,
+        in_degree=10,
+        topology="sparse",
+        activation="tanh",
+        state_noise=0.0,
+        feedback_noise=0.0,
+        washout=0,
+        include_input=True,
+        fit_intercept=True,
+        alpha="auto",
+        alpha_selection="gcv",
+        solver="auto",
+        sequence_column=None,
+        warm_start=False,
+        dtype=None,
+        device=None,
+        n_jobs=None,
+        random_state=None,
+        verbose=0,
+        standardize=False,
+    ):
+        super().__init__(
+            n_units, spectral_radius=spectral_radius, leak_rate=leak_rate, input_scaling=input_scaling,
+            bias_scaling=bias_scaling, feedback_scaling=feedback_scaling, in_degree=in_degree, topology=topology,
+            activation=activation, state_noise=state_noise, feedback_noise=feedback_noise, washout=washout,
+            include_input=include_input, fit_intercept=fit_intercept, alpha=alpha, alpha_selection=alpha_selection,
+            solver=solver, sequence_column=sequence_column, warm_start=warm_start, dtype=dtype, device=device,
+            n_jobs=n_jobs, random_state=random_state, verbose=verbose,
+        )  # fmt: skip
+        self.standardize = standardize
 
     @all_or_nothing
     def fit(self, X, y, sample_weight=None, *, groups=None, lengths=None):
@@ -104,7 +159,7 @@ class ESNRegressor(MultiOutputMixin, RegressorMixin, EchoStateNetwork):
         Parameters
         ----------
         X, y, sample_weight, groups, lengths : as in ``fit``
-            ``alpha`` must be one number; solver "auto" uses the normal equations.
+            ``alpha`` must be "auto" or one number; solver "auto" uses the normal equations.
         initial_state : "last", (n_units,) or (n_sequences, n_units), optional
             Start from here instead of from rest, without a washout; with feedback the last targets follow the states.
             "last": ``state_``, or rest at the first call.
@@ -140,6 +195,35 @@ class ESNRegressor(MultiOutputMixin, RegressorMixin, EchoStateNetwork):
             self.coef_, self.intercept_ = self.coef_[0], float(self.intercept_[0])
         return self
 
+    def _read_for_fit(self, *data, reset: bool, **options) -> Sequences:
+        sequences = super()._read_for_fit(*data, reset=reset, **options)
+        if reset:
+            on = flag("standardize", self.standardize)
+            self.input_shift_, self.input_scale_ = standard(sequences.rows, sequences.weights, on=on)
+            self.target_shift_, self.target_scale_ = standard(sequences.targets, sequences.weights, on=on)
+        return replace(self._scaled(sequences), targets=self._scaled_targets(sequences.targets))
+
+    def _read(self, X, **boundaries) -> Sequences:
+        return self._scaled(super()._read(X, **boundaries))
+
+    def _scaled(self, sequences: Sequences) -> Sequences:
+        """The sequences as the reservoir is driven by them."""
+        if _is_neutral(self.input_shift_, self.input_scale_):
+            return sequences
+        return replace(sequences, rows=standardised(sequences.rows, self.input_shift_, self.input_scale_))
+
+    def _scaled_targets(self, targets: np.ndarray) -> np.ndarray:
+        """Targets (n_steps, O) as the readout learns them."""
+        if _is_neutral(self.target_shift_, self.target_scale_):
+            return targets
+        return standardised(targets, self.target_shift_, self.target_scale_)
+
+    def _outputs(self, *data, **options):
+        outputs, final = super()._outputs(*data, **options)
+        if _is_neutral(self.target_shift_, self.target_scale_):
+            return outputs, final
+        return restored(outputs, self.target_shift_, self.target_scale_), final
+
     def _read_targets(self, sequences: Sequences, teacher) -> np.ndarray:
         values = read_numbers(sequences, teacher, "teacher", sequences.rows.dtype)[0].reshape(sequences.n_steps, -1)
         if values.shape[1] != np.size(self.intercept_):
@@ -147,7 +231,7 @@ class ESNRegressor(MultiOutputMixin, RegressorMixin, EchoStateNetwork):
                 f"teacher must have the {np.size(self.intercept_)} outputs of y, got {values.shape[1]}; give what fit "
                 "was given as y, for these rows."
             )
-        return values
+        return self._scaled_targets(values)
 
     def predict(self, X, *, groups=None, lengths=None, initial_state=None, return_state=False, teacher=None):
         """Outputs for every row of X.
@@ -155,9 +239,9 @@ class ESNRegressor(MultiOutputMixin, RegressorMixin, EchoStateNetwork):
         Parameters
         ----------
         X, groups, lengths : as in ``fit``
-        initial_state : (n_units,) or (n_sequences, n_units), or "last", optional
-            Start from here instead of from rest; with feedback the last outputs follow the states. "last": where
-            ``partial_fit`` ended.
+        initial_state : "fitted", (n_units,) or (n_sequences, n_units), optional
+            Start from here instead of from rest; with feedback the last outputs follow the states. "fitted": from
+            ``state_``, where training ended ("last", as in ``partial_fit``, is the same).
         return_state : bool
             Whether to return the states after the last rows too.
         teacher : (n_steps,) or (n_steps, n_outputs), or in the form of X, optional
@@ -187,7 +271,7 @@ class ESNRegressor(MultiOutputMixin, RegressorMixin, EchoStateNetwork):
         return (outputs, final) if return_state else outputs
 
     def score(self, X, y, sample_weight=None, *, groups=None, lengths=None, initial_state=None):
-        """Coefficient of determination R² over all rows of all sequences.
+        """Coefficient of determination R² over all rows of all sequences, ``r2_score(y, predict(X))``.
 
         Parameters
         ----------
@@ -197,6 +281,12 @@ class ESNRegressor(MultiOutputMixin, RegressorMixin, EchoStateNetwork):
         Returns
         -------
         float
+
+        Warns
+        -----
+        ColdStartWarning
+            If X came as one series, from rest, and the score depends on that: another start moves the outputs by more
+            than a twentieth of the targets' variance, as a mean over the rows. See :mod:`reservoir.model_selection`.
         """
         from sklearn.metrics import r2_score  # here, for it takes long to import
 
@@ -205,5 +295,12 @@ class ESNRegressor(MultiOutputMixin, RegressorMixin, EchoStateNetwork):
             self, X, y, sample_weight=sample_weight, groups=groups, lengths=lengths,
             sequence_column=self.sequence_column, dtype=self.reservoir_.dtype, reset=False, target="rows",
         )  # fmt: skip
+        sequences = self._scaled(sequences)
         outputs = self._outputs(sequences, initial_state)[0].astype(np.float64)
+        if initial_state is None and sequences.form == "rows" and self.reservoir_.n_feedback == 0:
+            warn_of_cold_rows(sequences, outputs, lambda first: self._outputs(first, self.state_[-1])[0])
         return r2_score(sequences.targets.astype(np.float64), outputs, sample_weight=sequences.weights)
+
+
+def _is_neutral(shift: np.ndarray, scale: np.ndarray) -> bool:
+    return not shift.any() and bool((scale == 1.0).all())

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -15,6 +16,7 @@ from reservoir.drive.task import Task
 from reservoir.drive.weights import Reservoir
 from reservoir.memory import check_memory
 from reservoir.readout.conjugate import n_bytes, ridge_by_cg
+from reservoir.readout.decomposition import Decomposition
 from reservoir.readout.gram import Gram
 from reservoir.readout.linear import Readout
 from reservoir.readout.penalty import LeftOutErrors, blocked_errors, choose_alpha, gcv_errors
@@ -32,6 +34,9 @@ KINDS: dict[str, tuple[type[Sums], ...]] = {
 SOLVERS = (*KINDS, "cg")
 SELECTIONS = ("gcv", "loo", "blocked")
 N_FOLDS = 5
+AUTO_ALPHAS = tuple(10.0**power for power in range(-11, 3))
+_SHORT = 500  # rows of a call of partial_fit that are not cut into blocks of their own
+_BLOCK = 50  # rows of a block that is put together from such calls
 
 Kind = TypeVar("Kind", bound=Sums)
 
@@ -40,7 +45,7 @@ def train(
     reservoir: Reservoir,
     task: Task,
     *,
-    alpha: float | np.ndarray,
+    alpha: str | float | np.ndarray,
     alpha_selection: str = "gcv",
     solver: str = "auto",
     fit_intercept: bool = True,
@@ -53,7 +58,8 @@ def train(
     reservoir : Reservoir
     task : Task
         With targets.
-    alpha : float >= 0, or (A,) candidates
+    alpha : "auto", float >= 0, or (A,) candidates
+        "auto": one of :data:`AUTO_ALPHAS` by blocks of time, as :func:`errors_of_blocks` judges them.
     alpha_selection : {"gcv", "loo", "blocked"}
         How to choose among candidates: generalised cross-validation, exact leave-one-out (reads the data twice), or
         cross-validation over :data:`N_FOLDS` blocks of time, the only one for "cg".
@@ -64,9 +70,11 @@ def train(
     final : (n_sequences, N), optional
         Filled with the state after the last row of each sequence.
     """
-    alpha = check_alpha(alpha)
     choice("solver", solver, SOLVERS)
     choice("alpha_selection", alpha_selection, SELECTIONS)
+    if is_auto(alpha):
+        alpha, alpha_selection = np.array(AUTO_ALPHAS), "auto"
+    alpha = check_alpha(alpha)
     with single_blas_thread():
         if solver == "cg":
             return _by_cg(reservoir, task, alpha, alpha_selection, fit_intercept, final)
@@ -120,13 +128,15 @@ def _for_best_penalty(
 ) -> Readout:
     """One decomposition serves all penalties; with "auto" it is taken again by QR if the chosen one needs it."""
     for kind in KINDS[solver]:
-        folds = take_sums(reservoir, task, kind, N_FOLDS if selection == "blocked" else 1, final)
+        folds = take_sums(reservoir, task, kind, N_FOLDS if selection in ("auto", "blocked") else 1, final)
         decomposition = total_of(folds).centred(fit_intercept=fit_intercept).decompose()
         if selection == "gcv":
             errors = gcv_errors(decomposition, alphas)
         elif selection == "loo":
             (left_out,) = Reader(reservoir, task).read(partial(LeftOutErrors, decomposition, alphas))
             errors = left_out.errors
+        elif selection == "auto":
+            errors = errors_of_blocks(folds, decomposition, alphas, fit_intercept=fit_intercept)
         else:
             errors = blocked_errors(folds, alphas, fit_intercept=fit_intercept)
         alpha = choose_alpha(errors, alphas, decomposition.target_energy)
@@ -134,6 +144,46 @@ def _for_best_penalty(
             return decomposition.readout(alpha)
     warn_unless_reliable(decomposition, alpha, kind.remedy)
     return decomposition.readout(alpha)
+
+
+def is_auto(value: Any) -> bool:
+    """Whether a parameter is the word "auto"."""
+    return isinstance(value, str) and value == "auto"
+
+
+def errors_of_blocks(
+    folds: Sequence[Sums], decomposition: Decomposition, alphas: np.ndarray, *, fit_intercept: bool = True
+) -> np.ndarray:
+    """(A, O) errors of cross-validation over blocks of time; generalised cross-validation while there is but one."""
+    if sum(fold.n_rows > 0 for fold in folds) < 2:
+        return gcv_errors(decomposition, alphas)
+    return blocked_errors(folds, alphas, fit_intercept=fit_intercept)
+
+
+def n_blocks(n_rows: int) -> int:
+    """Into how many blocks the rows of a call of ``partial_fit`` are cut."""
+    return N_FOLDS if n_rows >= _SHORT else 1
+
+
+def with_blocks(folds: list[Sums] | None, blocks: list[Sums]) -> list[Sums]:
+    """New sums of N_FOLDS folds with those of a call's blocks merged in, the old ones left as they are.
+
+    Blocks go to the folds in turn; those of short calls are gathered into blocks of some 50 rows first.
+    """
+    if folds is None:
+        sizes = blocks[0].n_features, blocks[0].n_outputs, blocks[0].shift
+        folds = [type(blocks[0])(*sizes) for _ in range(N_FOLDS)]
+    first = sum(fold.n_rows for fold in folds) // _BLOCK if len(blocks) == 1 else 0
+    added = {(first + k) % N_FOLDS: block for k, block in enumerate(blocks)}
+    return [total_of([fold, added[k]]) if k in added else fold for k, fold in enumerate(folds)]
+
+
+def readout_of_blocks(folds: list[Sums], *, fit_intercept: bool = True) -> Readout:
+    """Readout of all folds with the penalty that they choose, out of those that hold what rounding blurs."""
+    decomposition = total_of(folds).centred(fit_intercept=fit_intercept).decompose()
+    alphas = np.array([alpha for alpha in AUTO_ALPHAS if decomposition.is_reliable(alpha)] or AUTO_ALPHAS[-1:])
+    errors = errors_of_blocks(folds, decomposition, alphas, fit_intercept=fit_intercept)
+    return decomposition.readout(choose_alpha(errors, alphas, decomposition.target_energy))
 
 
 def _by_cg(
@@ -146,7 +196,7 @@ def _by_cg(
 ) -> Readout:
     """By conjugate gradients; final states are left behind by the first look at the data, progress is not told."""
     is_given = isinstance(alpha, float)
-    if not is_given and selection != "blocked":
+    if not is_given and selection not in ("auto", "blocked"):
         raise NotImplementedError(
             f"alpha_selection must be 'blocked' for several alpha with solver='cg', got {selection!r}, which needs "
             "eigenvectors of all features; choose 'blocked', give one alpha, or take another solver."

@@ -317,6 +317,7 @@ def test_a_fit_that_is_interrupted_leaves_every_attribute_as_it_was(contract, mo
         "echo_state.train",
         "echo_state.take_sums",
         "echo_state.solve",
+        "echo_state.readout_of_blocks",
         "echo_state.range_of",
         "forecaster.train",
         "forecaster.range_of",

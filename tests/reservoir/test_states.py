@@ -5,9 +5,12 @@ from itertools import pairwise
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
+from sklearn.metrics import r2_score
 
 from estimator_data import BATCH, BLOCKS
 from reservoir import ColdStartWarning, ESNClassifier, ESNForecaster, ESNRegressor, ReservoirTransformer
+from reservoir.metrics import nrmse
+from studies.tasks.signals import mackey_glass
 
 SMALL = {"n_units": 30, "in_degree": 5, "random_state": 0}
 HELD = {**SMALL, "alpha": 1.0, "solver": "gram"}  # a penalty that makes the sums well-conditioned
@@ -116,12 +119,71 @@ def test_predictions_go_on_from_the_last_state(feedback_scaling):
     assert_allclose(model.run(u[200:], initial_state="last"), model.run(u[200:], initial_state=state), **BATCH)
 
 
-def test_a_fit_forgets_the_state_of_a_stream():
+@FEEDBACK
+@pytest.mark.parametrize("alpha", [1.0, [0.1, 1.0]])
+@pytest.mark.parametrize("word", ["fitted", "last"])
+def test_predictions_go_on_from_where_a_fit_ended(word, alpha, feedback_scaling):
     u, y = stream()
-    model = ESNRegressor(**HELD).partial_fit(u, y).fit(u, y)
-    assert not hasattr(model, "state_")
-    with pytest.raises(ValueError, match=r"initial_state='last'.*partial_fit"):
-        model.predict(u, initial_state="last")
+    model = ESNRegressor(**HELD, feedback_scaling=feedback_scaling).partial_fit(u[:9], y[:9])
+    model.set_params(alpha=alpha).fit(u[:200], y[:200])
+    teacher = {"teacher": y[:200]} if feedback_scaling > 0 else {}
+    _, state = model.predict(u[:200], return_state=True, **teacher)
+    assert_allclose(model.state_, state, **BATCH)
+    assert_array_equal(model.predict(u[200:], initial_state=word), model.predict(u[200:], initial_state=model.state_))
+    assert_array_equal(model.run(u[200:], initial_state=word), model.run(u[200:], initial_state=model.state_))
+
+
+def test_an_estimator_without_states_says_so():
+    u, _ = stream()
+    for word in ("fitted", "last"):
+        with pytest.raises(ValueError, match=rf"initial_state='{word}'.*ReservoirTransformer that keeps none"):
+            ReservoirTransformer(**SMALL).fit(u).run(u, initial_state=word)
+    with pytest.raises(ValueError, match=r"initial_state must be one of 'fitted', 'last', or an array"):
+        ESNRegressor(**HELD).fit(u, u).predict(u, initial_state="first")
+
+
+# ------------------------------------------------------------------------------------------------- cold scores
+
+
+@pytest.fixture(scope="module")
+def chaos():
+    """A model of Mackey-Glass, and the 200 rows that go on from what it has learnt."""
+    z = mackey_glass(2201, rng=np.random.default_rng(0))
+    model = ESNRegressor(300, leak_rate=0.3, washout=100, alpha=1e-10, random_state=0).fit(z[:2000], z[1:2001, 0])
+    return model, z[2000:-1], z[2001:, 0]
+
+
+def test_going_on_from_the_fit_saves_the_start_of_a_prediction(chaos):
+    model, u, y = chaos
+    assert nrmse(y, model.predict(u, initial_state="fitted")) < 1e-3
+    assert nrmse(y, model.predict(u)) > 1.0
+
+
+def test_a_score_is_that_of_the_predictions(chaos):
+    model, u, y = chaos
+    for start in ("fitted", model.state_):
+        assert model.score(u, y, initial_state=start) == r2_score(y, model.predict(u, initial_state=start))
+    w = np.arange(200.0)
+    assert model.score([u], [y], [w]) == r2_score(y, model.predict(u), sample_weight=w)
+
+
+@pytest.mark.parametrize("n", [60, 200])
+def test_a_score_of_cold_rows_is_told(chaos, n):
+    model, u, y = chaos
+    u, y = u[:n], y[:n]
+    with pytest.warns(ColdStartWarning, match=rf"^X must be long .* got {n} rows.*initial_state='fitted'"):
+        cold = model.score(u, y)
+    assert cold == r2_score(y, model.predict(u))
+    assert model.score(u, y, initial_state="fitted") > 0.99 > 0.0 > cold
+    # None of these can be rows that go on from others.
+    assert model.score([u], [y]) == model.score(u, y, lengths=[n]) == cold
+
+
+def test_a_score_that_hardly_depends_on_its_start_is_not_told():
+    u, y = stream(2000)
+    model = ESNRegressor(**HELD, bias_scaling=0.5).fit(u[:1000], y[:1000])
+    model.score(u[1000:], y[1000:])
+    model.score(u[1000:1030], y[1000:1030], sample_weight=np.r_[np.zeros(20), np.ones(10)])
 
 
 def test_a_classifier_learns_a_stream_in_pieces():

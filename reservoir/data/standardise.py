@@ -37,7 +37,7 @@ def standard(rows: np.ndarray, weights: np.ndarray | None, *, on: bool = True) -
     Examples
     --------
     >>> import numpy as np
-    >>> from cells.estimators.standardise import standard
+    >>> from reservoir.data.standardise import standard
     >>> shift, scale = standard(np.array([[1.0, 0.1], [3.0, 0.1]], np.float32), None)
     >>> shift.round(6).tolist(), scale.tolist()
     ([2.0, 0.1], [1.0, 1.0])

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
-from cells.estimators.standardise import restored, standard, standardised
+from reservoir.data.standardise import restored, standard, standardised
 
 # A sum of n float64 terms of one size is off by at most n eps of it, and mostly by the root of that.
 SUMS = {"rtol": 1e-12}
