@@ -1,6 +1,7 @@
 """Echo state networks: sparse random reservoirs, streamed readouts, scikit-learn estimators.
 
-The estimators and metrics are loaded when they are first asked for: scikit-learn takes longer to import than all else.
+The estimators and what goes with them are loaded when they are first asked for: scikit-learn takes longer to import
+than all else.
 """
 
 import sys
@@ -19,7 +20,7 @@ from reservoir.estimators.persistence import load
 from reservoir.graph import spectrum, topology
 
 if TYPE_CHECKING:
-    from reservoir import metrics
+    from reservoir import metrics, model_selection
     from reservoir.estimators.classifier import ESNClassifier
     from reservoir.estimators.forecaster import ESNForecaster
     from reservoir.estimators.regressor import ESNRegressor
@@ -38,6 +39,7 @@ __all__ = [
     "StateOverflowError",
     "load",
     "metrics",
+    "model_selection",
     "spectrum",
     "topology",
 ]
@@ -54,8 +56,8 @@ _WITH_SCIKIT_LEARN = {
 
 
 def __getattr__(name: str) -> Any:
-    if name == "metrics":
-        return import_module("reservoir.metrics")
+    if name in ("metrics", "model_selection"):
+        return import_module(f"reservoir.{name}")
     if name in _WITH_SCIKIT_LEARN:
         return getattr(import_module(_WITH_SCIKIT_LEARN[name]), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
