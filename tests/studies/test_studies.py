@@ -14,10 +14,11 @@ import numpy as np
 import pytest
 
 from studies import __main__ as command_line
-from studies import data, forecaster_defaults, mackey_glass, sine_generator, topologies
+from studies import data, forecaster_defaults, mackey_glass, regressor_defaults, sine_generator, topologies, warm_folds
 from studies.bench import figures, runner, timing
 from studies.bench.rows import RowFile, key_of
 from studies.learners import baselines
+from studies.tasks import tabled_series
 
 pytest.importorskip("matplotlib")
 pd = pytest.importorskip("pandas")
@@ -237,6 +238,40 @@ def test_paired_comparison_sees_a_small_constant_shift_under_large_common_noise(
     assert found.low > 0.8 and found.high < 1.2
     assert found.p_value < 1e-4
     assert topologies.compare(noise, noise).p_value == 1.0
+
+
+def test_ratios_of_errors_are_paired_geometric_means():
+    common = np.exp(np.random.default_rng(0).normal(scale=2.0, size=30))
+    own = np.exp(np.random.default_rng(1).normal(scale=0.05, size=30))
+    found = topologies.ratio_of(1.1 * own * common, common)
+    assert found.low < found.mean < found.high and 1.05 < found.low and found.high < 1.15
+    both = topologies.overall([found, topologies.ratio_of(common, 1.1 * own * common)])
+    assert both.mean == pytest.approx(1.0, abs=1e-12) and both.low < 1.0 < both.high < found.high / found.mean
+    assert np.log(both.high) == pytest.approx(1.96 * np.sqrt(2 * found.variance) / 2)
+
+
+def test_losses_that_are_not_finite_count_as_the_worst(monkeypatch):
+    for value in (np.inf, np.nan, 1e9):
+        monkeypatch.setattr(topologies.narma, "run", lambda settings, value=value: [{"nrmse": value}])
+        assert topologies.run(topologies.Settings(task="narma"))[0]["loss"] == topologies.WORST
+
+
+def test_series_that_choose_defaults_are_not_those_that_are_reported():
+    pytest.importorskip("statsmodels")
+    chosen, others = tabled_series.development(), tabled_series.reported()
+    assert sorted([*chosen, *others]) == list(tabled_series.tabled_series()) and not set(chosen) & set(others)
+    assert list(chosen) == topologies.SERIES == regressor_defaults.DEVELOPMENT
+    assert [*others, "laser"] == regressor_defaults.REPORTED
+    assert all(np.isfinite(x).all() and x.shape[1] == 1 for x in (*chosen.values(), *others.values()))
+
+
+@pytest.mark.slow
+def test_a_search_on_warm_folds_finds_what_is_best_when_warm():
+    """Regret of at most 0.02 in nine of ten seeds; folds from rest give away more in most."""
+    rows = [row for seed in range(10) for row in warm_folds.run(warm_folds.Settings(**warm_folds.TASKS[0], seed=seed))]
+    regrets = {kind: np.array([row["regret_r2"] for row in rows if row["folds"] == kind]) for kind in ("cold", "warm")}
+    assert np.sum(regrets["warm"] <= warm_folds.GOAL) >= 9
+    assert np.median(regrets["cold"]) > warm_folds.GOAL
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,37 @@
+"""Series of nature and of economies that statsmodels ships: half to develop on, half to report on once."""
+
+from __future__ import annotations
+
+import numpy as np
+
+
+def tabled_series() -> dict[str, np.ndarray]:
+    """All series of 100 and more steps, (T, 1) in their own units, in alphabetical order of their names.
+
+    Weekly CO2 is averaged over months, its gaps filled by straight lines; years of El Niño are joined month by month.
+    """
+    import statsmodels.datasets as shipped
+
+    def table(name: str):
+        return getattr(shipped, name).load_pandas().data
+
+    found = {
+        "co2": table("co2")["co2"].interpolate().resample("MS").mean(),
+        "elnino": table("elnino").iloc[:, 1:].to_numpy().ravel(),
+        "nile": table("nile")["volume"],
+        "sunspots": table("sunspots")["SUNACTIVITY"],
+    }
+    for name in ("interest_inflation", "macrodata"):
+        columns = table(name)
+        found |= {f"{name}.{column}": columns[column] for column in columns.columns[2:]}
+    return {name: np.asarray(found[name], np.float64)[:, None] for name in sorted(found)}
+
+
+def development() -> dict[str, np.ndarray]:
+    """Every second series from the first on: what may choose defaults."""
+    return dict(list(tabled_series().items())[0::2])
+
+
+def reported() -> dict[str, np.ndarray]:
+    """The others, which choose nothing."""
+    return dict(list(tabled_series().items())[1::2])
