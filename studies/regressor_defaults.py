@@ -118,7 +118,7 @@ def remarks(rows) -> list[str]:
 
 
 def plot(rows):
-    """A panel per half, a column per model: the NRMSE of each series over that of its present value, median of seeds."""
+    """A panel per half, a column per model: the NRMSE of each series over its present value's, median of seeds."""
     from studies.bench.figures import COLOURS, bar_line, log_axis, panels, strip
 
     halves = list(rows["half"].unique())
