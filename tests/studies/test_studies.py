@@ -295,6 +295,14 @@ def test_the_forecaster_has_the_defaults_that_the_study_chose():
     assert {name: defaults[name].default for name in forecaster_defaults.DEFAULTS} == forecaster_defaults.DEFAULTS
 
 
+def test_the_regressor_has_the_defaults_that_the_study_chose():
+    from reservoir import ESNRegressor
+
+    defaults = inspect.signature(ESNRegressor).parameters
+    assert defaults["alpha"].default == "auto" and defaults["standardize"].default is False
+    assert regressor_defaults.MODELS["auto"] == {"alpha": "auto"}
+
+
 def test_windows_hold_the_newest_step_first():
     X = np.arange(8.0).reshape(4, 2)
     np.testing.assert_array_equal(baselines.windows(X, 2), [[0, 1, 0, 0], [2, 3, 0, 1], [4, 5, 2, 3], [6, 7, 4, 5]])
