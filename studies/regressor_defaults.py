@@ -8,9 +8,9 @@ them two simple rules: the present value, and a ridge regression of twelve lags 
 chooses. The development half of the series chose; the other half, and the laser, were looked at once.
 
 Found (development half, geometric mean over series and horizons, 200 units, seed 0). Inputs as they come: 0.648 with
-1e-6, 0.284 with "auto"; standardised: 3.80 and 0.831; the present value: 0.362. Most of these series grow: standardised,
-they leave what the units have seen; as they come, they saturate them, which leaves the readout of the input itself.
-Hence "auto", and ``standardize=False``.
+1e-6, 0.284 with "auto"; standardised: 3.80 and 0.831; the present value: 0.362. Most of these series grow:
+standardised, they leave what the units have seen; as they come, they saturate them, which leaves the readout of the
+input itself. Hence "auto", and ``standardize=False``.
 
 Sources. The series as in `tabled_series` and `laser`.
 
