@@ -25,8 +25,7 @@ from reservoir.drive.task import Task
 from reservoir.estimators.estimator import ReservoirEstimator, progress
 from reservoir.estimators.free_run import range_of, watched
 from reservoir.estimators.training import KINDS, SOLVERS, take_sums, train
-from reservoir.readout.ridge import Readout, check_alpha, solve
-from reservoir.readout.sums import Sums, total_of
+from reservoir.readout.ridge import Readout, Sums, check_alpha, solve, total_of
 
 
 class EchoStateNetwork(ReservoirEstimator):
