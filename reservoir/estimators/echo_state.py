@@ -33,8 +33,7 @@ from reservoir.estimators.training import (
     train,
     with_blocks,
 )
-from reservoir.readout.ridge import Readout, check_alpha, solve
-from reservoir.readout.sums import Sums, total_of
+from reservoir.readout.ridge import Readout, Sums, check_alpha, solve, total_of
 
 
 class EchoStateNetwork(ReservoirEstimator):

@@ -20,9 +20,8 @@ from reservoir.readout.decomposition import Decomposition
 from reservoir.readout.gram import Gram
 from reservoir.readout.linear import Readout
 from reservoir.readout.penalty import LeftOutErrors, blocked_errors, choose_alpha, gcv_errors
-from reservoir.readout.ridge import check_alpha, solve, warn_unless_reliable
+from reservoir.readout.ridge import Sums, check_alpha, solve, total_of, warn_unless_reliable
 from reservoir.readout.rows import HeldRows
-from reservoir.readout.sums import Sums, total_of
 from reservoir.readout.tsqr import TriangularFactor
 
 # What each solver sums: the next where rounding of the one before outweighs the penalty.

@@ -146,7 +146,7 @@ class System:
 
     Attributes
     ----------
-    centre, target_centre, shift : as in :class:`reservoir.readout.decomposition.Decomposition`
+    centre, target_centre, shift : as in :class:`reservoir.readout.linear.Decomposition`
     cross, energy : (K, O) Z Yᵀ and (O,) squares of Y, centred
     """
 

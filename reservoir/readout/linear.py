@@ -1,4 +1,14 @@
-"""Linear readouts as they are found: y = W z + b in the original data, and what of them can be trusted."""
+"""Linear readouts y = W z + b as they are found: one, or a decomposition that holds one for every penalty.
+
+With Z (K, n) the centred, weighted features and Y (O, n) the targets, ridge regression for any α is diagonal
+in the eigenvectors V of Z Zᵀ = V diag(λ) Vᵀ::
+
+    W(α)ᵀ = V c(α),    c(α) = p / (λ + α),    p = Vᵀ Z Yᵀ,    trace of the hat matrix = Σ_k λ_k / (λ_k + α)
+
+V and λ come from the Gram matrix (eigendecomposition), from the triangular factor or from Z itself (singular
+values). Directions that rounding has made are left out where the penalty does not hold them: the answer then
+is the one of least norm among the directions that are known.
+"""
 
 from __future__ import annotations
 
@@ -67,6 +77,72 @@ def readout_of(coef: Any, centring: Centring, alpha: float, *, condition: float,
             "the data, choose a smaller spectral_radius or a bounded activation, or give a larger alpha."
         )
     return Readout(coef, intercept, alpha, max(1.0, condition), rank, method)
+
+
+@dataclass(frozen=True)
+class Decomposition:
+    """Eigenvectors of the centred features and what the targets look like in them.
+
+    Attributes
+    ----------
+    values : (r,) eigenvalues of Z Zᵀ, >= 0, r <= K
+    vectors : (K, r) orthonormal columns V
+    projected : (r, O) p = Vᵀ Z Yᵀ
+    target_energy : (O,) weighted sum of squares of the centred targets
+    unexplained : (O,) what is left of it when no penalty is paid
+    centre, target_centre : (K,), (O,) what is subtracted from the rows of a tile, times its constant row
+    shift : (K + O,) what had been subtracted from the data before
+    weight : sum of weights, 0 when no intercept is fitted
+    n_rows : rows of weight other than zero
+    cutoff : eigenvalues up to it may be rounding only
+    """
+
+    values: Any
+    vectors: Any
+    projected: Any
+    target_energy: Any
+    unexplained: Any
+    centre: Any
+    target_centre: Any
+    shift: np.ndarray
+    weight: float
+    n_rows: int
+    cutoff: float
+
+    def inverse(self, alpha: float):
+        """(r,) 1 / (λ + α), and 0 where neither λ nor α stands above rounding."""
+        xp = namespace(self.values)
+        is_lost = xp.logical_and(self.values <= self.cutoff, xp.asarray(alpha <= self.cutoff))
+        safe = xp.where(is_lost, xp.ones_like(self.values), self.values + alpha)
+        return xp.where(is_lost, xp.zeros_like(safe), 1.0 / safe)
+
+    def rank(self, alpha: float) -> int:
+        """Directions in use at this penalty."""
+        xp = namespace(self.values)
+        return int(xp.count_nonzero(self.inverse(alpha)))
+
+    def is_reliable(self, alpha: float) -> bool:
+        """Whether rounding left out no direction of the K features at this penalty."""
+        return self.rank(alpha) == self.vectors.shape[0] or alpha > self.cutoff
+
+    def coefficients(self, alpha: float):
+        """(r, O) coefficients c(α) in the basis of ``vectors``."""
+        return self.projected * self.inverse(alpha)[:, None]
+
+    def readout(self, alpha: float) -> Readout:
+        """Ridge readout at one penalty; does not warn where it is not reliable."""
+        xp = namespace(self.values)
+        coef = (self.vectors @ self.coefficients(alpha)).T
+        largest = float(xp.max(self.values)) + alpha
+        smallest = max(float(xp.min(self.values)) if self.values.shape[0] == coef.shape[1] else 0.0, 0.0) + alpha
+        condition = largest / smallest if smallest > 0.0 else np.inf
+        return readout_of(coef, self, alpha, condition=condition, rank=self.rank(alpha), method="decomposition")
+
+
+def singular_cutoff(singular: np.ndarray, size: int) -> float:
+    """Square of ``size`` * eps * the largest singular value, the tolerance of numpy.linalg.matrix_rank; above 0."""
+    largest = float(np.max(singular, initial=0.0))
+    return max((size * float(np.finfo(float).eps) * largest) ** 2, float(np.finfo(float).tiny))
 
 
 def rounding_outweighs(smallest: float, rounding: float) -> bool:

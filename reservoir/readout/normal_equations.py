@@ -14,9 +14,15 @@ import numpy as np
 from optim.device import namespace
 from optim.threads import run_all, single_blas_thread
 from reservoir.readout.blas import factorise, inverse_condition, one_norm, solve_factored
-from reservoir.readout.decomposition import Decomposition
 from reservoir.readout.factorisations import eigenvectors
-from reservoir.readout.linear import Readout, readout_of, require_finite, require_rows, rounding_outweighs
+from reservoir.readout.linear import (
+    Decomposition,
+    Readout,
+    readout_of,
+    require_finite,
+    require_rows,
+    rounding_outweighs,
+)
 from reservoir.readout.lower import centre_lower, strips
 
 # Below this many eps of the norm an eigenvalue of a sum of products counts as rounding. On states of 200 and
@@ -35,7 +41,7 @@ class NormalEquations:
     ----------
     gram : (K, K), of which the lower triangle is to be read; cross : (K, O), target_energy : (O,)
     centre, target_centre, shift, weight, n_rows
-        As in :class:`reservoir.readout.decomposition.Decomposition`.
+        As in :class:`reservoir.readout.linear.Decomposition`.
     rounding : what rounding may have added to an eigenvalue of ``gram``
     """
 

@@ -14,8 +14,8 @@ import numpy as np
 from optim.device import namespace
 from optim.threads import single_blas_thread
 from reservoir.readout.columns import TakesTiles, on_host
-from reservoir.readout.decomposition import Decomposition
-from reservoir.readout.sums import Sums
+from reservoir.readout.linear import Decomposition
+from reservoir.readout.ridge import Sums
 
 # A row whose leverage is this close to one fits itself: what it would be without it is not determined.
 _OWN_FIT = 1e-10
@@ -157,7 +157,7 @@ def choose_alpha(errors: np.ndarray, alphas: np.ndarray, target_energy) -> float
     ----------
     errors : (A, O) scores of one of the functions above
     alphas : (A,)
-    target_energy : (O,) as in :class:`reservoir.readout.decomposition.Decomposition`
+    target_energy : (O,) as in :class:`reservoir.readout.linear.Decomposition`
 
     Returns
     -------

@@ -5,23 +5,81 @@ For weights w_t, features z_t and targets y_t::
     minimise over W, b:   Σ_t w_t |y_t - W z_t - b|² + α |W|²
 
 This is scikit-learn's Ridge: α adds to the sum, not to the mean, and b is not penalised.
+
+A solver that sums is one file with a class of sums and one of centred data, as the two protocols below say, and a line
+in :mod:`reservoir.estimators.training`.
 """
 
 from __future__ import annotations
 
 import warnings
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, Protocol
 
 import numpy as np
 
 from optim.arguments import brief, reals
 from reservoir.alarms import IllConditionedWarning
-from reservoir.readout.decomposition import Decomposition
-from reservoir.readout.linear import Readout
-from reservoir.readout.sums import Sums
+from reservoir.readout.linear import Decomposition, Readout
 
 # A smaller penalty has lost its digits, and its inverse is infinite.
 SMALLEST_ALPHA = float(np.finfo(np.float64).tiny)
+
+
+class Centred(Protocol):
+    """Data about their means, or about zero where no intercept is fitted."""
+
+    def solve(self, alpha: float, n_threads: int = 1) -> Readout | None:
+        """Ridge readout; None where rounding outweighs the penalty. May use up what is here."""
+
+    def decompose(self) -> Decomposition:
+        """What serves every penalty."""
+
+
+class Sums(Protocol):
+    """What a fit keeps of its data, streamed and mergeable, the same for any number of threads.
+
+    Attributes
+    ----------
+    n_features, n_outputs : int
+    shift : (n_features + n_outputs,)
+        What was subtracted from features and targets before they came here.
+    n_rows : int
+        Columns seen whose weight is not zero.
+    remedy : str
+        What else than more penalty helps where rounding outweighs it, as the end of a sentence.
+    """
+
+    n_features: int
+    n_outputs: int
+    shift: np.ndarray
+    n_rows: int
+    remedy: str
+
+    @staticmethod
+    def n_bytes(size: int, n_rows: int) -> int:
+        """Bytes that are held for ``n_rows`` columns of tiles of ``size`` rows, and worked with at the end."""
+
+    def add(self, tile: Any, n_threads: int = 1) -> None:
+        """Add one tile, see :class:`reservoir.readout.columns.TakesTiles`."""
+
+    def finish(self) -> None:
+        """Called once no more tiles come."""
+
+    def merge(self, other: Sums) -> None:
+        """Add what another of this kind has seen; ``other`` is unchanged, and shifts may differ."""
+
+    def left_out_of(self, folds: Sequence[Sums]) -> Sums:
+        """Sums of all ``folds`` but this one of them."""
+
+    def recentred(self, shift: np.ndarray) -> Sums:
+        """The same data minus another shift."""
+
+    def centred(self, *, fit_intercept: bool = True, keep: bool = True, n_threads: int = 1) -> Centred:
+        """Centred data; ``keep=False`` gives the memory away and leaves this empty."""
+
+    def held_out_error(self, coef: Any, offset: Any) -> list[float]:
+        """(O,) weighted squared errors of the rows seen here; ``offset`` is the intercept for shifted data."""
 
 
 def check_alpha(alpha: Any) -> float | np.ndarray:
@@ -48,6 +106,16 @@ def check_alpha(alpha: Any) -> float | np.ndarray:
     if not ((values >= SMALLEST_ALPHA) | (values == 0)).all():
         raise ValueError(f"{wanted}, got {brief(alpha)}; {remedy}.")
     return np.abs(values) if values.ndim else abs(float(values))  # for the sign of -0.0
+
+
+def total_of(folds: Sequence[Sums]) -> Sums:
+    """Sums of all folds; the only one itself."""
+    if len(folds) == 1:
+        return folds[0]
+    total = type(folds[0])(folds[0].n_features, folds[0].n_outputs, folds[0].shift)
+    for fold in folds:
+        total.merge(fold)
+    return total
 
 
 def solve(sums: Sums, alpha: float, *, fit_intercept: bool = True, n_threads: int = 1) -> Readout:

@@ -9,10 +9,9 @@ import numpy as np
 
 from optim.threads import single_blas_thread
 from reservoir.readout.columns import TakesTiles, on_host
-from reservoir.readout.decomposition import Decomposition, singular_cutoff
 from reservoir.readout.factorisations import singular_vectors
 from reservoir.readout.gram import as_shift
-from reservoir.readout.linear import Readout, readout_of, require_finite, require_rows
+from reservoir.readout.linear import Decomposition, Readout, readout_of, require_finite, require_rows, singular_cutoff
 from reservoir.readout.normal_equations import rounding_of_products, solve_positive
 
 

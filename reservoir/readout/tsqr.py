@@ -12,10 +12,17 @@ from optim.arguments import array, brief, integer
 from optim.threads import run_all, single_blas_thread
 from reservoir.readout.blas import fold_in
 from reservoir.readout.columns import TakesTiles, check_tile, count_rows, cut_columns, on_host
-from reservoir.readout.decomposition import Decomposition, singular_cutoff
 from reservoir.readout.factorisations import singular_vectors
 from reservoir.readout.gram import as_shift, check_same_kind, check_sizes, touched_zeros
-from reservoir.readout.linear import Readout, readout_of, require_finite, require_rows, rounding_outweighs
+from reservoir.readout.linear import (
+    Decomposition,
+    Readout,
+    readout_of,
+    require_finite,
+    require_rows,
+    rounding_outweighs,
+    singular_cutoff,
+)
 
 # Independent factors, as in gram.py; half as many where one of them is large.
 _N_PIECES = 4
@@ -203,7 +210,7 @@ class CentredFactor:
     """Triangular factor R (K + O, K + O) of the centred data: min |R [Wᵀ; -I]|² + α |W|² is ridge regression.
 
     ``centre``, ``target_centre``, ``shift``, ``weight`` and ``n_rows`` as in
-    :class:`reservoir.readout.decomposition.Decomposition`.
+    :class:`reservoir.readout.linear.Decomposition`.
     """
 
     R: np.ndarray
