@@ -205,6 +205,12 @@ class EchoStateNetwork(ReservoirEstimator):
                 "reads the data many times; use fit, or another solver."
             )
         before: Sums | None = getattr(self, "sums_", None)
+        folds: list[Sums] | None = getattr(self, "fold_sums_", None)
+        if is_auto(alpha) and before is not None and folds is None:
+            raise ValueError(
+                "alpha must stay a number once partial_fit has learnt with one, got 'auto', which needs what was seen "
+                "in blocks; give a number, or start anew with fit or a clone."
+            )
         if before is not None and initial_state is None:
             warn_of_a_cold_piece(sequences, steps_of_memory(self.spectral_radius, self.reservoir_.leak))
         if before is None:
@@ -218,7 +224,7 @@ class EchoStateNetwork(ReservoirEstimator):
         n_folds = n_blocks(sequences.n_steps) if is_auto(alpha) else 1
         blocks = take_sums(self.reservoir_, task, KINDS[self.solver][0], n_folds, final=state)
         self._refuse_overflow(state, "states")
-        folds = self._folds_with(blocks, before) if is_auto(alpha) else None
+        folds = with_blocks(folds, blocks) if is_auto(alpha) else None
         # Into new objects: an interrupted call leaves the old ones untouched.
         sums = total_of(blocks if before is None else [before, *blocks])
         if folds is None:
@@ -228,16 +234,6 @@ class EchoStateNetwork(ReservoirEstimator):
         self.sums_, self.fold_sums_ = sums, folds
         self.state_ = self._with_outputs(state, sequences, targets)
         self.target_range_ = range_of(targets, None if before is None else self.target_range_)
-
-    def _folds_with(self, blocks: list, before: Any) -> list:
-        """Sums of the folds that choose a penalty, ``blocks`` among them."""
-        folds = getattr(self, "fold_sums_", None)
-        if before is not None and folds is None:
-            raise ValueError(
-                "alpha must stay a number once partial_fit has learnt with one, got 'auto', which needs what was seen "
-                "in blocks; give a number, or start anew with fit or a clone."
-            )
-        return with_blocks(folds, blocks)
 
     def _with_outputs(self, state: np.ndarray, sequences: Sequences, targets: np.ndarray) -> np.ndarray:
         """States after the last rows with, where there is feedback, the targets there beside them."""
