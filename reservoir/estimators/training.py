@@ -16,9 +16,8 @@ from reservoir.drive.task import Task
 from reservoir.drive.weights import Reservoir
 from reservoir.memory import check_memory
 from reservoir.readout.conjugate import n_bytes, ridge_by_cg
-from reservoir.readout.decomposition import Decomposition
 from reservoir.readout.gram import Gram
-from reservoir.readout.linear import Readout
+from reservoir.readout.linear import Decomposition, Readout
 from reservoir.readout.penalty import LeftOutErrors, blocked_errors, choose_alpha, gcv_errors
 from reservoir.readout.ridge import Sums, check_alpha, solve, total_of, warn_unless_reliable
 from reservoir.readout.rows import HeldRows
