@@ -13,6 +13,7 @@ from reservoir.alarms import (
     FreeRunDivergedWarning,
     IgnoredTargetWarning,
     IllConditionedWarning,
+    IndexNotContinuedWarning,
     SpectralRadiusWarning,
     StateOverflowError,
 )
@@ -34,6 +35,7 @@ __all__ = [
     "FreeRunDivergedWarning",
     "IgnoredTargetWarning",
     "IllConditionedWarning",
+    "IndexNotContinuedWarning",
     "ReservoirTransformer",
     "SpectralRadiusWarning",
     "StateOverflowError",

@@ -12,7 +12,8 @@ class SpectralRadiusWarning(UserWarning):
 class FreeRunDivergedWarning(UserWarning):
     """A net that runs on its own output left the range of the data it has learnt from, or that of finite numbers.
 
-    From a value that is not finite on, the last finite row is repeated.
+    A forecaster with a guard is held to that range instead; it then warns if that took place on more than 1 % of
+    the steps. From a value that is not finite on, the last finite row is repeated.
 
     Examples
     --------
@@ -30,6 +31,10 @@ class FreeRunDivergedWarning(UserWarning):
 
 class IgnoredTargetWarning(UserWarning):
     """``fit`` was given a y that has no meaning there."""
+
+
+class IndexNotContinuedWarning(UserWarning):
+    """The index of a pandas object has no frequency by which a forecast could continue it: rows are numbered."""
 
 
 class ColdStartWarning(UserWarning):

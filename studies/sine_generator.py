@@ -74,7 +74,7 @@ def run(settings: Settings) -> list[dict]:
         disturbance=settings.disturbance,
     )
     command_scale = 2.0 / (HIGH - LOW)
-    model = ESNForecaster(**settings.arguments())
+    model = ESNForecaster(**settings.arguments(), standardize=False)  # sine and command have the size that was tuned
     model.fit(taught.output[:, None], exog=(taught.frequency[:, None] - LOW) * command_scale - 1.0)
     rows = []
     for frequency in np.round((levels[:-1] + levels[1:]) / 2, 9):

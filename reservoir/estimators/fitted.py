@@ -7,7 +7,9 @@ from typing import Any
 import numpy as np
 
 from optim.arguments import array, brief, choice, integer, number
+from reservoir.data.containers import check_containers
 from reservoir.drive.weights import Reservoir
+from reservoir.estimators.series_transform import SeriesTransform
 from reservoir.estimators.training import N_FOLDS
 from reservoir.readout.gram import Gram
 from reservoir.readout.tsqr import TriangularFactor
@@ -35,9 +37,17 @@ def check_fitted(model: Any) -> None:
         raise ValueError(f"feedback must be from {n_outputs} outputs, got {reservoir.n_feedback}; save it again.")
     if is_forecaster:
         array("range_", model.range_, shape=(2, n_outputs), dtype=np.float64)
+        transforms = [("transform_", model.transform_, n_outputs)]
+        if n_exog > 0:
+            transforms.append(("exog_transform_", model.exog_transform_, n_exog))
+        for name, transform, width in transforms:
+            array(f"{name}.mean", instance(name, transform, SeriesTransform).mean, shape=(width,), dtype=np.float64)
         n = len(array("state_", model.state_, shape=(None, reservoir.n_units), dtype=reservoir.dtype))
-        array("last_", model.last_, shape=(n, n_outputs), dtype=reservoir.dtype)
+        array("last_", model.last_, shape=(n, model.transform_.lag + 1, n_outputs), dtype=reservoir.dtype)
         choice("_form", model._form, FORMS)
+        if model.residuals_ is not None:
+            array("residuals_", model.residuals_, shape=(None, n_outputs), dtype=np.float64)
+        check_containers(model.container_, n_outputs, n)
         check_names("exog_names_", model.exog_names_, n_exog)
     elif n_outputs:
         array("target_range_", model.target_range_, shape=(2, n_outputs), dtype=np.float64)

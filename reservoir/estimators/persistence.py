@@ -12,8 +12,10 @@ import scipy.sparse as sp
 from optim.arguments import brief, choice, number
 from optim.codec import Record, Records
 from optim.saving import load_file, save_file
+from reservoir.data.containers import Container
 from reservoir.drive.weights import Reservoir, check_reservoir
 from reservoir.estimators.fitted import check_error, check_fitted, instance
+from reservoir.estimators.series_transform import SeriesTransform
 from reservoir.graph.matrix import Shifts, checked_csr, from_matrix
 from reservoir.graph.spectrum import SpectralRadius
 from reservoir.readout.gram import Gram
@@ -123,8 +125,10 @@ def _parts_of_csr(W: Any) -> dict[str, Any]:
 
 
 RECORDS = {
+    "Container": Record(Container, Container),
     "csr": Record(sp.csr_array, checked_csr, _parts_of_csr),
     "Shifts": Record(Shifts, lambda **parts: from_matrix(Shifts(**parts))),
+    "SeriesTransform": Record(SeriesTransform, SeriesTransform),
     "SpectralRadius": Record(SpectralRadius, _spectral_radius),
     "Reservoir": Record(Reservoir, lambda **parts: check_reservoir(Reservoir(**parts))),
     "Gram": Record(Gram, Gram.restored, Gram.kept),

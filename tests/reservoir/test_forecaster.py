@@ -18,8 +18,11 @@ def circle(n=500, phase=0.0):
 
 def by_hand(model, X, n_steps, exog=None, given=None):
     """Synchronise with X from rest, then run freely; rows of ``given`` go with the steps."""
-    r = model.reservoir_
+    r, seen = model.reservoir_, model.transform_
     W, x, answers = r.W.toarray(), np.zeros(r.n_units), []
+    X = (X - seen.mean) / seen.scale
+    if exog is not None:
+        exog, given = ((e - model.exog_transform_.mean) / model.exog_transform_.scale for e in (exog, given))
 
     def step(x, u):
         return (1 - r.leak) * x + r.leak * np.tanh(W @ x + r.input_weights @ u + r.bias)
@@ -32,15 +35,74 @@ def by_hand(model, X, n_steps, exog=None, given=None):
         x = step(x, u)
         last = model.coef_ @ np.concatenate([x, u]) + model.intercept_
         answers.append(last)
-    return np.array(answers)
+    return np.array(answers) * seen.scale + seen.mean
 
 
-def test_the_loop_is_closed_as_the_equations_say():
-    X = circle()
-    model = ESNForecaster(**SMALL).fit(X)
+@pytest.mark.parametrize("standardize", [True, False])
+def test_the_loop_is_closed_as_the_equations_say(standardize):
+    X = 3.0 * circle() + 1.0
+    model = ESNForecaster(**SMALL, standardize=standardize).fit(X)
     assert_allclose(model.forecast(50), by_hand(model, X, 50), **CLOSED)
     assert_allclose(model.forecast(50, context=X[:80]), by_hand(model, X[:80], 50), **CLOSED)
-    assert_allclose(model.forecast(200), circle(700)[500:], atol=1e-2)
+    assert_allclose(model.forecast(200), 3.0 * circle(700)[500:] + 1.0, atol=3e-2)
+
+
+@pytest.mark.parametrize(("factor", "offset"), [(1e-6, 0.0), (1.0, 1000.0), (1e3, -1e6)])
+@pytest.mark.parametrize("difference", [None, 1])
+def test_units_do_not_matter(factor, offset, difference):
+    X, e = driven(300)
+    fit = lambda X: ESNForecaster(**SMALL, difference=difference).fit(X, exog=e)  # noqa: E731
+    right, found = fit(X).forecast(20, exog=e[:20]), fit(factor * X + offset).forecast(20, exog=e[:20])
+    # Of the sum with the offset as many digits are left, and the loop repeats what is lost.
+    digits = np.finfo(float).eps * (1 + abs(offset) / factor)
+    assert_allclose((found - offset) / factor, right, atol=max(1e-9, 1e4 * digits))
+
+
+def test_the_units_of_exogenous_inputs_do_not_matter():
+    X, e = driven(300)
+    right = ESNForecaster(**SMALL).fit(X, exog=e).forecast(20, exog=e[:20])
+    found = ESNForecaster(**SMALL).fit(X, exog=1e4 * e + 5).forecast(20, exog=1e4 * e[:20] + 5)
+    assert_allclose(found, right, atol=1e-9)
+
+
+@pytest.mark.filterwarnings("ignore::reservoir.FreeRunDivergedWarning")
+@pytest.mark.parametrize("n", [2, 3, 12])
+def test_short_series_are_not_refused(n):
+    X = circle(n)
+    values = ESNForecaster(20, random_state=0, alpha=1e-2).fit(X).forecast(3)
+    assert values.shape == (3, 2) and np.isfinite(values).all()
+
+
+def test_the_washout_is_a_tenth_of_the_shortest_series_but_at_most_100():
+    for n, washout in ((300, 29), (1500, 100)):
+        auto, given = (
+            ESNForecaster(**SMALL | {"washout": w}).fit([circle(n), circle(n + 40)]) for w in ("auto", washout)
+        )
+        assert_array_equal(auto.coef_, given.coef_)
+
+
+def seasonal_growth(n):
+    t = np.arange(float(n))
+    return (0.5 * t + 3 * np.sin(2 * np.pi * t / 12))[:, None]
+
+
+@pytest.mark.parametrize("difference", [1, 12])
+def test_differences_let_growth_go_on_for_two_training_lengths(difference):
+    X = seasonal_growth(600)
+    model = ESNForecaster(**SMALL, difference=difference).fit(X[:200])
+    assert_allclose(model.forecast(400), X[200:], atol=0.5)
+    assert_allclose(model.forecast(10, context=X[300:400]), X[400:410], atol=0.1)
+    assert model.last_.shape == (1, difference + 1, 1)
+
+
+def test_differences_agree_with_a_fit_to_the_differences():
+    X, _ = driven(300)
+    model = ESNForecaster(**SMALL, difference=2).fit(X)
+    steps = ESNForecaster(**SMALL).fit(X[2:] - X[:-2]).forecast(5)
+    right = X[-2:].tolist()
+    for step in steps:
+        right.append(right[-2] + step)
+    assert_allclose(model.forecast(5), right[2:], **CLOSED)
 
 
 def test_a_forecast_goes_on_after_the_training_series():
@@ -99,6 +161,14 @@ def test_several_series_are_learnt_and_continued_one_by_one():
         (lambda m, X, e: ESNForecaster(**SMALL).fit(X).forecast(5, exog=e[:5]), "exog must be None"),
         (lambda m, X, e: ESNForecaster(**SMALL).fit(X[:1]), "at least 2 rows"),
         (lambda m, X, e: ESNForecaster(**SMALL).fit(X[:15]), "washout must be smaller"),
+        (
+            lambda m, X, e: ESNForecaster(20, washout="all").fit(X),
+            "washout must be one of 'auto', or a number",
+        ),
+        (lambda m, X, e: ESNForecaster(**SMALL, difference=199).fit(X), "difference must leave 2 rows"),
+        (lambda m, X, e: ESNForecaster(**SMALL, difference=0).fit(X), "difference must be an integer >= 1"),
+        (lambda m, X, e: ESNForecaster(**SMALL, guard=-1.0).fit(X), "guard must be a finite number >= 0"),
+        (lambda m, X, e: ESNForecaster(**SMALL, difference=9).fit(X).forecast(5, X[:9]), "context must have 10 rows"),
     ],
 )
 def test_what_cannot_be_meant_is_refused(call, message):

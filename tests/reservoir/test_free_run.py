@@ -56,7 +56,8 @@ def diverging():
 
 @pytest.mark.compiled  # infinities: plain Python warns of them
 def test_a_forecast_that_diverges_is_finite_and_warned_of():
-    model = ESNForecaster(**SMALL, activation="identity", washout=5, alpha=1e-6).fit(diverging())
+    settings = {"activation": "identity", "washout": 5, "alpha": 1e-6, "standardize": False, "guard": None}
+    model = ESNForecaster(**SMALL, **settings).fit(diverging())
     with pytest.warns(FreeRunDivergedWarning):
         values = model.forecast(20_000)
     assert values.shape == (20_000, 1)

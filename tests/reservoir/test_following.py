@@ -1,0 +1,82 @@
+"""Single steps, scores and updates of a forecaster."""
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+
+from reservoir import ESNForecaster
+
+SMALL = {"n_units": 40, "in_degree": 5, "washout": 10, "alpha": 1e-6, "random_state": 0}
+CLOSED = {"rtol": 1e-7, "atol": 1e-8}
+
+
+def series(n=300, seed=0):
+    e = np.random.default_rng(seed).uniform(-1, 1, (n, 1))
+    t = 0.2 * np.arange(n)
+    return np.column_stack([np.sin(t), np.cos(t) + 0.2 * e[:, 0]]) * 3.0 + 5.0, e
+
+
+@pytest.mark.parametrize("difference", [None, 1, 4])
+@pytest.mark.parametrize("has_exog", [False, True])
+def test_a_row_is_predicted_as_the_first_step_of_a_forecast_from_those_before(difference, has_exog):
+    X, e = series()
+    model = ESNForecaster(**SMALL, difference=difference, guard=None).fit(X, exog=e if has_exog else None)
+    found, lag = model.predict(X, exog=e if has_exog else None), difference or 0
+    assert np.isnan(found[: lag + 1]).all() and np.isfinite(found[lag + 1 :]).all()
+    for t in (lag + 30, lag + 37, 100):
+        given = {"exog": e[t : t + 1], "context_exog": e[:t]} if has_exog else {}
+        assert_allclose(found[t], model.forecast(1, context=X[:t], **given)[0], **CLOSED)
+
+
+def test_every_series_is_predicted_by_itself():
+    X, _ = series()
+    model = ESNForecaster(**SMALL).fit(X)
+    several = model.predict([X[:100], X[:1], X[100:150]])
+    assert np.isnan(several[1]).all()
+    assert_array_equal(several[0], model.predict(X[:100]))
+    assert_array_equal(several[2], model.predict(X[100:150]))
+    assert np.isnan(model.predict(X[:1])).all()
+
+
+def test_pandas_objects_are_predicted_in_their_container():
+    pd = pytest.importorskip("pandas")
+    X, _ = series()
+    table = pd.DataFrame(X, pd.date_range("2020", periods=len(X), freq="h"), columns=["a", "b"])
+    model = ESNForecaster(**SMALL).fit(table)
+    found = model.predict(table)
+    assert found.index.equals(table.index) and list(found.columns) == ["a", "b"]
+    column = ESNForecaster(**SMALL).fit(table["a"]).predict(table["a"])
+    assert column.name == "a" and np.isnan(column.iloc[0])
+
+
+def test_the_score_is_that_of_a_free_run_after_the_rows_that_are_remembered():
+    X, e = series()
+    model = ESNForecaster(**SMALL).fit(X[:200], exog=e[:200])
+    X, e = X[200:], e[200:]
+    n = 50  # half of the rows; the reservoir remembers 64, 0.93 to the power of which is 0.01
+    free = model.forecast(50, X[:n], e[n:], context_exog=e[:n])
+    errors = ((free - X[n:]) ** 2).sum(axis=0) / ((X[n:] - X[n:].mean(axis=0)) ** 2).sum(axis=0)
+    assert model.score(X, exog=e) == pytest.approx(1 - errors.mean(), rel=1e-9)
+    with pytest.raises(ValueError, match="X must be one series of at least 4 rows"):
+        model.score(X[:3], exog=e[:3])
+
+
+@pytest.mark.parametrize("difference", [None, 3])
+def test_an_update_goes_on_as_if_the_rows_had_come_at_once(difference):
+    X, e = series()
+    fit = lambda: ESNForecaster(**SMALL, difference=difference).fit(X[:200], exog=e[:200])  # noqa: E731
+    model = fit().update(X[200:201], exog=e[200:201]).update(X[201:], exog=e[201:])
+    right = fit().forecast(20, context=X, context_exog=e, exog=e[:20])
+    assert_allclose(model.forecast(20, exog=e[:20]), right, **CLOSED)
+
+
+def test_an_update_moves_every_series_and_its_index():
+    pd = pytest.importorskip("pandas")
+    X, _ = series()
+    table = pd.DataFrame(X, pd.date_range("2020", periods=len(X), freq="h"), columns=["a", "b"])
+    model = ESNForecaster(**SMALL).fit([table[:200], table[:100]]).update([table[200:210], table[100:101]])
+    first, second = model.forecast(2)
+    assert first.index[0] == table.index[210] and second.index[0] == table.index[101]
+    assert_allclose(second.to_numpy(), model.forecast(2, context=table[:101]), **CLOSED)
+    with pytest.raises(ValueError, match="each of the 2 series of fit, got 1"):
+        model.update(table[210:])

@@ -1,0 +1,80 @@
+"""Paths and intervals: what is drawn, what it must hold, in what form it comes."""
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+
+from reservoir import ESNForecaster, load
+
+SMALL = {"n_units": 30, "in_degree": 5, "random_state": 0}
+
+
+def autoregression(n, seed=0, rho=0.8):
+    e = np.random.default_rng(seed).normal(size=n)
+    x = np.zeros(n)
+    for t in range(1, n):
+        x[t] = rho * x[t - 1] + e[t]
+    return x[:, None]
+
+
+def test_paths_without_errors_are_the_forecast():
+    model = ESNForecaster(**SMALL).fit(autoregression(200))
+    model.residuals_ = np.zeros((5, 1))
+    for path in model.forecast_paths(10, 3):
+        assert_allclose(path, model.forecast(10), rtol=1e-6, atol=1e-8)
+
+
+def test_paths_are_the_same_until_another_seed_is_given(tmp_path):
+    model = ESNForecaster(**SMALL).fit(autoregression(200))
+    paths = model.forecast_paths(5, 4)
+    assert paths.shape == (4, 5, 1) and len(np.unique(paths[:, 0])) == 4
+    assert_array_equal(paths, model.forecast_paths(5, 4))
+    assert not np.array_equal(paths, model.forecast_paths(5, 4, random_state=1))
+    model.save(tmp_path / "model.npz")
+    assert_array_equal(load(tmp_path / "model.npz").forecast_paths(5, 4), paths)
+
+
+@pytest.mark.parametrize("n", [80, 500])
+def test_residuals_are_those_of_rows_held_out(n):
+    x = autoregression(n)
+    model = ESNForecaster(**SMALL).fit(x)
+    in_sample = np.nanstd(model.predict(x) - x)
+    held_out = np.std(model.residuals_) * model.transform_.scale[0]
+    assert 0.9 < held_out < 1.4  # the truth's own is 1
+    assert held_out > in_sample
+
+
+def test_an_interval_covers_what_it_says():
+    x = autoregression(2000, seed=3)
+    model, n_inside = ESNForecaster(**SMALL).fit(x[:400]), []
+    for origin in range(450, 1950, 50):
+        found = model.forecast_interval(12, 0.8, context=x[origin - 60 : origin])
+        assert (found.lower <= found.upper).all()
+        n_inside.append(((found.lower <= x[origin : origin + 12]) & (x[origin : origin + 12] <= found.upper)).mean())
+    # 30 origins of 12 steps that hang together: about 90 independent ones, a deviation of 4 %.
+    assert 0.68 < np.mean(n_inside) < 0.92
+    assert found.coverage == 0.8
+    assert_array_equal(found.point, model.forecast(12, context=x[1840:1900]))
+
+
+def test_several_series_and_tables_keep_their_form():
+    pd = pytest.importorskip("pandas")
+    x = autoregression(200)
+    model = ESNForecaster(**SMALL).fit([x, x[:150]])
+    assert [paths.shape for paths in model.forecast_paths(3, 2)] == [(2, 3, 1)] * 2
+    assert [bound.shape for bound in model.forecast_interval(3).lower] == [(3, 1)] * 2
+    table = pd.Series(x[:, 0], pd.date_range("2020", periods=200, freq="D"), name="x")
+    found = ESNForecaster(**SMALL).fit(table).forecast_interval(3)
+    for part in (found.point, found.lower, found.upper):
+        assert part.name == "x" and part.index.equals(pd.date_range(table.index[-1], periods=4, freq="D")[1:])
+
+
+@pytest.mark.parametrize("coverage", [0.0, 1.0, 90])
+def test_a_coverage_outside_0_and_1_is_refused(coverage):
+    with pytest.raises(ValueError, match="coverage must be a finite number in"):
+        ESNForecaster(**SMALL).fit(autoregression(100)).forecast_interval(3, coverage)
+
+
+def test_a_given_penalty_holds_no_rows_out():
+    with pytest.raises(ValueError, match=r"alpha must be 'auto' for paths and intervals, got 0\.1"):
+        ESNForecaster(**SMALL, alpha=0.1).fit(autoregression(100)).forecast_paths(3)
