@@ -12,6 +12,7 @@ from reservoir.alarms import (
     FreeRunDivergedWarning,
     IgnoredTargetWarning,
     IllConditionedWarning,
+    LayoutWarning,
     SpectralRadiusWarning,
     StateOverflowError,
 )
@@ -33,6 +34,7 @@ __all__ = [
     "FreeRunDivergedWarning",
     "IgnoredTargetWarning",
     "IllConditionedWarning",
+    "LayoutWarning",
     "ReservoirTransformer",
     "SpectralRadiusWarning",
     "StateOverflowError",

@@ -6,9 +6,12 @@ from typing import Any
 
 import numpy as np
 
-from optim.arguments import array, brief, choice, integer, number
+from optim.arguments import array, brief, choice, flag, integer, number
+from reservoir.drive.pooled_states import Pooling
 from reservoir.drive.weights import Reservoir
 from reservoir.readout.gram import Gram
+from reservoir.readout.pooling import check_poolings
+from reservoir.readout.sequence_ridge import SequenceRows
 from reservoir.readout.tsqr import TriangularFactor
 
 FORMS = ("rows", "list", "stack", "groups", "lengths", "column")
@@ -39,6 +42,7 @@ def check_fitted(model: Any) -> None:
         choice("_form", model._form, FORMS)
         check_names("exog_names_", model.exog_names_, n_exog)
     elif n_outputs:
+        instance("poolings_", model.poolings_, tuple, type(None))
         array("target_range_", model.target_range_, shape=(2, n_outputs), dtype=np.float64)
         _check_sums(model, reservoir, n_outputs)
 
@@ -47,9 +51,12 @@ def _check_sums(model: Any, reservoir: Reservoir, n_outputs: int) -> None:
     """Raise unless what ``partial_fit`` goes on from fits the readout."""
     if not hasattr(model, "sums_"):
         return
-    sums = instance("sums_", model.sums_, Gram, TriangularFactor)
+    kinds = (Gram, TriangularFactor) if model.poolings_ is None else (SequenceRows,)
+    sums = instance("sums_", model.sums_, *kinds)
     if (sums.n_features, sums.n_outputs) != (model.coef_.shape[-1], n_outputs):
         raise ValueError("sums_ must be of as many features and outputs as the readout; save it again.")
+    if model.poolings_ is not None:
+        return
     width = reservoir.n_units + reservoir.n_feedback
     array("state_", model.state_, shape=(None, width), dtype=reservoir.dtype)
 
@@ -66,7 +73,11 @@ def _check_readout(model: Any, reservoir: Reservoir) -> int:
     else:
         n_outputs, is_1d = np.size(model.intercept_), instance("_is_1d", model._is_1d, bool)
     n_read = reservoir.n_inputs if model.include_input else 0
-    shape: tuple[int, ...] = (n_outputs, reservoir.n_units + n_read)
+    n_columns = reservoir.n_units + n_read
+    if getattr(model, "poolings_", None) is not None:
+        pooling = Pooling(check_poolings(model.poolings_), 0, flag("bidirectional", model.bidirectional))
+        n_columns = pooling.n_features(reservoir.n_units, n_read)
+    shape: tuple[int, ...] = (n_outputs, n_columns)
     if is_1d:
         number("intercept_", model.intercept_)
         shape = shape[1:]

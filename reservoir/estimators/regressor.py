@@ -15,11 +15,12 @@ from sklearn.utils.validation import check_is_fitted
 from reservoir.data.reading import read_sequences
 from reservoir.data.sequences import Sequences
 from reservoir.data.targets import read_numbers
-from reservoir.estimators.echo_state import PARAMETERS, EchoStateNetwork
+from reservoir.estimators.echo_state import PARAMETERS, is_auto
 from reservoir.estimators.estimator import all_or_nothing
+from reservoir.estimators.pooled_network import PooledNetwork
 
 
-class ESNRegressor(MultiOutputMixin, RegressorMixin, EchoStateNetwork):
+class ESNRegressor(MultiOutputMixin, RegressorMixin, PooledNetwork):
     __doc__ = f"""Echo state network for regression on sequences: one target, or several, a time step.
 
     ::
@@ -27,23 +28,29 @@ class ESNRegressor(MultiOutputMixin, RegressorMixin, EchoStateNetwork):
         x(t) = (1 - a) x(t-1) + a f(W x(t-1) + W_in u(t) + W_fb y(t-1) + b)
         y(t) = coef_ @ [x(t); u(t)] + intercept_
 
+    Where y has one entry a sequence, statistics of x and u over the sequence take their place (``pooling``), and there
+    is one answer a sequence.
+
     Parameters
     ----------
 {PARAMETERS}
     Attributes
     ----------
     coef_ : (n_units + n_features,) or (n_outputs, n_units + n_features)
-        States first.
+        States first. Where sequences are pooled, one a pooled feature: of states, of those over the reversed sequence,
+        and of inputs, each in the order of ``poolings_``.
     intercept_ : float or (n_outputs,)
     alpha_ : float
         The penalty used.
+    poolings_ : tuple of str, or None
+        How states are pooled; None where every row is read.
     condition_ : float
         Estimated condition number of the centred normal equations with the penalty.
     reservoir_ : reservoir.drive.weights.Reservoir
     spectral_radius_error_ : float
         Relative error of the spectral radius; rounding up to 2,000 units, an estimate above.
     sums_ : reservoir.readout.gram.Gram
-        After ``partial_fit``: what has been seen.
+        After ``partial_fit``: what has been seen; of pooled sequences their features, targets and weights.
     state_ : (n_sequences, n_units), or with feedback (n_sequences, n_units + n_outputs)
         After ``partial_fit``: states after the last rows, followed by the last targets.
     target_range_ : (2, n_outputs)
@@ -78,7 +85,9 @@ class ESNRegressor(MultiOutputMixin, RegressorMixin, EchoStateNetwork):
         Parameters
         ----------
         X : (n_steps, n_features), or any form of several sequences
-        y : (n_steps,) or (n_steps, n_outputs), or in the form of X; one target a sequence is repeated on its rows
+        y : (n_steps,) or (n_steps, n_outputs), or in the form of X; (n_sequences,) or (n_sequences, n_outputs)
+            Numbers for every row, or for every sequence. With ``sequence_column`` those of a sequence stand on all its
+            rows. Where an array could be both, it is of rows, unless ``pooling`` names poolings.
         sample_weight : (n_steps,), optional
         groups : (n_steps,), optional
             A new sequence starts where the value changes.
@@ -89,9 +98,19 @@ class ESNRegressor(MultiOutputMixin, RegressorMixin, EchoStateNetwork):
         -------
         self
         """
-        sequences = self._read_for_fit(X, y, sample_weight, groups, lengths, reset=True, target="rows")
-        self._fit_readout(sequences, sequences.targets)
+        sequences = self._read_for_fit(
+            X, y, sample_weight, groups, lengths, reset=True, target="rows", y_of=self._y_of()
+        )
+        self.poolings_ = self._poolings_for(sequences, has_one_answer(sequences))
+        if self.poolings_ is None:
+            self._fit_readout(sequences, sequences.targets)
+        else:
+            self._fit_pooled(sequences, sequences.targets)
         return self._shape_like(sequences)
+
+    def _y_of(self) -> str | None:
+        """Poolings that are named say what an entry of y belongs to."""
+        return None if self.pooling is None or is_auto(self.pooling) else "sequences"
 
     @all_or_nothing
     def partial_fit(self, X, y, sample_weight=None, *, groups=None, lengths=None, initial_state=None):
@@ -124,14 +143,21 @@ class ESNRegressor(MultiOutputMixin, RegressorMixin, EchoStateNetwork):
         is_first = not hasattr(self, "sums_")
         initial_state = self._going_on(initial_state)
         sequences = self._read_for_fit(
-            X, y, sample_weight, groups, lengths, reset=is_first, target="rows", goes_on=initial_state is not None
-        )
+            X, y, sample_weight, groups, lengths, reset=is_first, target="rows", goes_on=initial_state is not None,
+            y_of=self._y_of(),
+        )  # fmt: skip
+        if is_first:
+            self.poolings_ = self._poolings_for(sequences, has_one_answer(sequences))
         if not is_first and sequences.targets.shape[1] != np.size(self.intercept_):
             raise ValueError(
                 f"y must have {np.size(self.intercept_)} outputs as before, got {sequences.targets.shape[1]}; "
                 "fit a new model."
             )
-        self._add_to_sums(sequences, sequences.targets, initial_state)
+        if self.poolings_ is None:
+            self._add_to_sums(sequences, sequences.targets, initial_state)
+        else:
+            _refuse_several_targets(sequences)
+            self._add_pooled(sequences, sequences.targets, initial_state)
         return self._shape_like(sequences)
 
     def _shape_like(self, sequences: Sequences):
@@ -150,7 +176,7 @@ class ESNRegressor(MultiOutputMixin, RegressorMixin, EchoStateNetwork):
         return values
 
     def predict(self, X, *, groups=None, lengths=None, initial_state=None, return_state=False, teacher=None):
-        """Outputs for every row of X.
+        """Outputs for every row of X, or for every sequence where these are pooled.
 
         Parameters
         ----------
@@ -166,7 +192,8 @@ class ESNRegressor(MultiOutputMixin, RegressorMixin, EchoStateNetwork):
 
         Returns
         -------
-        y : (n_steps,) or (n_steps, n_outputs), or in the form of X
+        y : (n_steps,) or (n_steps, n_outputs), or in the form of X; pooled (n_sequences,) or (n_sequences, n_outputs)
+            Of pooled sequences with ``sequence_column``, or one 2-D sequence, always one a row.
         state : (n_sequences, n_units), or with feedback (n_sequences, n_units + n_outputs)
             Only if ``return_state``.
 
@@ -182,12 +209,16 @@ class ESNRegressor(MultiOutputMixin, RegressorMixin, EchoStateNetwork):
         """
         check_is_fitted(self)
         sequences = self._read(X, groups=groups, lengths=lengths)
+        if self.poolings_ is not None:
+            self._refuse_in_pooling(initial_state=initial_state, teacher=teacher, return_state=return_state)
+            answers = self._pooled_outputs(sequences).astype(self.reservoir_.dtype)
+            return sequences.per_sequence(answers[:, 0] if self._is_1d else answers)
         outputs, final = self._outputs(sequences, initial_state, teacher, return_state)
         outputs = sequences.like_input(outputs[:, 0] if self._is_1d else outputs)
         return (outputs, final) if return_state else outputs
 
     def score(self, X, y, sample_weight=None, *, groups=None, lengths=None, initial_state=None):
-        """Coefficient of determination R² over all rows of all sequences.
+        """Coefficient of determination R² over all rows of all sequences, or over sequences where these are pooled.
 
         Parameters
         ----------
@@ -204,6 +235,31 @@ class ESNRegressor(MultiOutputMixin, RegressorMixin, EchoStateNetwork):
         sequences = read_sequences(
             self, X, y, sample_weight=sample_weight, groups=groups, lengths=lengths,
             sequence_column=self.sequence_column, dtype=self.reservoir_.dtype, reset=False, target="rows",
+            y_of=self._y_of(),
         )  # fmt: skip
+        if self.poolings_ is not None:
+            self._refuse_in_pooling(initial_state=initial_state)
+            _refuse_several_targets(sequences)
+            first = sequences.offsets[:-1]
+            weights = None if sequences.weights is None else sequences.weights[first]
+            return r2_score(sequences.targets[first], self._pooled_outputs(sequences), sample_weight=weights)
         outputs = self._outputs(sequences, initial_state)[0].astype(np.float64)
         return r2_score(sequences.targets.astype(np.float64), outputs, sample_weight=sequences.weights)
+
+
+def has_one_answer(sequences: Sequences) -> bool:
+    """Whether y had one entry a sequence, or with a column of ids the same on all rows of each."""
+    return sequences.one_per_sequence or (sequences.form == "column" and _is_constant(sequences))
+
+
+def _is_constant(sequences: Sequences) -> bool:
+    first = sequences.targets[sequences.offsets[:-1]]
+    return bool((sequences.targets == sequences.on_rows(first)).all())
+
+
+def _refuse_several_targets(sequences: Sequences) -> None:
+    if not _is_constant(sequences):
+        raise ValueError(
+            "y must hold one target a sequence, as in fit, got several in one sequence; fit with pooling=None to learn "
+            "every row."
+        )
