@@ -35,10 +35,11 @@ def pooled(sequences, names):
 
 
 def standardised_ridge(features, targets, weights, alpha):
-    """W (O, K), b (O,) for the features as they are, of a ridge regression on standardised ones."""
+    """W (O, K), b (O,) for the features as they are, of a ridge regression on standardised ones; 0 for constant ones."""
     total = np.sum(weights)
     mean = weights @ features / total
     scale = np.sqrt(weights @ (features - mean) ** 2 / total)
+    scale[np.ptp(features, axis=0) <= 1e-13 * np.abs(mean)] = np.inf
     W, b = ridge((features - mean) / scale, targets, weights, alpha)
     return W / scale, b - W @ (mean / scale)
 
