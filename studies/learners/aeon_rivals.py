@@ -35,13 +35,9 @@ def main(rival, train, test):
         length = max(each.shape[1] for each in [*X, *X_test])
         X, X_test = padded(X, length), padded(X_test, length)
     model = make(rival)
-    times = [time.perf_counter()]
-    model.fit(X, y)
-    times.append(time.perf_counter())
-    accuracy = float(np.mean(model.predict(X_test) == y_test))
-    times.append(time.perf_counter())
-    fit_s, predict_s = np.diff(times)
-    sys.stdout.write(json.dumps({"accuracy": accuracy, "fit_s": float(fit_s), "predict_s": float(predict_s)}))
+    start = time.perf_counter()
+    accuracy = float(np.mean(model.fit(X, y).predict(X_test) == y_test))
+    sys.stdout.write(json.dumps({"accuracy": accuracy, "time_s": time.perf_counter() - start}))
 
 
 if __name__ == "__main__":

@@ -35,7 +35,7 @@ def pooled(sequences, names):
 
 
 def standardised_ridge(features, targets, weights, alpha):
-    """W (O, K), b (O,) for the features as they are, of a ridge regression on standardised ones; 0 for constant ones."""
+    """W (O, K), b (O,) for the features as they are, of a ridge on standardised ones; 0 for constant ones."""
     total = np.sum(weights)
     mean = weights @ features / total
     scale = np.sqrt(weights @ (features - mean) ** 2 / total)
