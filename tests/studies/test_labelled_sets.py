@@ -1,4 +1,4 @@
-"""Labelled series: files as the archives write them, where they are looked for, and what is said if they are nowhere."""
+"""Labelled series: files as archives write them, where they are looked for, what is said if they are nowhere."""
 
 import sys
 
