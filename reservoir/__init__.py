@@ -14,6 +14,7 @@ from reservoir.alarms import (
     IgnoredTargetWarning,
     IllConditionedWarning,
     IndexNotContinuedWarning,
+    LayoutWarning,
     SpectralRadiusWarning,
     StateOverflowError,
 )
@@ -36,6 +37,7 @@ __all__ = [
     "IgnoredTargetWarning",
     "IllConditionedWarning",
     "IndexNotContinuedWarning",
+    "LayoutWarning",
     "ReservoirTransformer",
     "SpectralRadiusWarning",
     "StateOverflowError",

@@ -58,6 +58,22 @@ class ColdStartWarning(UserWarning):
     """
 
 
+class LayoutWarning(UserWarning):
+    """X is probably laid out as (n, channels, time) or (n, time), and was read as (n_sequences, n_steps, n_features).
+
+    Examples
+    --------
+    >>> import warnings
+    >>> import numpy as np
+    >>> from reservoir import ESNClassifier, LayoutWarning
+    >>> X = np.sin(0.2 * np.arange(60) + np.arange(20.0)[:, None])
+    >>> with warnings.catch_warnings(record=True, action="always", category=LayoutWarning) as met:
+    ...     model = ESNClassifier(20, random_state=0).fit(X, np.arange(20) % 2)
+    >>> len(met)
+    1
+    """
+
+
 class StateOverflowError(ValueError):
     """States or outputs of a reservoir left the range of finite numbers, as those of unbounded activations may.
 

@@ -36,6 +36,12 @@ def language(**parameters):
     return cells.CharRNN(6, n_steps=5, max_epochs=1, random_state=0, **parameters).fit(TEXT)
 
 
+def of_sequences(kind, method, **parameters):
+    """A model of six sequences with one answer each."""
+    X, y = np.split(rows(60), 6), np.arange(6) % 2
+    return getattr(kind(random_state=0, **SMALL, **parameters), method)(X, y)
+
+
 SMALL = {"n_units": 12, "in_degree": 3}
 FEW = {"n_units": 4, "max_epochs": 2}
 MODELS = {
@@ -47,6 +53,8 @@ MODELS = {
     "regressor-sums": lambda: in_two_parts(ESTIMATORS["regressor"], **SMALL),
     "regressor-qr-sums": lambda: in_two_parts(ESTIMATORS["regressor-qr"], **SMALL),
     "classifier": lambda: fitted(ESTIMATORS["classifier"], **SMALL),
+    "classifier-pooled": lambda: of_sequences(reservoir.ESNClassifier, "fit", bidirectional=True),
+    "regressor-pooled-sums": lambda: of_sequences(reservoir.ESNRegressor, "partial_fit"),
     "forecaster": lambda: fitted(ESTIMATORS["forecaster"], **SMALL),
     "transformer": lambda: fitted(ESTIMATORS["transformer"], **SMALL),
     "rnn-regressor": lambda: fitted(RECURRENT["rnn-regressor"], **FEW),

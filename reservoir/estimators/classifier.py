@@ -2,40 +2,54 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from sklearn.base import ClassifierMixin
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted
 
-from optim.arguments import choice
+from optim.arguments import brief, choice, number
 from reservoir.data.reading import read_sequences
 from reservoir.data.sequences import Sequences
-from reservoir.data.targets import read_y
-from reservoir.estimators.echo_state import PARAMETERS, EchoStateNetwork
+from reservoir.data.targets import check_weights, read_y
+from reservoir.estimators.echo_state import PARAMETERS
 from reservoir.estimators.estimator import all_or_nothing
+from reservoir.estimators.pooled_network import PooledNetwork
+from reservoir.estimators.training import is_auto
+
+ALPHA_OF_ROWS = 1e-6
 
 
-class ESNClassifier(ClassifierMixin, EchoStateNetwork):
+class ESNClassifier(ClassifierMixin, PooledNetwork):
     __doc__ = f"""Echo state network for classifying sequences, or every step of them.
 
     The readout is a ridge regression on targets 1 for the label's class and 0 for the others. With one label a
-    sequence, ``decision`` says how its rows decide; with one label a row, every row is decided by itself.
+    sequence it reads statistics of the states over the sequence (``pooling``); with one label a row, every row is
+    decided by itself. States are pooled as they come and never all held; the pooled ones are.
 
     Parameters
     ----------
-{PARAMETERS}    decision : {{"mean", "last", "vote"}}
-        For one label a sequence: by the mean of all rows' outputs, by the last row (the only one learnt then), or
-        by the rows' majority.
+{PARAMETERS}    decision : None, "mean", "last" or "vote"
+        For one label a sequence where every row is read, which it asks for: by the mean of all rows' outputs, by the
+        last row (the only one learnt then), or by the rows' majority. None: "mean".
+    class_weight : None, "balanced" or dict
+        What weights of sequences, or of rows where these are decided, are multiplied by: a number for each label, all
+        1 if left out; "balanced": n / (n_classes * n of the class).
 
     Attributes
     ----------
     classes_ : (n_classes,)
-    coef_ : (n_classes, n_units + n_features)
+    coef_ : (n_classes, n_units + n_features), or one a pooled feature
+        Of pooled states first, those over the reversed sequence next, and of pooled inputs last, each in the order
+        of ``poolings_``.
     intercept_ : (n_classes,)
     decides_sequences_ : bool
         Whether whole sequences are decided.
+    poolings_ : tuple of str, or None
+        How states are pooled; None where every row is read.
     alpha_, condition_, reservoir_, spectral_radius_error_, sums_, n_features_in_, feature_names_in_
         As in :class:`reservoir.ESNRegressor`, and so are the forms of X.
 
@@ -47,7 +61,7 @@ class ESNClassifier(ClassifierMixin, EchoStateNetwork):
     >>> t = np.arange(40)
     >>> X = [np.sin(w * t + rng.uniform(0, 6))[:, None] for w in [0.3, 0.5] * 20]
     >>> y = ["slow", "fast"] * 20
-    >>> model = ESNClassifier(n_units=50, bias_scaling=0.5, random_state=0).fit(X[:20], y[:20])
+    >>> model = ESNClassifier(n_units=50, random_state=0).fit(X[:20], y[:20])
     >>> model.score(X[20:], y[20:])
     1.0
     """
@@ -57,9 +71,9 @@ class ESNClassifier(ClassifierMixin, EchoStateNetwork):
         n_units=500,
         *,
         spectral_radius=0.9,
-        leak_rate=1.0,
+        leak_rate="auto",
         input_scaling=1.0,
-        bias_scaling=0.0,
+        bias_scaling="auto",
         feedback_scaling=0.0,
         in_degree=10,
         topology="sparse",
@@ -69,9 +83,11 @@ class ESNClassifier(ClassifierMixin, EchoStateNetwork):
         washout=0,
         include_input=True,
         fit_intercept=True,
-        alpha=1e-6,
+        alpha="auto",
         alpha_selection="gcv",
         solver="auto",
+        pooling="auto",
+        bidirectional=False,
         sequence_column=None,
         warm_start=False,
         dtype=None,
@@ -79,17 +95,20 @@ class ESNClassifier(ClassifierMixin, EchoStateNetwork):
         n_jobs=None,
         random_state=None,
         verbose=0,
-        decision="mean",
+        decision=None,
+        class_weight=None,
     ):
         super().__init__(
             n_units, spectral_radius=spectral_radius, leak_rate=leak_rate, input_scaling=input_scaling,
             bias_scaling=bias_scaling, feedback_scaling=feedback_scaling, in_degree=in_degree, topology=topology,
             activation=activation, state_noise=state_noise, feedback_noise=feedback_noise, washout=washout,
             include_input=include_input, fit_intercept=fit_intercept, alpha=alpha, alpha_selection=alpha_selection,
-            solver=solver, sequence_column=sequence_column, warm_start=warm_start, dtype=dtype, device=device,
-            n_jobs=n_jobs, random_state=random_state, verbose=verbose,
+            solver=solver, pooling=pooling, bidirectional=bidirectional, sequence_column=sequence_column,
+            warm_start=warm_start, dtype=dtype, device=device, n_jobs=n_jobs, random_state=random_state,
+            verbose=verbose,
         )  # fmt: skip
         self.decision = decision
+        self.class_weight = class_weight
 
     @all_or_nothing
     def fit(self, X, y, sample_weight=None, *, groups=None, lengths=None):
@@ -111,7 +130,12 @@ class ESNClassifier(ClassifierMixin, EchoStateNetwork):
         check_classification_targets(sequences.labels)
         self.classes_ = np.unique(sequences.labels)
         self._check_decision(sequences)
-        self._fit_readout(self._decisive(sequences), self._one_hot(sequences.labels, sequences))
+        sequences = self._weighted(sequences)
+        targets = self._one_hot(sequences.labels, sequences)
+        if self.poolings_ is None:
+            self._fit_readout(self._decisive(sequences), targets)
+        else:
+            self._fit_pooled(sequences, targets)
         return self
 
     @all_or_nothing
@@ -119,6 +143,7 @@ class ESNClassifier(ClassifierMixin, EchoStateNetwork):
         """Add more sequences, each from rest; ``initial_state="last"`` goes on where X ended.
 
         As :meth:`reservoir.ESNRegressor.partial_fit`. With ``decision="last"`` the last row of every call is learnt.
+        The first call decides whether sequences are pooled.
 
         Parameters
         ----------
@@ -143,8 +168,22 @@ class ESNClassifier(ClassifierMixin, EchoStateNetwork):
                 "fit a new model."
             )
         self._refuse_unknown(sequences.labels, "y")
-        self._add_to_sums(self._decisive(sequences), self._one_hot(sequences.labels, sequences), initial_state)
+        if self.class_weight == "balanced":
+            raise ValueError(
+                "class_weight must be None or a dict of weights for partial_fit, got 'balanced', which all labels must "
+                "be known for; give a number for each label."
+            )
+        sequences = self._weighted(sequences)
+        targets = self._one_hot(sequences.labels, sequences)
+        if self.poolings_ is None:
+            self._add_to_sums(self._decisive(sequences), targets, initial_state)
+        else:
+            self._refuse_several_labels(sequences)
+            self._add_pooled(sequences, targets, initial_state)
         return self
+
+    def _alpha_of_rows(self) -> Any:
+        return ALPHA_OF_ROWS if is_auto(self.alpha) else self.alpha
 
     def _refuse_unknown(self, labels: np.ndarray, name: str) -> None:
         unknown = np.setdiff1d(labels, self.classes_)
@@ -160,9 +199,39 @@ class ESNClassifier(ClassifierMixin, EchoStateNetwork):
         return self._one_hot(labels, sequences)
 
     def _check_decision(self, sequences: Sequences) -> None:
-        choice("decision", self.decision, ("mean", "last", "vote"))
+        if self.decision is not None:
+            choice("decision", self.decision, ("mean", "last", "vote"), or_else="None")
         by_column = sequences.form == "column" and sequences.labels_are_constant
         self.decides_sequences_ = bool(sequences.one_per_sequence or by_column)
+        self.poolings_ = self._poolings_for(sequences, self.decides_sequences_)
+
+    def _weighted(self, sequences: Sequences) -> Sequences:
+        """Sequences with weights that are multiplied by those of the classes."""
+        if self.class_weight is None:
+            return sequences
+        first = sequences.offsets[:-1] if self.decides_sequences_ else slice(None)
+        of_classes = weights_of_classes(self.class_weight, self.classes_, sequences.labels[first])
+        weights = of_classes[np.searchsorted(self.classes_, sequences.labels)]
+        return replace(
+            sequences, weights=check_weights(weights if sequences.weights is None else weights * sequences.weights)
+        )
+
+    def _refuse_too_few(self, targets: np.ndarray) -> None:
+        n_of_class = targets.sum(axis=0)
+        rare = self.classes_[n_of_class == 1]
+        if len(rare) > 0:
+            raise ValueError(
+                f"y must hold at least 2 sequences of each class for alpha to be chosen by cross-validation, got 1 of "
+                f"{brief(rare.tolist())}; give more, leave the class out, or give alpha as one number."
+            )
+        super()._refuse_too_few(targets)
+
+    def _refuse_several_labels(self, sequences: Sequences) -> None:
+        if not sequences.labels_are_constant:
+            raise ValueError(
+                "y must hold one label a sequence, as in fit, got several in one sequence; score rows of a model "
+                "that was fitted with one label a row."
+            )
 
     def _decisive(self, sequences: Sequences) -> Sequences:
         """Sequences with the weight on the rows that decide."""
@@ -190,6 +259,9 @@ class ESNClassifier(ClassifierMixin, EchoStateNetwork):
         """``answer`` of the scores in the form of X, and with ``return_state`` the states after the last rows."""
         check_is_fitted(self)
         sequences = self._read(X, groups=groups, lengths=lengths)
+        if self.poolings_ is not None:
+            self._refuse_in_pooling(initial_state=initial_state, teacher=teacher, return_state=return_state)
+            return sequences.per_sequence(answer(self._pooled_outputs(sequences)))
         outputs, final = self._outputs(sequences, initial_state, teacher, return_state)
         values = answer(self._scores(sequences, outputs))
         values = sequences.per_sequence(values) if self.decides_sequences_ else sequences.like_input(values)
@@ -236,7 +308,8 @@ class ESNClassifier(ClassifierMixin, EchoStateNetwork):
         """Label of every sequence, or of every row, whichever ``fit`` was given.
 
         A live signal is classified row by row, or piece by piece, by ``predict(piece, initial_state=state,
-        return_state=True)``; where whole sequences are decided, by the rows of the piece alone.
+        return_state=True)``; where whole sequences are decided, by the rows of the piece alone. Pooled sequences begin
+        at rest and come whole.
 
         Parameters
         ----------
@@ -281,15 +354,42 @@ class ESNClassifier(ClassifierMixin, EchoStateNetwork):
             self, X, y, sample_weight=sample_weight, groups=groups, lengths=lengths,
             sequence_column=self.sequence_column, dtype=self.reservoir_.dtype, reset=False, target="labels",
         )  # fmt: skip
-        if self.decides_sequences_ and not sequences.labels_are_constant:
-            raise ValueError(
-                "y must hold one label a sequence, as in fit, got several in one sequence; score rows of a model "
-                "that was fitted with one label a row."
-            )
-        scores = self._scores(sequences, self._outputs(sequences, initial_state)[0])
+        if self.decides_sequences_:
+            self._refuse_several_labels(sequences)
+        if self.poolings_ is not None:
+            self._refuse_in_pooling(initial_state=initial_state)
+            scores = self._pooled_outputs(sequences)
+        else:
+            scores = self._scores(sequences, self._outputs(sequences, initial_state)[0])
         first = sequences.offsets[:-1] if self.decides_sequences_ else slice(None)
         weights = None if sequences.weights is None else sequences.weights[first]
         return accuracy_score(sequences.labels[first], self.classes_[scores.argmax(axis=1)], sample_weight=weights)
+
+
+def weights_of_classes(class_weight, classes: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """(n_classes,) weights that ``class_weight`` gives to ``classes``, of which ``labels`` are members.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from reservoir.estimators.classifier import weights_of_classes
+    >>> weights_of_classes("balanced", np.array(["a", "b"]), np.array(["a", "a", "b", "a"]))
+    array([0.66666667, 2.        ])
+    >>> weights_of_classes({"b": 3}, np.array(["a", "b"]), np.array(["a", "b"]))
+    array([1., 3.])
+    """
+    if isinstance(class_weight, Mapping):
+        given = {label: number("class_weight", weight, least=0) for label, weight in class_weight.items()}
+        unknown = given.keys() - set(classes.tolist())
+        if unknown:
+            raise ValueError(
+                f"class_weight must name labels out of {brief(classes.tolist())}, got "
+                f"{brief(sorted(unknown, key=str))}; leave them out."
+            )
+        return np.array([given.get(label, 1.0) for label in classes.tolist()])
+    choice("class_weight", class_weight, ("balanced",), or_else="None or a dict of weights")
+    n_of_class = np.array([np.count_nonzero(labels == label) for label in classes])
+    return len(labels) / (len(classes) * n_of_class)
 
 
 def probabilities(scores: np.ndarray) -> np.ndarray:

@@ -44,9 +44,9 @@ class EchoStateNetwork(ReservoirEstimator):
         n_units=500,
         *,
         spectral_radius=0.9,
-        leak_rate=1.0,
+        leak_rate="auto",
         input_scaling=1.0,
-        bias_scaling=0.0,
+        bias_scaling="auto",
         feedback_scaling=0.0,
         in_degree=10,
         topology="sparse",
@@ -59,6 +59,8 @@ class EchoStateNetwork(ReservoirEstimator):
         alpha="auto",
         alpha_selection="gcv",
         solver="auto",
+        pooling="auto",
+        bidirectional=False,
         sequence_column=None,
         warm_start=False,
         dtype=None,
@@ -84,6 +86,8 @@ class EchoStateNetwork(ReservoirEstimator):
         self.alpha = alpha
         self.alpha_selection = alpha_selection
         self.solver = solver
+        self.pooling = pooling
+        self.bidirectional = bidirectional
         self.sequence_column = sequence_column
         self.warm_start = warm_start
         self.dtype = dtype
@@ -120,13 +124,13 @@ class EchoStateNetwork(ReservoirEstimator):
         raise NotImplementedError
 
     def _read_for_fit(
-        self, X, y, sample_weight, groups, lengths, *, reset: bool, target: str, goes_on: bool = False
+        self, X, y, sample_weight, groups, lengths, *, reset: bool, target: str, goes_on: bool = False, y_of=None
     ) -> Sequences:
         """X and y for a fit; the washout has been paid where a fit ``goes_on`` from a state."""
         dtype = precision("dtype", self.dtype) if reset else self.reservoir_.dtype
         sequences = read_sequences(
             self, X, y, sample_weight=sample_weight, groups=groups, lengths=lengths,
-            sequence_column=self.sequence_column, dtype=dtype, reset=reset, target=target,
+            sequence_column=self.sequence_column, dtype=dtype, reset=reset, target=target, y_of=y_of,
         )  # fmt: skip
         integer("washout", self.washout, least=0, remedy="0 keeps every row")
         check_washout(sequences, 0 if goes_on else self.washout)
@@ -174,13 +178,17 @@ class EchoStateNetwork(ReservoirEstimator):
                 before[sequences.offsets[:-1]] = 0
         return before
 
+    def _alpha_of_rows(self) -> Any:
+        """What ``alpha`` means where every row is read."""
+        return self.alpha
+
     def _fit_readout(self, sequences: Sequences, targets: np.ndarray) -> None:
         self._draw(sequences.rows.shape[1], targets.shape[1], sequences.rows.dtype)
         task = self._fitting_task(sequences, targets)
         state = np.empty((sequences.n_sequences, self.reservoir_.n_units), self.reservoir_.dtype)
         readout = train(
-            self.reservoir_, task, alpha=self.alpha, alpha_selection=self.alpha_selection, solver=self.solver,
-            fit_intercept=self.fit_intercept, final=state,
+            self.reservoir_, task, alpha=self._alpha_of_rows(), alpha_selection=self.alpha_selection,
+            solver=self.solver, fit_intercept=self.fit_intercept, final=state,
         )  # fmt: skip
         task.tell(1.0)
         self._refuse_overflow(state, "states")
@@ -192,7 +200,8 @@ class EchoStateNetwork(ReservoirEstimator):
 
     def _add_to_sums(self, sequences: Sequences, targets: np.ndarray, initial_state: Any) -> None:
         """Add rows to what has been seen, from ``initial_state`` on, and keep the states after the last of them."""
-        alpha = self.alpha if is_auto(self.alpha) else check_alpha(self.alpha)
+        alpha = self._alpha_of_rows()
+        alpha = alpha if is_auto(alpha) else check_alpha(alpha)
         choice("solver", self.solver, SOLVERS)
         if isinstance(alpha, np.ndarray):
             raise NotImplementedError(
@@ -319,12 +328,14 @@ PARAMETERS = """    n_units : int >= 1
         N, the size of the reservoir.
     spectral_radius : float > 0, or None
         Largest modulus of an eigenvalue of W. None, for a matrix as ``topology`` only: the matrix as it is.
-    leak_rate : float in (0, 1], or (n_units,)
-        a in x(t) = (1 - a) x(t-1) + a f(...): 1 keeps nothing of the old state.
+    leak_rate : "auto", float in (0, 1], tuple of several or (n_units,)
+        a in x(t) = (1 - a) x(t-1) + a f(...): 1 keeps nothing of the old state. Those of a tuple are dealt to the units
+        in turn. "auto": 1 where every row is read, (1, 0.3, 0.1, 0.03) where sequences are pooled.
     input_scaling : float, or (n_features,)
         Input weights are uniform(-1, 1) times it.
-    bias_scaling : float >= 0
-        Likewise for the bias; 0: none.
+    bias_scaling : "auto", or float >= 0
+        Likewise for the bias; 0: none. "auto": 0 where every row is read, 0.5 where sequences are pooled, for without a
+        bias states of tanh units are odd, and their means cancel.
     feedback_scaling : float >= 0
         Likewise for the weights from the outputs of the step before; 0: none. In fit the targets stand in for the
         outputs (teacher forcing); in predict the loop is closed, unless true outputs are given as ``teacher``.
@@ -344,17 +355,26 @@ PARAMETERS = """    n_units : int >= 1
         Whether the readout sees u(t) beside x(t).
     fit_intercept : bool
     alpha : "auto", float >= 0, or (n,) array of candidates
-        Penalty of the ridge regression, added to the sum of squares as in scikit-learn's Ridge. "auto": the power of
-        ten from 1e-11 to 1e2 that cross-validation over 5 blocks of time chooses; ``partial_fit`` chooses at every
-        call.
+        Penalty of the ridge regression, added to the sum of squares as in scikit-learn's Ridge. "auto": where every row
+        is read and y holds numbers the power of ten from 1e-11 to 1e2 that cross-validation over 5 blocks of time
+        chooses, ``partial_fit`` at every call, and for labels of rows 1e-6; where sequences are pooled, and features
+        standardised, one of 1e-3 to 1e6.
     alpha_selection : {"gcv", "loo", "blocked"}
-        How one of an array's candidates is chosen: generalised cross-validation, exact leave-one-out, or
-        cross-validation over 5 blocks of time.
+        How one of an array's candidates is chosen where every row is read: generalised cross-validation, exact
+        leave-one-out, or cross-validation over 5 blocks of time. Where sequences are pooled it is always
+        cross-validation over 5 folds of sequences, stratified by their answers.
     solver : {"auto", "gram", "qr", "cg"}
         "gram": normal equations, streamed. "qr": streamed QR, for nearly noiseless targets and tiny penalties.
         "auto": Gram, and QR in a second pass where rounding would outweigh the penalty. "cg": conjugate gradients, for
         more units than an (n_units, n_units) matrix has room for; drives the reservoir anew at every iteration, stops
-        where predictions are known to some 1e-10 of their size, and chooses among candidates by "blocked" only.
+        where predictions are known to some 1e-10 of their size, chooses among candidates by "blocked" only, and pools
+        nothing.
+    pooling : "auto", None or tuple of names
+        How the states of a sequence, and its inputs, become the features of one answer: by their "mean", "std", "last",
+        "max", "min" and "share_positive" (share of steps above 0). "auto": by all of them where y has one entry a
+        sequence of more than one row, unless an argument that only acts on rows is given. None: every row is read.
+    bidirectional : bool
+        Where sequences are pooled, whether to drive the reservoir over the reversed sequence too.
     sequence_column : int or str, optional
         Column of X that holds a sequence's id: a new sequence starts where it changes.
     warm_start : bool

@@ -13,7 +13,7 @@ import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
-from optim.arguments import LARGEST, brief, choice, flag, integer, number
+from optim.arguments import LARGEST, brief, choice, flag, integer, number, reals
 from optim.device import check_device
 from optim.interrupts import interrupts_deferred
 from optim.threads import n_threads
@@ -25,6 +25,7 @@ from reservoir.drive.routes import drive
 from reservoir.drive.task import Task
 from reservoir.drive.weights import Reservoir, build_reservoir
 from reservoir.estimators.persistence import save
+from reservoir.graph.matrix import MOST_WEIGHTS
 
 _RANDOM = (np.random.Generator, np.random.BitGenerator, np.random.SeedSequence)
 _FLAGS = ("fit_intercept", "include_input", "warm_start")
@@ -132,15 +133,15 @@ class ReservoirEstimator(BaseEstimator):
         width = self.reservoir_.n_units + self.reservoir_.n_feedback
         return read_states(initial_state, sequences.n_sequences, width, self.reservoir_.dtype)
 
-    def _refuse_overflow(self, rows: np.ndarray, what: str) -> None:
-        """Raise for a number in ``rows`` (n, k) that is not finite."""
+    def _refuse_overflow(self, rows: np.ndarray, what: str, of: str = "row") -> None:
+        """Raise for a number in ``rows`` (n, k) that is not finite; a row of X is behind each, or another thing."""
         with np.errstate(all="ignore"):
             if np.isfinite(rows.sum()):
                 return
         is_finite = np.isfinite(rows).all(axis=1)
         if not is_finite.all():
             raise StateOverflowError(
-                f"X must keep the {what} finite in {rows.dtype}, got values that are not from row "
+                f"X must keep the {what} finite in {rows.dtype}, got values that are not from {of} "
                 f"{int(np.argmin(is_finite))} on, with spectral_radius={brief(self.spectral_radius)} and "
                 f"activation={self.activation!r}; scale X down, or choose a smaller spectral_radius or "
                 "activation='tanh'."
@@ -158,18 +159,26 @@ class ReservoirEstimator(BaseEstimator):
         if kept is not None and (kept.n_inputs, kept.n_feedback, kept.dtype) == wanted and kept.n_units == self.n_units:
             return
         of_reservoir, of_noise = generator(self.random_state).spawn(2)
-        names = (
-            "n_units", "spectral_radius", "leak_rate", "input_scaling", "bias_scaling", "in_degree", "topology",
-            "activation",
-        )  # fmt: skip
-        settings = {name: getattr(self, name) for name in names}
         self.reservoir_ = build_reservoir(
-            **settings, n_inputs=n_inputs, n_outputs=n_outputs, dtype=dtype, rng=of_reservoir,
+            **self._settings_of_reservoir(), n_inputs=n_inputs, n_outputs=n_outputs, dtype=dtype, rng=of_reservoir,
             feedback_scaling=feedback, n_jobs=self.n_jobs,
         )  # fmt: skip
         self.noise_seed_ = int(of_noise.integers(2**63))
         radius = self.reservoir_.radius
         self.spectral_radius_error_ = 0.0 if radius is None else radius.error
+
+    def _settings_of_reservoir(self) -> dict[str, Any]:
+        """What :func:`reservoir.drive.weights.build_reservoir` is told of the parameters."""
+        names = (
+            "n_units", "spectral_radius", "leak_rate", "input_scaling", "bias_scaling", "in_degree", "topology",
+            "activation",
+        )  # fmt: skip
+        settings = {name: getattr(self, name) for name in names}
+        leaks = settings["leak_rate"]
+        n_units = integer("n_units", self.n_units, most=MOST_WEIGHTS, remedy="give a number of units")
+        if isinstance(leaks, tuple) and 0 < len(leaks) < n_units:
+            settings["leak_rate"] = np.resize(reals("leak_rate", leaks), n_units)
+        return settings
 
     @property
     def _n_features_out(self) -> int:

@@ -6,12 +6,15 @@ from typing import Any
 
 import numpy as np
 
-from optim.arguments import array, brief, choice, integer, number
+from optim.arguments import array, brief, choice, flag, integer, number
 from reservoir.data.containers import check_containers
+from reservoir.drive.pooled_states import Pooling
 from reservoir.drive.weights import Reservoir
 from reservoir.estimators.series_transform import SeriesTransform
 from reservoir.estimators.training import N_FOLDS
 from reservoir.readout.gram import Gram
+from reservoir.readout.pooling import check_poolings
+from reservoir.readout.sequence_ridge import SequenceRows
 from reservoir.readout.tsqr import TriangularFactor
 
 FORMS = ("rows", "list", "stack", "groups", "lengths", "column")
@@ -50,6 +53,7 @@ def check_fitted(model: Any) -> None:
         check_containers(model.container_, n_outputs, n)
         check_names("exog_names_", model.exog_names_, n_exog)
     elif n_outputs:
+        instance("poolings_", model.poolings_, tuple, type(None))
         array("target_range_", model.target_range_, shape=(2, n_outputs), dtype=np.float64)
         if hasattr(model, "standardize"):
             _check_scales(model, n_features, n_outputs)
@@ -63,7 +67,8 @@ def _check_sums(model: Any, reservoir: Reservoir, n_outputs: int) -> None:
         array("state_", model.state_, shape=(None, width), dtype=reservoir.dtype)
     if not hasattr(model, "sums_"):
         return
-    sums = instance("sums_", model.sums_, Gram, TriangularFactor)
+    kinds = (Gram, TriangularFactor) if getattr(model, "poolings_", None) is None else (SequenceRows,)
+    sums = instance("sums_", model.sums_, *kinds)
     folds = getattr(model, "fold_sums_", None)
     if folds is not None and len(instance("fold_sums_", folds, list)) != N_FOLDS:
         raise ValueError(f"fold_sums_ must be of {N_FOLDS} folds, got {len(folds)}; save it again.")
@@ -91,7 +96,11 @@ def _check_readout(model: Any, reservoir: Reservoir) -> int:
     else:
         n_outputs, is_1d = np.size(model.intercept_), instance("_is_1d", model._is_1d, bool)
     n_read = reservoir.n_inputs if model.include_input else 0
-    shape: tuple[int, ...] = (n_outputs, reservoir.n_units + n_read)
+    n_columns = reservoir.n_units + n_read
+    if getattr(model, "poolings_", None) is not None:
+        pooling = Pooling(check_poolings(model.poolings_), 0, flag("bidirectional", model.bidirectional))
+        n_columns = pooling.n_features(reservoir.n_units, n_read)
+    shape: tuple[int, ...] = (n_outputs, n_columns)
     if is_1d:
         number("intercept_", model.intercept_)
         shape = shape[1:]

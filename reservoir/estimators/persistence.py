@@ -19,6 +19,7 @@ from reservoir.estimators.series_transform import SeriesTransform
 from reservoir.graph.matrix import Shifts, checked_csr, from_matrix
 from reservoir.graph.spectrum import SpectralRadius
 from reservoir.readout.gram import Gram
+from reservoir.readout.sequence_ridge import SequenceRows, check_rows
 from reservoir.readout.tsqr import TriangularFactor
 
 OPENER = "reservoir.load"
@@ -132,5 +133,6 @@ RECORDS = {
     "SpectralRadius": Record(SpectralRadius, _spectral_radius),
     "Reservoir": Record(Reservoir, lambda **parts: check_reservoir(Reservoir(**parts))),
     "Gram": Record(Gram, Gram.restored, Gram.kept),
+    "SequenceRows": Record(SequenceRows, lambda **parts: check_rows(SequenceRows(**parts))),
     "TriangularFactor": Record(TriangularFactor, TriangularFactor.restored, TriangularFactor.kept),
 }

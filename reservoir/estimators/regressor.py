@@ -20,11 +20,13 @@ from reservoir.data.reading import read_sequences
 from reservoir.data.sequences import Sequences
 from reservoir.data.standardise import restored, standard, standardised
 from reservoir.data.targets import read_numbers
-from reservoir.estimators.echo_state import PARAMETERS, EchoStateNetwork
+from reservoir.estimators.echo_state import PARAMETERS
 from reservoir.estimators.estimator import all_or_nothing
+from reservoir.estimators.pooled_network import PooledNetwork
+from reservoir.estimators.training import is_auto
 
 
-class ESNRegressor(MultiOutputMixin, RegressorMixin, EchoStateNetwork):
+class ESNRegressor(MultiOutputMixin, RegressorMixin, PooledNetwork):
     __doc__ = f"""Echo state network for regression on sequences: one target, or several, a time step.
 
     The penalty is chosen from the data, and inputs drive the reservoir as they come: defaults chosen by the study
@@ -35,6 +37,9 @@ class ESNRegressor(MultiOutputMixin, RegressorMixin, EchoStateNetwork):
         x(t) = (1 - a) x(t-1) + a f(W x(t-1) + W_in u(t) + W_fb y(t-1) + b)
         y(t) = coef_ @ [x(t); u(t)] + intercept_
 
+    Where y has one entry a sequence, statistics of x and u over the sequence take their place (``pooling``), and there
+    is one answer a sequence.
+
     Parameters
     ----------
 {PARAMETERS}    standardize : bool
@@ -44,17 +49,20 @@ class ESNRegressor(MultiOutputMixin, RegressorMixin, EchoStateNetwork):
     Attributes
     ----------
     coef_ : (n_units + n_features,) or (n_outputs, n_units + n_features)
-        States first.
+        States first. Where sequences are pooled, one a pooled feature: of states, of those over the reversed sequence,
+        and of inputs, each in the order of ``poolings_``.
     intercept_ : float or (n_outputs,)
     alpha_ : float
         The penalty used.
+    poolings_ : tuple of str, or None
+        How states are pooled; None where every row is read.
     condition_ : float
         Estimated condition number of the centred normal equations with the penalty.
     reservoir_ : reservoir.drive.weights.Reservoir
     spectral_radius_error_ : float
         Relative error of the spectral radius; rounding up to 2,000 units, an estimate above.
     sums_ : reservoir.readout.gram.Gram
-        After ``partial_fit``: what has been seen.
+        After ``partial_fit``: what has been seen; of pooled sequences their features, targets and weights.
     fold_sums_ : list of 5, or None
         After ``partial_fit`` with ``alpha="auto"``: the blocks of it that choose the penalty.
     state_ : (n_sequences, n_units), or with feedback (n_sequences, n_units + n_outputs)
@@ -92,9 +100,9 @@ class ESNRegressor(MultiOutputMixin, RegressorMixin, EchoStateNetwork):
         n_units=500,
         *,
         spectral_radius=0.9,
-        leak_rate=1.0,
+        leak_rate="auto",
         input_scaling=1.0,
-        bias_scaling=0.0,
+        bias_scaling="auto",
         feedback_scaling=0.0,
         in_degree=10,
         topology="sparse",
@@ -107,6 +115,8 @@ class ESNRegressor(MultiOutputMixin, RegressorMixin, EchoStateNetwork):
         alpha="auto",
         alpha_selection="gcv",
         solver="auto",
+        pooling="auto",
+        bidirectional=False,
         sequence_column=None,
         warm_start=False,
         dtype=None,
@@ -121,8 +131,9 @@ class ESNRegressor(MultiOutputMixin, RegressorMixin, EchoStateNetwork):
             bias_scaling=bias_scaling, feedback_scaling=feedback_scaling, in_degree=in_degree, topology=topology,
             activation=activation, state_noise=state_noise, feedback_noise=feedback_noise, washout=washout,
             include_input=include_input, fit_intercept=fit_intercept, alpha=alpha, alpha_selection=alpha_selection,
-            solver=solver, sequence_column=sequence_column, warm_start=warm_start, dtype=dtype, device=device,
-            n_jobs=n_jobs, random_state=random_state, verbose=verbose,
+            solver=solver, pooling=pooling, bidirectional=bidirectional, sequence_column=sequence_column,
+            warm_start=warm_start, dtype=dtype, device=device, n_jobs=n_jobs, random_state=random_state,
+            verbose=verbose,
         )  # fmt: skip
         self.standardize = standardize
 
@@ -133,7 +144,9 @@ class ESNRegressor(MultiOutputMixin, RegressorMixin, EchoStateNetwork):
         Parameters
         ----------
         X : (n_steps, n_features), or any form of several sequences
-        y : (n_steps,) or (n_steps, n_outputs), or in the form of X; one target a sequence is repeated on its rows
+        y : (n_steps,) or (n_steps, n_outputs), or in the form of X; (n_sequences,) or (n_sequences, n_outputs)
+            Numbers for every row, or for every sequence. With ``sequence_column`` those of a sequence stand on all its
+            rows. Where an array could be both, it is of rows, unless ``pooling`` names poolings.
         sample_weight : (n_steps,), optional
         groups : (n_steps,), optional
             A new sequence starts where the value changes.
@@ -144,9 +157,19 @@ class ESNRegressor(MultiOutputMixin, RegressorMixin, EchoStateNetwork):
         -------
         self
         """
-        sequences = self._read_for_fit(X, y, sample_weight, groups, lengths, reset=True, target="rows")
-        self._fit_readout(sequences, sequences.targets)
+        sequences = self._read_for_fit(
+            X, y, sample_weight, groups, lengths, reset=True, target="rows", y_of=self._y_of()
+        )
+        self.poolings_ = self._poolings_for(sequences, has_one_answer(sequences))
+        if self.poolings_ is None:
+            self._fit_readout(sequences, sequences.targets)
+        else:
+            self._fit_pooled(sequences, sequences.targets)
         return self._shape_like(sequences)
+
+    def _y_of(self) -> str | None:
+        """Poolings that are named say what an entry of y belongs to."""
+        return None if self.pooling is None or is_auto(self.pooling) else "sequences"
 
     @all_or_nothing
     def partial_fit(self, X, y, sample_weight=None, *, groups=None, lengths=None, initial_state=None):
@@ -179,14 +202,21 @@ class ESNRegressor(MultiOutputMixin, RegressorMixin, EchoStateNetwork):
         is_first = not hasattr(self, "sums_")
         initial_state = self._going_on(initial_state)
         sequences = self._read_for_fit(
-            X, y, sample_weight, groups, lengths, reset=is_first, target="rows", goes_on=initial_state is not None
-        )
+            X, y, sample_weight, groups, lengths, reset=is_first, target="rows", goes_on=initial_state is not None,
+            y_of=self._y_of(),
+        )  # fmt: skip
+        if is_first:
+            self.poolings_ = self._poolings_for(sequences, has_one_answer(sequences))
         if not is_first and sequences.targets.shape[1] != np.size(self.intercept_):
             raise ValueError(
                 f"y must have {np.size(self.intercept_)} outputs as before, got {sequences.targets.shape[1]}; "
                 "fit a new model."
             )
-        self._add_to_sums(sequences, sequences.targets, initial_state)
+        if self.poolings_ is None:
+            self._add_to_sums(sequences, sequences.targets, initial_state)
+        else:
+            _refuse_several_targets(sequences)
+            self._add_pooled(sequences, sequences.targets, initial_state)
         return self._shape_like(sequences)
 
     def _shape_like(self, sequences: Sequences):
@@ -218,11 +248,18 @@ class ESNRegressor(MultiOutputMixin, RegressorMixin, EchoStateNetwork):
             return targets
         return standardised(targets, self.target_shift_, self.target_scale_)
 
+    def _restored(self, outputs: np.ndarray) -> np.ndarray:
+        """Outputs of the readout in the units of y."""
+        if _is_neutral(self.target_shift_, self.target_scale_):
+            return outputs
+        return restored(outputs, self.target_shift_, self.target_scale_)
+
     def _outputs(self, *data, **options):
         outputs, final = super()._outputs(*data, **options)
-        if _is_neutral(self.target_shift_, self.target_scale_):
-            return outputs, final
-        return restored(outputs, self.target_shift_, self.target_scale_), final
+        return self._restored(outputs), final
+
+    def _pooled_outputs(self, sequences: Sequences) -> np.ndarray:
+        return self._restored(super()._pooled_outputs(sequences))
 
     def _read_targets(self, sequences: Sequences, teacher) -> np.ndarray:
         values = read_numbers(sequences, teacher, "teacher", sequences.rows.dtype)[0].reshape(sequences.n_steps, -1)
@@ -234,7 +271,7 @@ class ESNRegressor(MultiOutputMixin, RegressorMixin, EchoStateNetwork):
         return self._scaled_targets(values)
 
     def predict(self, X, *, groups=None, lengths=None, initial_state=None, return_state=False, teacher=None):
-        """Outputs for every row of X.
+        """Outputs for every row of X, or for every sequence where these are pooled.
 
         Parameters
         ----------
@@ -250,7 +287,8 @@ class ESNRegressor(MultiOutputMixin, RegressorMixin, EchoStateNetwork):
 
         Returns
         -------
-        y : (n_steps,) or (n_steps, n_outputs), or in the form of X
+        y : (n_steps,) or (n_steps, n_outputs), or in the form of X; pooled (n_sequences,) or (n_sequences, n_outputs)
+            Of pooled sequences with ``sequence_column``, or one 2-D sequence, always one a row.
         state : (n_sequences, n_units), or with feedback (n_sequences, n_units + n_outputs)
             Only if ``return_state``.
 
@@ -266,12 +304,16 @@ class ESNRegressor(MultiOutputMixin, RegressorMixin, EchoStateNetwork):
         """
         check_is_fitted(self)
         sequences = self._read(X, groups=groups, lengths=lengths)
+        if self.poolings_ is not None:
+            self._refuse_in_pooling(initial_state=initial_state, teacher=teacher, return_state=return_state)
+            answers = self._pooled_outputs(sequences).astype(self.reservoir_.dtype)
+            return sequences.per_sequence(answers[:, 0] if self._is_1d else answers)
         outputs, final = self._outputs(sequences, initial_state, teacher, return_state)
         outputs = sequences.like_input(outputs[:, 0] if self._is_1d else outputs)
         return (outputs, final) if return_state else outputs
 
     def score(self, X, y, sample_weight=None, *, groups=None, lengths=None, initial_state=None):
-        """Coefficient of determination R² over all rows of all sequences, ``r2_score(y, predict(X))``.
+        """Coefficient of determination R², ``r2_score(y, predict(X))``: over rows, or over sequences that are pooled.
 
         Parameters
         ----------
@@ -294,8 +336,15 @@ class ESNRegressor(MultiOutputMixin, RegressorMixin, EchoStateNetwork):
         sequences = read_sequences(
             self, X, y, sample_weight=sample_weight, groups=groups, lengths=lengths,
             sequence_column=self.sequence_column, dtype=self.reservoir_.dtype, reset=False, target="rows",
+            y_of=self._y_of(),
         )  # fmt: skip
         sequences = self._scaled(sequences)
+        if self.poolings_ is not None:
+            self._refuse_in_pooling(initial_state=initial_state)
+            _refuse_several_targets(sequences)
+            first = sequences.offsets[:-1]
+            weights = None if sequences.weights is None else sequences.weights[first]
+            return r2_score(sequences.targets[first], self._pooled_outputs(sequences), sample_weight=weights)
         outputs = self._outputs(sequences, initial_state)[0].astype(np.float64)
         if initial_state is None and sequences.form == "rows" and self.reservoir_.n_feedback == 0:
             warn_of_cold_rows(sequences, outputs, lambda first: self._outputs(first, self.state_[-1])[0])
@@ -304,3 +353,21 @@ class ESNRegressor(MultiOutputMixin, RegressorMixin, EchoStateNetwork):
 
 def _is_neutral(shift: np.ndarray, scale: np.ndarray) -> bool:
     return not shift.any() and bool((scale == 1.0).all())
+
+
+def has_one_answer(sequences: Sequences) -> bool:
+    """Whether y had one entry a sequence, or with a column of ids the same on all rows of each."""
+    return sequences.one_per_sequence or (sequences.form == "column" and _is_constant(sequences))
+
+
+def _is_constant(sequences: Sequences) -> bool:
+    first = sequences.targets[sequences.offsets[:-1]]
+    return bool((sequences.targets == sequences.on_rows(first)).all())
+
+
+def _refuse_several_targets(sequences: Sequences) -> None:
+    if not _is_constant(sequences):
+        raise ValueError(
+            "y must hold one target a sequence, as in fit, got several in one sequence; fit with pooling=None to learn "
+            "every row."
+        )

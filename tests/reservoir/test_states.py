@@ -231,7 +231,7 @@ def test_scores_go_on_from_a_state():
 def test_whole_sequences_are_decided_from_a_state():
     u, labels = labelled()
     X, y = list(u.reshape(10, 30, 1)), labels[::30]
-    model = ESNClassifier(**HELD).fit(X, y)
+    model = ESNClassifier(**HELD, pooling=None).fit(X, y)
     scores, state = model.decision_function(X, return_state=True)
     again = model.decision_function(X, initial_state=np.zeros((10, 30)))
     assert_allclose(scores, again, **BATCH)

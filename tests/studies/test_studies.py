@@ -14,7 +14,16 @@ import numpy as np
 import pytest
 
 from studies import __main__ as command_line
-from studies import data, forecaster_defaults, mackey_glass, regressor_defaults, sine_generator, topologies, warm_folds
+from studies import (
+    classification,
+    data,
+    forecaster_defaults,
+    mackey_glass,
+    regressor_defaults,
+    sine_generator,
+    topologies,
+    warm_folds,
+)
 from studies.bench import figures, runner, timing
 from studies.bench.rows import RowFile, key_of
 from studies.learners import baselines
@@ -301,6 +310,18 @@ def test_the_regressor_has_the_defaults_that_the_study_chose():
     defaults = inspect.signature(ESNRegressor).parameters
     assert defaults["alpha"].default == "auto" and defaults["standardize"].default is False
     assert regressor_defaults.MODELS["auto"] == {"alpha": "auto"}
+
+
+def test_the_classifier_has_the_defaults_that_the_study_chose():
+    from reservoir import ESNClassifier
+    from reservoir.estimators import pooled_network
+    from reservoir.readout.pooling import POOLINGS
+
+    chosen, defaults = classification.Settings(), inspect.signature(ESNClassifier).parameters
+    for name in ("n_units", "spectral_radius", "input_scaling", "topology", "bidirectional"):
+        assert defaults[name].default == getattr(chosen, name), name
+    assert tuple(float(leak) for leak in chosen.leaks.split()) == pooled_network.LEAK_RATES
+    assert chosen.bias_scaling == pooled_network.BIAS_SCALING and tuple(chosen.pooling.split()) == POOLINGS
 
 
 def test_windows_hold_the_newest_step_first():
