@@ -22,9 +22,8 @@ from reservoir.drive.weights import Reservoir
 from reservoir.estimators.series_transform import SeriesTransform
 from reservoir.estimators.training import AUTO_ALPHAS, n_features, take_sums, train
 from reservoir.readout.linear import Readout
-from reservoir.readout.ridge import solve
+from reservoir.readout.ridge import solve, total_of
 from reservoir.readout.rows import HeldRows
-from reservoir.readout.sums import total_of
 from reservoir.readout.tsqr import TriangularFactor
 
 CANDIDATES = np.array(AUTO_ALPHAS)
