@@ -9,6 +9,7 @@ from sklearn.linear_model import Ridge
 
 from estimator_data import BLOCKS
 from reservoir import ESNClassifier, ESNRegressor, load
+from reservoir.estimators.classifier import ALPHA_OF_ROWS
 from reservoir.estimators.training import AUTO_ALPHAS, N_FOLDS
 
 SMALL = {"n_units": 30, "in_degree": 5, "random_state": 0}
@@ -35,9 +36,10 @@ def best_by_hand(Z, y):
     return AUTO_ALPHAS[int(np.argmin(errors))]
 
 
-def test_it_is_the_default_of_the_regressor():
-    assert ESNRegressor().alpha == "auto"
-    assert ESNClassifier().alpha == 1e-6
+def test_it_is_the_default_and_for_labels_of_rows_a_number():
+    assert ESNRegressor().alpha == ESNClassifier().alpha == "auto"
+    u, y = noisy()
+    assert ESNClassifier(**SMALL).fit(u, y > np.median(y)).alpha_ == ALPHA_OF_ROWS
 
 
 @pytest.mark.parametrize("noise", [0.0, 0.3, 3.0])
