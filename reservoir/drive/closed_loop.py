@@ -9,13 +9,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import expit
 
 from optim.threads import single_blas_thread
 from reservoir.drive.weights import Reservoir
 from reservoir.graph.matrix import Shifts
-
-_ACTIVATIONS = {"tanh": np.tanh, "relu": lambda a: np.maximum(a, 0), "logistic": expit, "identity": lambda a: a}
+from reservoir.simd.activations import activate_array
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,7 +59,7 @@ def run_closed(reservoir: Reservoir, lanes: Lanes, noise: np.ndarray | None = No
     is_held : (L, n_steps) bool
     """
     L, n_steps = lanes.exog.shape[:2]
-    N, f = reservoir.n_units, _ACTIVATIONS[reservoir.activation]
+    N = reservoir.n_units
     W = reservoir.W.to_csr() if isinstance(reservoir.W, Shifts) else reservoir.W
     leak, bias = reservoir.leak[:, None], reservoir.bias[:, None]
     x, y = np.ascontiguousarray(lanes.state.T), lanes.last
@@ -71,9 +69,10 @@ def run_closed(reservoir: Reservoir, lanes: Lanes, noise: np.ndarray | None = No
     with single_blas_thread(), np.errstate(over="ignore", invalid="ignore"):
         for k in range(n_steps):
             u = np.concatenate([y, lanes.exog[:, k]], axis=1).T.astype(x.dtype)
-            x = (1 - leak) * x + leak * f(W @ x + reservoir.input_weights @ u + bias)
-            z = x if lanes.coef.shape[-1] == N else np.concatenate([x, u])
-            found = (lanes.coef @ z.T[:, :, None])[:, :, 0] if own else (lanes.coef @ z).T
+            z = W @ x + reservoir.input_weights @ u + bias
+            x = (1 - leak) * x + leak * activate_array(np, reservoir.activation, z)
+            seen = x if lanes.coef.shape[-1] == N else np.concatenate([x, u])
+            found = (lanes.coef @ seen.T[:, :, None])[:, :, 0] if own else (lanes.coef @ seen).T
             found = found + lanes.intercept
             if noise is not None:
                 found = found + noise[:, k]
