@@ -137,7 +137,7 @@ def interrupted(is_fitted):
     except KeyboardInterrupt:
         waited = time.perf_counter() - sent[0]
     try:
-        state = "as before" if is_fitted and np.array_equal(answer(model), expected) else "half"
+        state = "as before" if np.array_equal(answer(model), expected) and is_fitted else "half"
     except NotFittedError:
         state = "unfitted"
     clean = state != "half" and (state == "as before" or not [name for name in vars(model) if name.endswith("_")])

@@ -243,7 +243,7 @@ BAD_READOUT = [
         ("alpha", value)
         for value in (-1.0, np.nan, [], [[1.0]], [1.0, np.nan], 5e-324, [1.0, 5e-324], 10**400, endless(2))
     ],
-    *[("solver", value) for value in ("cg", [])],
+    *[("solver", value) for value in ("lsqr", [])],
     *[("alpha_selection", value) for value in ("cv", [])],
     *[("washout", value) for value in (10**30, np.nan)],
     *[("fit_intercept", value) for value in ("no", np.zeros(2))],
