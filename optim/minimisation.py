@@ -150,14 +150,14 @@ class Minimisation:
         check_like("state", vars(state), vars(method.init(theta0)))
         if hasattr(state, "check"):
             state.check(theta0)
+        if not isinstance(tree["rng"], np.random.Generator):
+            raise TypeError(f"rng must be a Generator, got {brief(tree['rng'])}")
         run = cls(state=state, trace=Trace({name: column.tolist() for name, column in columns.items()}), **tree)
         like = {"theta": theta0, "kept": theta0, "kept_value": 0.0, "seconds": 0.0}
         check_like("run", {name: getattr(run, name) for name in like}, like)
         lengths = {column.shape for column in columns.values()} or {(0,)}
         if lengths != {(integer("iteration", run.iteration, least=0),)}:
             raise ValueError(f"trace must have {run.iteration} rows, one per step, got columns of shape {lengths}")
-        if not isinstance(run.rng, np.random.Generator):
-            raise TypeError(f"rng must be a Generator, got {brief(run.rng)}")
         return run
 
     def check_value(self, objective: Any, path: str | os.PathLike) -> None:

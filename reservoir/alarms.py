@@ -66,7 +66,7 @@ class LayoutWarning(UserWarning):
     >>> import warnings
     >>> import numpy as np
     >>> from reservoir import ESNClassifier, LayoutWarning
-    >>> X = np.sin(0.2 * np.arange(60) + np.arange(20.0)[:, None])
+    >>> X = np.sin(0.2 * np.arange(60) + 3.0 * np.arange(20)[:, None])
     >>> with warnings.catch_warnings(record=True, action="always", category=LayoutWarning) as met:
     ...     model = ESNClassifier(20, random_state=0).fit(X, np.arange(20) % 2)
     >>> len(met)

@@ -26,6 +26,7 @@ from pathlib import Path
 
 import numpy as np
 
+from studies.bench.findings import Ranking
 from studies.learners import aeon_rivals
 from studies.tasks.labelled_sets import OTHER_PYTHON, SETS, LabelledSeries, labelled_series, path_of
 
@@ -77,13 +78,14 @@ GRID = {
     ],
     "default": [
         *({"dataset": list(SETS), "judged_by": "folds", **candidate, "seed": range(2)} for candidate in candidates()),
-        {"dataset": list(SETS), "judged_by": "test", "seed": range(3)},
+        {"dataset": list(SETS), "judged_by": "test", "seed": range(5)},
         {"dataset": list(SETS), "judged_by": "test", "learner": ["searched", *RIVALS]},
     ],
 }
 EXPECTED_S = {"quick": 3, "default": 1800}
 COLUMNS = ("accuracy", "time_s")
 BY = ("judged_by", "learner", "varied", *AROUND)
+RANKING = Ranking("accuracy", better="higher", within=("judged_by",))
 
 
 def run(settings: Settings) -> list[dict]:

@@ -20,6 +20,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from studies.bench.findings import Ranking
 from studies.learners.classical_forecasts import WAYS
 from studies.tasks.ordinary import DEVELOPMENT, REPORTED, ordinary_series, season_of
 
@@ -56,6 +57,7 @@ SIDE_BY_SIDE = True
 EXPECTED_S = {"quick": 2, "default": 300, "hour": 600}
 COLUMNS = ("origin", "mase_12", "mase_24", "is_held")
 BY = ("half", "series", "way")
+RANKING = Ranking("mase_12", within=("half", "series"))
 
 
 def run(settings: Settings) -> list[dict]:

@@ -161,8 +161,6 @@ def _hessian_free(options: Any) -> HessianFree:
 
 def decayed(solver: Any, learning_rate: Any, decay: str | None, n_steps: float) -> Any:
     """The learning rate that is meant: by default that of the solver; a number decays as asked for over ``n_steps``."""
-    if decay is not None:
-        choice("decay", decay, ("cosine",), or_else="None")
     if learning_rate is not None and not callable(learning_rate):
         number("learning_rate", learning_rate, above=0, remedy="None takes what suits the solver")
     rate = LEARNING_RATES.get(solver) if learning_rate is None and isinstance(solver, str) else learning_rate

@@ -71,6 +71,7 @@ _COMMON: Mapping[str, Check] = {
     "n_layers": partial(integer, most=MOST_LAYERS),
     "clip_norm": _positive,
     "clip_signal": _positive,
+    "decay": optional(partial(choice, choices=("cosine",), or_else="None")),
     "patience": optional(integer),
     "checkpoint": optional(path),
     "dtype": precision,

@@ -132,7 +132,7 @@ class Recurrent:
         return predict(self._network, self._theta, self._heard(test)).argmax(axis=1)
 
     def _scale(self, X: np.ndarray, y: np.ndarray) -> None:
-        from cells.estimators.standardise import standard
+        from reservoir.data.standardise import standard
 
         self._mean, self._spread = standard(X, None)
         self._target_mean, self._target_spread = standard(y, None)

@@ -341,5 +341,5 @@ def test_mistakes_are_told(arguments, message):
 
 
 def test_outputs_at_the_end_do_not_answer_a_question_at_every_step():
-    with pytest.raises(ValueError, match=r"\(n, T, O\) for a target a step, got shape \(60, 3\)"):
+    with pytest.raises(ValueError, match=r"\(n, T, O\) for a target per step, got shape \(60, 3\)"):
         drawn("memorisation, 5 bits", "martens2011-thesis").wrong(np.zeros((60, 3)))
