@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 # Training lengths for which the bounds follow the trend.
 TREND_GOES_ON = 2
+LARGEST = 1e150
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,7 +67,19 @@ class SeriesTransform:
 
     @classmethod
     def learnt(cls, sequences: Sequences, *, lag: int = 0, standardize: bool = True) -> SeriesTransform:
-        """The transform of series that have more than ``lag`` rows each."""
+        """The transform of series that have more than ``lag`` rows each.
+
+        Raises
+        ------
+        ValueError
+            For numbers above :data:`LARGEST`.
+        """
+        largest = float(np.abs(sequences.rows).max())
+        if largest > LARGEST:
+            raise ValueError(
+                f"X and exog must hold numbers of at most {LARGEST:g}, whose deviations have squares, got {largest:g}; "
+                "give them in other units."
+            )
         nothing = np.zeros(sequences.rows.shape[1])
         n_trend = TREND_GOES_ON * int(sequences.lengths.max())
         plain = cls(lag, nothing, nothing + 1, nothing + 1, nothing, nothing, nothing, n_trend)

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
+from reservoir import ESNForecaster
 from reservoir.data.sequences import Sequences
 from reservoir.estimators.series_transform import SeriesTransform
 
@@ -69,3 +70,8 @@ def test_a_damaged_transform_is_refused():
         SeriesTransform(**vars(transform) | {"scale": np.zeros(2)})
     with pytest.raises(ValueError, match="low must be finite"):
         SeriesTransform(**vars(transform) | {"low": np.zeros(3)})
+
+
+def test_numbers_whose_squares_overflow_are_refused():
+    with pytest.raises(ValueError, match=r"X and exog must hold numbers of at most 1e\+150.*got 1.7e\+308"):
+        ESNForecaster(5, random_state=0).fit(np.array([[0.1], [1.7e308], [0.2]]))
