@@ -1,12 +1,17 @@
 """Does a forecaster with its defaults beat the simple rules on ordinary series?
 
-Method. All series of at least 90 rows that statsmodels ships, in alphabetical order: those at odd places served to
-choose the defaults of `ESNForecaster`, those at even places are reported here. From six origins, 12 steps apart (4
-where there are fewer than 250 rows), the 24 rows that follow are forecast; the mean absolute error over the first 12
-and over all 24 is divided by the in-sample error of the seasonal naive forecast (MASE). Reservoirs have five seeds; the
-rivals have none. A series counts with the median over origins and seeds, a way with the median over series.
-`is_held` counts
-the forecasts in which the guard had to act on more than 1 % of the steps; "without guard" shows what it prevents.
+Method. The series of `tabled_series`: half served to choose the defaults of `ESNForecaster` (development), the other
+half is reported here. From six origins, 12 steps apart (4 where there are fewer than 250 rows), the 24 rows that follow
+are forecast; the mean absolute error over the first 12 and over all 24 is divided by the in-sample error of the
+seasonal naive forecast (MASE). Reservoirs have five seeds; the rivals have none. A series counts with the median over
+origins and seeds, a way with the median over series. `is_held` counts the forecasts in which the guard had to act on
+more than 1 % of the steps, or that left the data without one; "without guard" shows what it prevents.
+
+Found (reported half, medians of nine series, over 12 and 24 steps). Echo state network 0.84 and 0.94, ARIMA 0.75 and
+1.19, ETS 0.98 and 1.25, Theta 1.34 and 1.81, seasonal naive 1.44 and 1.70; the guard acted in 8 of 270 forecasts. On no
+series is the network worse than 1.01 times the seasonal naive forecast over 24 steps, while ARIMA and ETS are far ahead
+on what grows steadily (population, income). With the penalty of noiseless series, 1e-11, it has 4.93 and 5.84, and the
+guard acts in 258.
 
 Sources. Hyndman and Koehler 2006, Int. J. Forecasting 22 (MASE); the rivals as in `learners/classical_forecasts`.
 
@@ -22,9 +27,16 @@ import numpy as np
 
 from studies.bench.findings import Ranking
 from studies.learners.classical_forecasts import WAYS
-from studies.tasks.ordinary import DEVELOPMENT, REPORTED, ordinary_series, season_of
+from studies.tasks.tabled_series import tabled_series
 
 N_STEPS = 24
+SEASONS = {"co2": 12, "elnino": 12, "interest_inflation": 4, "macrodata": 4, "nile": 1, "sunspots": 11}
+NAMES = (
+    "co2", "elnino", "interest_inflation.Dp", "interest_inflation.R", "macrodata.cpi", "macrodata.infl", "macrodata.m1",
+    "macrodata.pop", "macrodata.realcons", "macrodata.realdpi", "macrodata.realgdp", "macrodata.realgovt",
+    "macrodata.realint", "macrodata.realinv", "macrodata.tbilrate", "macrodata.unemp", "nile", "sunspots",
+)  # fmt: skip
+DEVELOPMENT, REPORTED = NAMES[0::2], NAMES[1::2]
 OURS = {"echo state": {}, "without guard": {"guard": None}, "alpha=1e-11": {"alpha": 1e-11}}
 
 
@@ -62,7 +74,7 @@ RANKING = Ranking("mase_12", within=("half", "series"))
 
 def run(settings: Settings) -> list[dict]:
     """Errors from every origin, the last first."""
-    x, season = ordinary_series(settings.series), season_of(settings.series)
+    x, season = tabled_series()[settings.series][:, 0], SEASONS[settings.series.partition(".")[0]]
     stride, rows = 12 if len(x) >= 250 else 4, []
     for i in range(settings.n_origins):
         origin = len(x) - N_STEPS - stride * i

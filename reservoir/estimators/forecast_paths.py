@@ -95,6 +95,10 @@ class ForecastsPaths(FollowsRows):
     ):
         """The forecast, and bounds between which the truth is expected.
 
+        The bounds know errors of single steps, not that a trend is missed: of a series that grows or wanders they are
+        to be trusted with ``difference=1`` only. On the development half of the study ``ordinary_series``, 24 steps
+        ahead, bounds of 90 % held 93 % with it, and 56 % without.
+
         Parameters
         ----------
         n_steps, context, exog, context_exog, groups, lengths

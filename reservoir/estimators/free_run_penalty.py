@@ -3,9 +3,10 @@ r"""The ridge penalty of a forecaster, chosen by what it forecasts: free runs an
 For every candidate α and held-out block, a readout of the other rows predicts each row of the block from the one
 before, and runs freely from a few places of the block, held by the guard. With e the errors of standardised series::
 
-    score(α) = log mean e_step(α)² + log mean e_free(α)²
+    score(α) = log mean e_step(α)² + mean over free runs of log mean e_free(α)²
 
-The first mean is over all rows held out, the second over all steps of all free runs.
+The first mean is over all rows held out, the last over the steps of a run; the geometric mean over runs lets no single
+one decide, as that of a chaotic series would that leaves the truth early.
 """
 
 from __future__ import annotations
@@ -176,7 +177,8 @@ class Judge:
             np.repeat(intercept, L, axis=0), np.tile(self.task.rows[rows][:, :, O:], (A, 1, 1)), low, high,
         )  # fmt: skip
         outputs = run_closed(self.reservoir, lanes)[0].reshape(A, L, n_steps, O)
-        squares = np.mean((outputs - self.task.targets[rows]) ** 2, axis=3)
+        with np.errstate(over="ignore", invalid="ignore"):  # runs that no guard holds may leave all bounds
+            squares = np.mean((outputs - self.task.targets[rows]) ** 2, axis=3)
         return np.sum(np.where(counts, squares, 0.0), axis=2) / counts.sum(axis=1)
 
 
@@ -196,6 +198,6 @@ def _best(single: np.ndarray, free: np.ndarray) -> int:
     """Which of the candidates (A,), which rise, has the least score; of those that tie the last."""
     with np.errstate(all="ignore"):
         tiny = np.finfo(float).tiny
-        scores = np.log(single + tiny) + np.log(free.mean(axis=1) + tiny)
+        scores = np.log(single + tiny) + np.log(free + tiny).mean(axis=1)
     scores[~np.isfinite(scores)] = np.inf
     return len(scores) - 1 - int(np.argmin(scores[::-1]))

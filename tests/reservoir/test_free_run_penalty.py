@@ -107,6 +107,11 @@ def test_another_word_is_refused(alpha):
         ESNForecaster(**SMALL, alpha=alpha).fit(noisy(50, 0.1))
 
 
+def test_free_runs_that_nothing_holds_are_judged_without_a_word():
+    x = np.cumsum(np.random.default_rng(0).normal(size=(150, 1)), axis=0)
+    assert ESNForecaster(300, activation="relu", guard=None, random_state=0).fit(x).alpha_ > 1e-11
+
+
 def test_sequences_of_a_single_pair_are_enough():
     X = [noisy(2, 0.1), noisy(2, 0.1, 1)]
     assert np.isfinite(ESNForecaster(**SMALL).fit(X).forecast(2)[1]).all()
