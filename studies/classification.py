@@ -7,11 +7,18 @@ predicted once, by the defaults, by the best of the same candidates on the train
 1-NN-DTW and MiniRocket, which run in an environment of their own. Seconds are those of all that leads to the accuracy.
 The quick profile takes scikit-learn's digits.
 
+Found. On folds (two seeds, mean of the eleven sets) several leaks are what counts: 0.837 with four, 0.817 with 0.3
+alone and 0.786 with 1 alone. Six leaks (0.841), a bias of 0 to 1 (0.826 to 0.842), both directions (0.833) and `shifts`
+(0.831) differ from the defaults by no more than seeds do; the mean alone gives 0.811. On the test splits the defaults
+reach 0.860 (five seeds), the best of the candidates 0.876, 1-NN-DTW 0.810 and MiniRocket 0.918. MiniRocket is better
+on nine sets, DTW on three (PLAID 0.931 against 0.791). The eleven sets take 11 s by the defaults, 156 s searched, 286 s
+by DTW and 7 s by MiniRocket, compiled beforehand.
+
 Sources. Dau et al. 2019 and Bagnall et al. 2018 (data); Dempster, Schmidt, Webb 2021 (MiniRocket); Bianchi et al. 2021,
 IEEE TNNLS 32 (reservoirs for classification). The sets are found where aeon or sktime are installed, also in another
 environment, whose Python is named by RESERVOIR_HF_AEON.
 
-Expected run time: about half an hour by default on two cores.
+Expected run time: about a quarter of an hour by default on two cores.
 """
 
 from __future__ import annotations
@@ -82,7 +89,7 @@ GRID = {
         {"dataset": list(SETS), "judged_by": "test", "learner": ["searched", *RIVALS]},
     ],
 }
-EXPECTED_S = {"quick": 3, "default": 1800}
+EXPECTED_S = {"quick": 3, "default": 900}
 COLUMNS = ("accuracy", "time_s")
 BY = ("judged_by", "learner", "varied", *AROUND)
 RANKING = Ranking("accuracy", better="higher", within=("judged_by",))

@@ -34,9 +34,10 @@ def main(rival, train, test):
     if rival == "minirocket":
         length = max(each.shape[1] for each in [*X, *X_test])
         X, X_test = padded(X, length), padded(X_test, length)
-    model = make(rival)
+    some = np.unique(y, return_index=True)[1]
+    make(rival).fit([X[i] for i in some] if isinstance(X, list) else X[some], y[some]).predict(X_test[:1])  # compiles
     start = time.perf_counter()
-    accuracy = float(np.mean(model.fit(X, y).predict(X_test) == y_test))
+    accuracy = float(np.mean(make(rival).fit(X, y).predict(X_test) == y_test))
     sys.stdout.write(json.dumps({"accuracy": accuracy, "time_s": time.perf_counter() - start}))
 
 
