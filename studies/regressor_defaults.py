@@ -27,6 +27,7 @@ import numpy as np
 
 from studies.bench.findings import Ranking
 from studies.learners.echo_state import EchoState
+from studies.tasks.tabled_series import DEVELOPMENT, REPORTED
 
 MODELS = {
     "1e-6": {"alpha": 1e-6},
@@ -34,7 +35,6 @@ MODELS = {
     "1e-6, standardised": {"alpha": 1e-6},
     "auto, standardised": {"alpha": "auto"},
 }
-SIMPLE = ("present value", "ridge of 12 lags")
 N_LAGS = 12
 N_LASER = 1500
 
@@ -51,19 +51,11 @@ class Settings(EchoState):
     washout: int = 0
 
 
-DEVELOPMENT = [
-    "co2", "interest_inflation.Dp", "macrodata.cpi", "macrodata.m1", "macrodata.realcons", "macrodata.realgdp",
-    "macrodata.realint", "macrodata.tbilrate", "nile",
-]  # fmt: skip
-REPORTED = [
-    "elnino", "interest_inflation.R", "macrodata.infl", "macrodata.pop", "macrodata.realdpi", "macrodata.realgovt",
-    "macrodata.realinv", "macrodata.unemp", "sunspots", "laser",
-]  # fmt: skip
 GRID = {
     "quick": [{"task": "laser", "n_units": 50, "seed": range(2)}],
     "default": [
         {"half": half, "task": tasks, "horizon": [1, 4], "seed": range(5)}
-        for half, tasks in (("development", DEVELOPMENT), ("reported", REPORTED))
+        for half, tasks in (("development", list(DEVELOPMENT)), ("reported", [*REPORTED, "laser"]))
     ],
 }
 SIDE_BY_SIDE = True

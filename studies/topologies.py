@@ -31,6 +31,7 @@ import numpy as np
 from studies import forecaster_defaults, laser, lorenz, mackey_glass, memory_capacity, narma
 from studies.bench.findings import Ranking
 from studies.learners.echo_state import EchoState
+from studies.tasks.tabled_series import DEVELOPMENT, tabled_series
 
 PAIR = ["sparse", "shifts"]
 OTHERS = ["ring", "ring_jumps", "delay_line", "orthogonal", "small_world"]
@@ -42,10 +43,6 @@ MEASURES = {
     "mackey_glass": "NRMSE after 84 free steps (less is better)",
 }
 OF_A_SERIES = "NRMSE of the next value (less is better)"
-SERIES = [
-    "co2", "interest_inflation.Dp", "macrodata.cpi", "macrodata.m1", "macrodata.realcons", "macrodata.realgdp",
-    "macrodata.realint", "macrodata.tbilrate", "nile",
-]  # fmt: skip
 MOST_ON_A_TASK, MOST_OVERALL = 1.15, 1.03
 WORST = 1e3  # in the place of a loss that is larger, or not finite
 
@@ -80,7 +77,7 @@ GRID = {
         {"task": "laser", **laser.TUNED, "topology": PAIR, "n_units": 300, "washout": 200, "seed": range(40)},
         {"task": "mackey_glass", **forecaster_defaults.DEFAULTS, "solver": "qr", "topology": PAIR, "n_train": 3000,
          "seed": range(60)},
-        {"task": SERIES, "topology": PAIR, "washout": 10, "n_units": 300, "seed": range(20)},
+        {"task": list(DEVELOPMENT), "topology": PAIR, "washout": 10, "n_units": 300, "seed": range(20)},
     ],
 }  # fmt: skip
 SIDE_BY_SIDE = True
@@ -119,9 +116,8 @@ def _next_value(settings: Settings) -> float:
     """NRMSE of the next value of a series on its last 30 %."""
     from reservoir import ESNRegressor
     from reservoir.metrics import nrmse
-    from studies.tasks.tabled_series import development
 
-    x = development()[settings.task]
+    x = tabled_series()[settings.task]
     n_train = int(0.7 * len(x))
     z = (x - x[:n_train].mean()) / x[:n_train].std()
     choosing = {"alpha": np.logspace(-6, 2, 9), "alpha_selection": "blocked"}

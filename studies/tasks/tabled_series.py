@@ -4,9 +4,16 @@ from __future__ import annotations
 
 import numpy as np
 
+NAMES = (
+    "co2", "elnino", "interest_inflation.Dp", "interest_inflation.R", "macrodata.cpi", "macrodata.infl", "macrodata.m1",
+    "macrodata.pop", "macrodata.realcons", "macrodata.realdpi", "macrodata.realgdp", "macrodata.realgovt",
+    "macrodata.realint", "macrodata.realinv", "macrodata.tbilrate", "macrodata.unemp", "nile", "sunspots",
+)  # fmt: skip
+DEVELOPMENT, REPORTED = NAMES[0::2], NAMES[1::2]  # what may choose defaults, and what chooses nothing
+
 
 def tabled_series() -> dict[str, np.ndarray]:
-    """All series of 100 and more steps, (T, 1) in their own units, in alphabetical order of their names.
+    """All series of 100 and more steps by :data:`NAMES`, which are in alphabetical order: (T, 1) in their own units.
 
     Weekly CO2 is averaged over months, its gaps filled by straight lines; years of El Niño are joined month by month.
     """
@@ -25,13 +32,3 @@ def tabled_series() -> dict[str, np.ndarray]:
         columns = table(name)
         found |= {f"{name}.{column}": columns[column] for column in columns.columns[2:]}
     return {name: np.asarray(found[name], np.float64)[:, None] for name in sorted(found)}
-
-
-def development() -> dict[str, np.ndarray]:
-    """Every second series from the first on: what may choose defaults."""
-    return dict(list(tabled_series().items())[0::2])
-
-
-def reported() -> dict[str, np.ndarray]:
-    """The others, which choose nothing."""
-    return dict(list(tabled_series().items())[1::2])
