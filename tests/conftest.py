@@ -39,7 +39,7 @@ LONG_FILES = (
 )
 
 # Plain modules beside the tests, without examples of their own.
-collect_ignore = ["contracts.py", "one_case.py", "toy_study.py", "naive"]
+collect_ignore = ["contracts.py", "kernel_sources.py", "one_case.py", "toy_study.py", "naive"]
 
 
 def package_folders() -> list[Path]:

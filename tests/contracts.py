@@ -7,13 +7,10 @@ parameter is the object::
     def test_shape(build): ...
 """
 
-import ast
-import functools
 import inspect
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -32,7 +29,6 @@ from cells import (
     RNNClassifier,
     RNNRegressor,
 )
-from conftest import package_folders
 from reservoir import ESNClassifier, ESNForecaster, ESNRegressor, ReservoirTransformer, topology
 
 
@@ -168,76 +164,4 @@ ONE_OF_EACH = {
         *("elman-tanh", "elman-tanh-first", "forget-gate", "lstm-fgr", "gru", "gru-reset-after", "mut1", "mut3"),
         *("multiplicative-rnn", "multiplicative-lstm"),
     )
-}
-
-
-# ---------------------------------------------------------------------------------------------------- kernels
-
-
-@dataclass(frozen=True)
-class Kernel:
-    """A compiled function as its source tells it: ``options`` are the keywords of its decorator.
-
-    ``is_inner`` says that another kernel of its package calls it, and so compiles it into itself.
-    """
-
-    file: str
-    node: ast.FunctionDef
-    options: dict[str, str]
-    is_at_module_level: bool
-    is_inner: bool
-
-
-def jit_decorator(node: ast.AST) -> ast.expr | None:
-    for decorator in getattr(node, "decorator_list", []):
-        called = decorator.func if isinstance(decorator, ast.Call) else decorator
-        if ast.unparse(called) in {"njit", "jit", "numba.njit", "numba.jit"}:
-            return decorator
-    return None
-
-
-def is_compiled(node: ast.AST) -> bool:
-    """Whether a function stands under ``njit`` or is a cell's step, which the passes compile."""
-    decorators = [ast.unparse(decorator) for decorator in getattr(node, "decorator_list", [])]
-    return jit_decorator(node) is not None or any(decorator.startswith("step(") for decorator in decorators)
-
-
-@functools.cache
-def called_by_kernels() -> frozenset[str]:
-    """Names of the functions that compiled functions of any package call, themselves excepted."""
-    nodes = [node for folder in package_folders() for path in folder.rglob("*.py") for node in ast.walk(parsed(path))]
-    calls = {
-        (ast.unparse(part.func).rpartition(".")[2], node.name)
-        for node in nodes
-        if is_compiled(node)
-        for part in ast.walk(node)
-        if isinstance(part, ast.Call)
-    }
-    return frozenset(callee for callee, caller in calls if callee != caller)
-
-
-@functools.cache
-def parsed(path: Path) -> ast.Module:
-    return ast.parse(path.read_text(encoding="utf-8"))
-
-
-def kernels_in(folder: Path) -> Iterator[Kernel]:
-    """The functions of a package that stand under ``njit`` or ``jit``."""
-    modules = {path: parsed(path) for path in sorted(folder.rglob("*.py"))}
-    found = [
-        (path, module, node, decorator)
-        for path, module in modules.items()
-        for node in ast.walk(module)
-        if (decorator := jit_decorator(node)) is not None
-    ]
-    called = called_by_kernels()
-    for path, module, node, decorator in found:
-        keywords = decorator.keywords if isinstance(decorator, ast.Call) else []
-        options = {str(keyword.arg): ast.unparse(keyword.value) for keyword in keywords}
-        file = f"{folder.name}/{path.relative_to(folder).as_posix()}"
-        yield Kernel(file, node, options, node in module.body, node.name in called)
-
-
-KERNELS = {
-    f"{kernel.file}::{kernel.node.name}": kernel for folder in package_folders() for kernel in kernels_in(folder)
 }

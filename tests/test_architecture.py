@@ -18,7 +18,8 @@ from pathlib import Path
 import pytest
 
 from conftest import PACKAGES, package_folders
-from contracts import KERNELS, every
+from contracts import every
+from kernel_sources import kernels_in
 
 MAX_LINES = 450
 MAX_MODULES = 16  # of a wing
@@ -44,6 +45,7 @@ FILES = {
     if path.suffix in {".py", ".cu", ".cuh"}
 }
 TREES = {name: ast.parse(path.read_text(encoding="utf-8")) for name, path in FILES.items() if name.suffix == ".py"}
+KERNELS = kernels_in(TREES)
 OF_LIBRARIES = {name: tree for name, tree in TREES.items() if name.parts[0] != "studies"}
 OPTIONAL = {"torch", "jax", "cupy", "matplotlib", "pandas", "tqdm", "pooch", "dask", "mpi4py", "statsmodels"}
 
@@ -288,7 +290,7 @@ def test_kernels_raise_nothing():
 
 
 def test_every_file_with_kernels_has_its_tests():
-    files = {Path(kernel.file) for kernel in KERNELS.values()}
+    files = {kernel.file for kernel in KERNELS.values()}
     tests = {file: Path(__file__).parent / file.parts[0] / f"test_{file.name}" for file in files}
     assert not [str(file) for file, test in tests.items() if file.parts[0] != "studies" and not test.is_file()]
 
