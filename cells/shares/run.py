@@ -176,6 +176,15 @@ class Run:
 
     # ------------------------------------------------------------------------------------------------ the readout
 
+    def add_readout_gradient(
+        self, readout: Readout, features: Input, doutputs: np.ndarray, gradient: np.ndarray, options: PassOptions
+    ) -> None:
+        """Add the gradient by the readout, of rows that it has read, to ``gradient`` (P,)."""
+        start = gradient.size - (self.network.n_features + 1) * self.network.n_out
+        dcolumns = (options.scratch or self.memory).lend("dcolumns", readout.columns.shape, self.dtype)
+        of = features.array, features.first, doutputs
+        options.do(add_readout_gradient, *of, gradient, start, dcolumns, self.layers[0].panel(options))
+
     @property
     def _reads_block_by_block(self) -> bool:
         """Whether the readout can follow the top layer through time, whose states then are still in the cache."""
@@ -207,16 +216,13 @@ class Run:
         rows: slice,
     ) -> np.ndarray:
         """Add these rows' gradient; derivatives by their features until the next call, or nothing if steps are fed."""
-        F, O = self.network.n_features, self.network.n_out
-        scratch, do = options.scratch or self.memory, options.do
-        start, n = gradient.size - (F + 1) * O, rows.stop - rows.start
-        dcolumns = scratch.lend("dcolumns", readout.columns.shape, self.dtype)
-        features, first, panel = self.features.array, self.features.first + rows.start, self.layers[0].panel(options)
-        do(add_readout_gradient, features, first, doutputs[rows], gradient, start, dcolumns, panel)
+        features = self.features._replace(first=self.features.first + rows.start)
+        self.add_readout_gradient(readout, features, doutputs[rows], gradient, options)
         if self._reads_block_by_block and feed.matrix.size > 0:
             return self._nothing  # the steps take them from the feed
-        dfeatures = scratch.lend("dfeatures", (n, F), self.dtype)
-        do(read_back, feed._replace(first=rows.start), doutputs[rows], readout.back, dfeatures)
+        shape = rows.stop - rows.start, self.network.n_features
+        dfeatures = (options.scratch or self.memory).lend("dfeatures", shape, self.dtype)
+        options.do(read_back, feed._replace(first=rows.start), doutputs[rows], readout.back, dfeatures)
         return dfeatures
 
     def _added_to(self, options: PassOptions, final: Any, ended: np.ndarray, name: str) -> np.ndarray:

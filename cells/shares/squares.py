@@ -45,9 +45,8 @@ def add_squared_gradients(share: Share, squares: np.ndarray, scratch: Memory, pa
                 if part.cell.has_second_state:
                     views[f"{part.name}.initial_c"][:] = initial[k][1][i]
         outputs = steps if network.targets == "all" else np.array([i])
-        dout = share.doutputs[outputs]
-        views["readout.weights"][:] = run.features.array[run.features.first + outputs].T @ dout
-        views["readout.bias"][:] = dout.sum(axis=0)
+        features = Input(run.features.array[run.features.first + outputs])
+        run.add_readout_gradient(parameters.readout, features, share.doutputs[outputs], gradient, options)
         squares += gradient * gradient
 
 

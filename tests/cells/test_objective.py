@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
-import cells.shares.sharing
 from cells import GRU, LSTM, Elman, Network
 from contracts import CELLS, ONE_OF_EACH, every
 from naive import networks as plain
@@ -24,10 +23,7 @@ from objective_problems import (
 )
 from optim import checks
 
-
-@pytest.fixture(autouse=True)
-def small_batches_are_cut_into_shares_too(monkeypatch):
-    monkeypatch.setattr(cells.shares.sharing, "WORTH_A_THREAD", 1)
+pytestmark = pytest.mark.usefixtures("small_batches_are_cut_into_shares_too")
 
 
 # ------------------------------------------------------------------------------------------------- the plain twin

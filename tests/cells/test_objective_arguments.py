@@ -3,15 +3,11 @@
 import numpy as np
 import pytest
 
-import cells.shares.sharing
 from cells import Elman, Network
 from network_problems import LENGTHS, problem
 from objective_problems import BOTH, LOSSES, STACK
 
-
-@pytest.fixture(autouse=True)
-def small_batches_are_cut_into_shares_too(monkeypatch):
-    monkeypatch.setattr(cells.shares.sharing, "WORTH_A_THREAD", 1)
+pytestmark = pytest.mark.usefixtures("small_batches_are_cut_into_shares_too")
 
 
 # ------------------------------------------------------------------------------------------------- not finite

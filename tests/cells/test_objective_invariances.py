@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
+from threadpoolctl import threadpool_limits
 
 import cells.shares.sharing
 from cells import GRU, LSTM, Elman, Network, SequenceObjective
@@ -10,10 +11,7 @@ from network_problems import LENGTHS, problem
 from objective_problems import NETWORKS, REORDERED, STACK, TARGETS, answers, assert_same_answers, made, many, stacks
 from optim import checks
 
-
-@pytest.fixture(autouse=True)
-def small_batches_are_cut_into_shares_too(monkeypatch):
-    monkeypatch.setattr(cells.shares.sharing, "WORTH_A_THREAD", 1)
+pytestmark = pytest.mark.usefixtures("small_batches_are_cut_into_shares_too")
 
 
 @stacks
@@ -94,6 +92,15 @@ def test_one_and_two_threads_give_the_same_bits(network):
     ours = many(network)
     assert_same_answers(*(ours.objective(n_jobs=n_jobs) for n_jobs in (1, 2)), exactly=True)
     squares = [ours.objective(n_jobs=n_jobs).linearize(ours.theta).squared_gradients() for n_jobs in (1, 2)]
+    assert_array_equal(*squares)
+
+
+def test_squared_gradients_have_the_same_bits_for_any_number_of_threads_of_blas():
+    ours = problem(Network(LSTM(3, 64), n_out=65, loss="softmax"), [300])
+    linear, squares = ours.objective().linearize(ours.theta), []
+    for n_threads in (1, 2):
+        with threadpool_limits(n_threads, user_api="blas"):
+            squares.append(linear.squared_gradients())
     assert_array_equal(*squares)
 
 

@@ -18,10 +18,7 @@ import cells.shares.sharing
 from network_problems import problem
 from objective_problems import STACK, answers, many
 
-
-@pytest.fixture(autouse=True)
-def small_batches_are_cut_into_shares_too(monkeypatch):
-    monkeypatch.setattr(cells.shares.sharing, "WORTH_A_THREAD", 1)
+pytestmark = pytest.mark.usefixtures("small_batches_are_cut_into_shares_too")
 
 
 # ---------------------------------------------------------------------------------------------- who owns what
