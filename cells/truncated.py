@@ -19,16 +19,15 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 
 from cells.network import Network
+from cells.passes.layer import PassOptions
 from cells.passes.losses import LOSSES, cotangents, evaluate
 from cells.passes.memory import Memory
-from cells.passes.options import PassOptions
 from cells.passes.parameters import Parameters, check_theta
 from cells.passes.rows import Rows
 from cells.shares.carried import check_rows, initial_rows, parted, refuse_unless_carried, rows_after
 from cells.shares.data import SequenceData
-from cells.shares.initial_states import add_initial_gradient
 from cells.shares.portion import Portion, total_weight
-from cells.shares.run import Run
+from cells.shares.run import Run, add_initial_gradient
 from cells.shares.share import signal_bound
 from cells.shares.sharing import cut_into_shares
 from optim.arguments import brief, choice, integer

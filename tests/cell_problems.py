@@ -5,9 +5,8 @@ from dataclasses import fields
 import numpy as np
 from numpy.testing import assert_allclose
 
-from cells.passes.layer import Input, Layer
+from cells.passes.layer import Input, Layer, PassOptions
 from cells.passes.memory import Memory
-from cells.passes.options import PassOptions
 from cells.passes.parameters import ROWS_FOR_PANELS, Forms, Matrices
 from cells.passes.rows import Rows
 from cells.passes.time_loops import Clamp

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from cells.passes.calls import plainly
 from cells.passes.cell import Cell, layout
 from cells.passes.feed import Feed
 from cells.passes.memory import Memory
-from cells.passes.options import PLAIN, PassOptions
 from cells.passes.parameters import Matrices
 from cells.passes.products import Spans, add_diagonal, add_gradients, add_map, begin_planes, fill_planes
 from cells.passes.rows import Rows, spans_within
@@ -36,6 +37,36 @@ class Input(NamedTuple):
     def numbers(self) -> np.ndarray:
         """The index, of size 0 if there is none."""
         return _NO_INDEX if self.index is None else self.index
+
+
+@dataclass(frozen=True)
+class PassOptions:
+    """How one pass is made, the same for all layers.
+
+    Parameters
+    ----------
+    scratch : Memory, optional
+        Lends what no later pass reads; by default the memory that holds the tape.
+    do : callable
+        ``do(function, *args)`` makes the calls by which forward and backward passes write to arrays: a
+        :class:`cells.passes.calls.Calls` notes them.
+    limit : float > 0
+        Bound on the back-propagated signal, by unit and step: see :func:`cells.passes.time_loops.backward`.
+    keeps_tape : bool
+        Whether the tape is still needed after a backward pass; if not, its z may be overwritten.
+    keeps_planes : bool
+        Whether the derivatives of the planes at all steps are needed, directional ones after an R-forward pass, those
+        of the loss after a backward pass; if not, z of what is returned holds one block's rows, of no further use.
+    """
+
+    scratch: Memory | None = None
+    do: Callable = plainly
+    limit: float = np.inf
+    keeps_tape: bool = False
+    keeps_planes: bool = False
+
+
+PLAIN = PassOptions()
 
 
 class Block:

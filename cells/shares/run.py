@@ -1,4 +1,7 @@
-"""A network over the rows of a batch: forward, backward and R-forward through its layers and its readout."""
+"""A network over the rows of a batch: forward, backward and R-forward through its layers and its readout.
+
+Its states before the first step are given, learnt or 0.
+"""
 
 from __future__ import annotations
 
@@ -11,13 +14,13 @@ import numpy as np
 
 from cells.network import Network
 from cells.passes.feed import Feed
-from cells.passes.layer import Input, Layer
+from cells.passes.layer import PLAIN, Input, Layer, PassOptions
 from cells.passes.memory import Memory
-from cells.passes.options import PLAIN, PassOptions
 from cells.passes.outputs import add_read_out, add_readout_gradient, read_back, read_out
 from cells.passes.parameters import Parameters, Readout
 from cells.passes.rows import Rows
 from cells.passes.time_loops import Clamp, Tape
+from cells.shares.portion import Portion
 
 States = list[tuple[Any, Any]]  # h and c of every part: (B, H) arrays, or scalars
 
@@ -253,3 +256,45 @@ class Run:
         joined[:, :H] = states[0][B:]
         joined[:, H:] = states[1][B + self.rows.reversed]
         return Input(joined)
+
+
+# ------------------------------------------------------------------------------------------------------ initial states
+
+
+def initial_states(parameters: Parameters, data: Portion) -> States:
+    """States before the first step: those learnt, or 0, and of the first cell's units those given."""
+    states, (units, values) = list(parameters.initial), data.given
+    if units.size:
+        learnt, c = states[0]
+        h = np.zeros((data.rows.n_sequences, parameters.network.layers[0].n_units), values.dtype)
+        h += learnt
+        h[:, units] = values
+        states[0] = (h, c)
+    return states
+
+
+def initial_tangents(direction: Parameters, data: Portion) -> States:
+    """Their derivatives along a direction: of units that are given, 0."""
+    states, (units, _) = list(direction.initial), data.given
+    if units.size and np.ndim(states[0][0]):
+        h = states[0][0].copy()
+        h[units] = 0.0
+        states[0] = (h, states[0][1])
+    return states
+
+
+def add_initial_gradient(network: Network, initial: States, gradient: np.ndarray, units: np.ndarray) -> None:
+    """Add to ``gradient`` (P,) what the derivatives by the initial states give those learnt.
+
+    ``initial`` holds h and c of every part, a row for each sequence that begins with them; h is overwritten at the
+    first cell's ``units``, whose states are given.
+    """
+    if not network.learn_initial_state:
+        return
+    views = network.views(gradient)
+    for k, (part, (dh, dc)) in enumerate(zip(network.parts, initial, strict=True)):
+        if k == 0:
+            dh[:, units] = 0.0
+        views[f"{part.name}.initial_h"] += dh.sum(axis=0)
+        if part.cell.has_second_state:
+            views[f"{part.name}.initial_c"] += dc.sum(axis=0)

@@ -10,14 +10,13 @@ import numpy as np
 
 from cells.network import Network
 from cells.passes.calls import Calls, plainly
+from cells.passes.layer import PassOptions
 from cells.passes.losses import LOSSES, apply_curvature, cotangents, evaluate
 from cells.passes.memory import Memory
-from cells.passes.options import PassOptions
 from cells.passes.parameters import Parameters
 from cells.passes.time_loops import Tape
-from cells.shares.initial_states import add_initial_gradient, initial_states, initial_tangents
 from cells.shares.portion import Portion
-from cells.shares.run import Run, States
+from cells.shares.run import Run, States, add_initial_gradient, initial_states, initial_tangents
 from optim.arguments import number
 
 

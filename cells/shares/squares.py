@@ -13,9 +13,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from cells.passes.layer import Input, Layer
+from cells.passes.layer import Input, Layer, PassOptions
 from cells.passes.memory import Memory
-from cells.passes.options import PassOptions
 from cells.passes.parameters import Parameters
 from cells.passes.rows import Rows
 from cells.shares.share import Share

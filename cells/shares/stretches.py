@@ -17,13 +17,12 @@ from itertools import pairwise
 import numpy as np
 
 from cells.network import Network
+from cells.passes.layer import PassOptions
 from cells.passes.memory import Memory
-from cells.passes.options import PassOptions
 from cells.passes.parameters import Parameters
 from cells.passes.time_loops import Tape
-from cells.shares.initial_states import initial_tangents
 from cells.shares.portion import Portion
-from cells.shares.run import States
+from cells.shares.run import States, initial_tangents
 from cells.shares.share import Share, ShareOptions
 
 

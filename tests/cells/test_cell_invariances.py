@@ -5,7 +5,7 @@ import pytest
 from numpy.testing import assert_array_equal
 
 from cell_problems import EXACT_RTOL, LENGTHS, H, I, Problem, assert_near
-from cells.passes.options import PassOptions
+from cells.passes.layer import PassOptions
 from contracts import CELLS, ONE_OF_EACH, every
 
 # 4 steps, sums of some 20 terms rounded to 6e-8 each, slopes of up to 4 in between.

@@ -7,9 +7,8 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 from cells import GRU, LSTM, Elman
-from cells.passes.layer import Input, Layer
+from cells.passes.layer import Input, Layer, PassOptions
 from cells.passes.memory import Memory
-from cells.passes.options import PassOptions
 from cells.passes.parameters import ROWS_FOR_PANELS, Forms, Matrices
 from cells.passes.rows import Rows
 from cells.passes.time_loops import Clamp

@@ -8,9 +8,8 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from cells import GRU, LSTM, Elman, Network
 from cells.passes.feed import FEW
-from cells.passes.layer import Input
+from cells.passes.layer import Input, PassOptions
 from cells.passes.memory import Memory
-from cells.passes.options import PassOptions
 from cells.passes.parameters import Parameters
 from cells.passes.rows import Rows
 from cells.shares.carried import parted, rows_after

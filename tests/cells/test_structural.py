@@ -5,8 +5,8 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 from cells import Network
+from cells.passes.layer import PassOptions
 from cells.passes.memory import Memory
-from cells.passes.options import PassOptions
 from cells.passes.parameters import Parameters
 from cells.passes.rows import Rows
 from cells.passes.structural import DISTANCES, apply_distance

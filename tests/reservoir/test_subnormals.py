@@ -6,9 +6,8 @@ from numba import config, njit
 from numpy.testing import assert_allclose, assert_array_equal
 
 from cells import Elman, Network, SequenceObjective
-from cells.passes.layer import Input, Layer
+from cells.passes.layer import Input, Layer, PassOptions
 from cells.passes.memory import Memory
-from cells.passes.options import PassOptions
 from cells.passes.parameters import Forms, Matrices
 from cells.passes.rows import Rows
 from cells.passes.time_loops import Clamp
