@@ -11,11 +11,9 @@ from reservoir.data.containers import check_containers
 from reservoir.drive.pooled_states import Pooling
 from reservoir.drive.weights import Reservoir
 from reservoir.estimators.series_transform import SeriesTransform
-from reservoir.estimators.training import N_FOLDS
-from reservoir.readout.gram import Gram
+from reservoir.estimators.training import N_FOLDS, SUMS
 from reservoir.readout.pooling import check_poolings
 from reservoir.readout.sequence_ridge import SequenceRows
-from reservoir.readout.tsqr import TriangularFactor
 
 FORMS = ("rows", "list", "stack", "groups", "lengths", "column")
 
@@ -67,7 +65,7 @@ def _check_sums(model: Any, reservoir: Reservoir, n_outputs: int) -> None:
         array("state_", model.state_, shape=(None, width), dtype=reservoir.dtype)
     if not hasattr(model, "sums_"):
         return
-    kinds = (Gram, TriangularFactor) if getattr(model, "poolings_", None) is None else (SequenceRows,)
+    kinds = SUMS if getattr(model, "poolings_", None) is None else (SequenceRows,)
     sums = instance("sums_", model.sums_, *kinds)
     folds = getattr(model, "fold_sums_", None)
     if folds is not None and len(instance("fold_sums_", folds, list)) != N_FOLDS:

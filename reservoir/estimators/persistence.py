@@ -16,11 +16,10 @@ from reservoir.data.containers import Container
 from reservoir.drive.weights import Reservoir, check_reservoir
 from reservoir.estimators.fitted import check_error, check_fitted, instance
 from reservoir.estimators.series_transform import SeriesTransform
+from reservoir.estimators.training import SUMS
 from reservoir.graph.matrix import Shifts, checked_csr, from_matrix
 from reservoir.graph.spectrum import SpectralRadius
-from reservoir.readout.gram import Gram
 from reservoir.readout.sequence_ridge import SequenceRows, check_rows
-from reservoir.readout.tsqr import TriangularFactor
 
 OPENER = "reservoir.load"
 # Fitted attributes that are not public and still need to be kept; scikit-learn's says in what form to answer.
@@ -132,7 +131,6 @@ RECORDS = {
     "SeriesTransform": Record(SeriesTransform, SeriesTransform),
     "SpectralRadius": Record(SpectralRadius, _spectral_radius),
     "Reservoir": Record(Reservoir, lambda **parts: check_reservoir(Reservoir(**parts))),
-    "Gram": Record(Gram, Gram.restored, Gram.kept),
     "SequenceRows": Record(SequenceRows, lambda **parts: check_rows(SequenceRows(**parts))),
-    "TriangularFactor": Record(TriangularFactor, TriangularFactor.restored, TriangularFactor.kept),
+    **{kind.__name__: Record(kind, kind.restored, kind.kept) for kind in SUMS},
 }

@@ -29,6 +29,7 @@ KINDS: dict[str, tuple[type[Sums], ...]] = {
     "gram": (Gram,),
     "qr": (TriangularFactor,),
 }
+SUMS = tuple(dict.fromkeys(kind for kinds in KINDS.values() for kind in kinds))
 SOLVERS = (*KINDS, "cg")
 SELECTIONS = ("gcv", "loo", "blocked")
 N_FOLDS = 5

@@ -81,6 +81,13 @@ class Sums(Protocol):
     def held_out_error(self, coef: Any, offset: Any) -> list[float]:
         """(O,) weighted squared errors of the rows seen here; ``offset`` is the intercept for shifted data."""
 
+    def kept(self) -> dict[str, Any]:
+        """What a file holds of it, for :meth:`restored`."""
+
+    @classmethod
+    def restored(cls, **parts: Any) -> Sums:
+        """The sums that :meth:`kept` took apart, checked."""
+
 
 def check_alpha(alpha: Any) -> float | np.ndarray:
     """``alpha`` as a float, or as a float64 array of candidates to choose from.
