@@ -197,6 +197,15 @@ QUICK = {
     "float32, shifts": Case(dtype=np.float32, n_units=33, n_outputs=1, kind="shifts", noise=0.1),
     "float32, closed": Case(dtype=np.float32, n_units=16, n_outputs=2, is_fed=True),
 }
+# A kernel is compiled for each type and width of vectors, and for each activation function. Tanh meets all of these,
+# any other function each type and each width: it is called in one place, whatever they are.
+EVERY_VECTOR = [(dtype, packs) for dtype in DTYPES for packs in (ONE_PACK, TWO_PACKS)]
+VECTORS = {
+    "tanh": EVERY_VECTOR,
+    "relu": [(np.float64, ONE_PACK), (np.float32, TWO_PACKS)],
+    "logistic": [(np.float64, TWO_PACKS), (np.float32, ONE_PACK)],
+    "identity": [(np.float64, TWO_PACKS), (np.float32, ONE_PACK)],
+}
 SLOW = {
     f"{activation}, {kind}, {np.dtype(dtype).name}, {len(packs)}": Case(
         n_units=33, n_inputs=2, n_outputs=2, activation=activation, kind=kind, dtype=dtype, packs=packs,
@@ -204,8 +213,7 @@ SLOW = {
     )
     for activation in naive.ACTIVATIONS
     for kind in ("sparse", "shifts", *(["unrolled", "unrolled shifts"] if activation == "tanh" else []))
-    for dtype in DTYPES
-    for packs in (ONE_PACK, TWO_PACKS)
+    for dtype, packs in VECTORS[activation]
 }  # fmt: skip
 
 
