@@ -114,19 +114,43 @@ def changed_arrays(array):
             yield other
 
 
-def changed_trees(tree):
-    """Trees with one leaf replaced by something else, or one entry left out."""
+OF_EACH_SORT = (None, 2**63, float("nan"), "relu", [2**62] * 3)
+INSTEAD = (*OF_EACH_SORT, True, -1, 0, 3, 2**31, 10**30, 1.5, -1.5, "", [])
+
+
+def changed_trees(tree, known=frozenset(), place=()):
+    """Trees with one leaf replaced by something else, or one entry left out; ``known`` leaves by one of each sort."""
     if isinstance(tree, dict):
         for key in tree:
             yield {other: value for other, value in tree.items() if other != key}
-    items = tree.items() if isinstance(tree, dict) else enumerate(tree) if isinstance(tree, list) else ()
-    for key, value in items:
-        for other in changed_trees(value):
+    for key, value in entries(tree):
+        for other in changed_trees(value, known, (*place, key)):
             changed = copy.copy(tree)
             changed[key] = other
             yield changed
     if not isinstance(tree, dict | list):
-        yield from (None, True, -1, 0, 3, 2**31, 2**63, 10**30, 1.5, -1.5, float("nan"), "", "relu", [], [2**62] * 3)
+        yield from OF_EACH_SORT if (place, tree) in known else INSTEAD
+
+
+def leaves(tree, place=()):
+    """Where each leaf stands, and the leaf."""
+    if isinstance(tree, dict | list):
+        return {leaf for key, value in entries(tree) for leaf in leaves(value, (*place, key))}
+    return {(place, tree)}
+
+
+def entries(tree):
+    return tree.items() if isinstance(tree, dict) else enumerate(tree) if isinstance(tree, list) else ()
+
+
+def leaves_before(name, path):
+    """Leaves that models of the same kind hold which stand before this one in ``MODELS``."""
+    found = set()
+    for other in list(MODELS)[: list(MODELS).index(name)]:
+        if type(made(other)) is type(made(name)):
+            made(other).save(path)
+            found |= leaves(contents(path)[0]["tree"])
+    return found
 
 
 def outcome(name, path, model_answer):
@@ -161,7 +185,7 @@ def faults(name, folder):
                 found.append(
                     f"{key} {array.dtype}{array.shape} as {other.dtype}{other.shape} {other.ravel()[:3]}: {wrong}"
                 )
-    for tree in changed_trees(header["tree"]):
+    for tree in changed_trees(header["tree"], leaves_before(name, Path(folder) / "other.npz")):
         write(path, {**header, "tree": tree}, arrays)
         wrong = outcome(name, path, expected)
         n_tried += 1
@@ -183,7 +207,7 @@ def process_apart():
 @pytest.mark.parametrize("name", MODELS)
 def test_a_file_with_one_thing_changed_is_refused_or_harmless(name, tmp_path, process_apart):
     found, n_tried = process_apart.submit(faults, name, str(tmp_path)).result()
-    assert found == [] and n_tried > 300
+    assert found == [] and n_tried > 200
 
 
 def array_of(header, *path):
