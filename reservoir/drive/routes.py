@@ -98,7 +98,7 @@ class Reader:
             except SeamOpenError:
                 continue
             for taker in takers:
-                taker.finish()
+                taker.finish(route.task.n_threads)
             self._route = route
             return takers
         raise AssertionError("the last route has no seam that could be open")

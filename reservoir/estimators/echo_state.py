@@ -239,7 +239,7 @@ class EchoStateNetwork(ReservoirEstimator):
         if folds is None:
             self._keep(solve(sums, alpha, fit_intercept=self.fit_intercept))
         else:
-            self._keep(readout_of_blocks(folds, fit_intercept=self.fit_intercept))
+            self._keep(readout_of_blocks(folds, fit_intercept=self.fit_intercept, n_threads=task.n_threads))
         self.sums_, self.fold_sums_ = sums, folds
         self.state_ = self._with_outputs(state, sequences, targets)
         self.target_range_ = range_of(targets, None if before is None else self.target_range_)
