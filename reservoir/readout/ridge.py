@@ -48,7 +48,7 @@ class Centred(Protocol):
         """What serves every penalty."""
 
     def reduce(self) -> Reduced:
-        """What serves all penalties that rounding does not outweigh, at a third of the cost. May use up what is here."""
+        """What serves all penalties that rounding does not outweigh, at a third of the cost; may use up the data."""
 
 
 class Sums(Protocol):
