@@ -259,17 +259,13 @@ class Gram(TakesTiles):
         result._sums = [np.tril(matrix) if namespace(matrix) is np else matrix]
         return result
 
-    def _allocate(self, n_threads: int = 1) -> None:
-        n_sums = 1 if self.size > _ONE_SUM_FROM else _N_PIECES
-        missing = [(self.size, self.size)] * (n_sums - len(self._sums))
-        self._sums += run_all(touched_zeros, missing, n_threads)
-
     def _add_on_threads(self, tile: np.ndarray, n_threads: int) -> None:
-        self._allocate(n_threads)
+        pieces = cut_columns(tile, self.n_parts)
+        missing = [(self.size, self.size)] * (len(pieces) - len(self._sums))
+        self._sums += run_all(touched_zeros, missing, n_threads)
         if self.size > _ONE_SUM_FROM:
-            tasks = _block_tasks(tile, self._sums[0])
+            tasks = _block_tasks(tile, self._sums[0]) if pieces else []
         else:
-            pieces = cut_columns(tile, len(self._sums))
             tasks = [(piece, None, total) for piece, total in zip(pieces, self._sums, strict=False)]
         with single_blas_thread():
             run_all(_accumulate, tasks, n_threads)

@@ -14,7 +14,7 @@ from optim.threads import run_all, single_blas_thread
 from reservoir.readout.blas import fold_in
 from reservoir.readout.columns import TakesTiles, check_tile, count_rows, cut_columns, on_host
 from reservoir.readout.factorisations import singular_vectors
-from reservoir.readout.gram import as_shift, check_same_kind, check_sizes, error_vectors, touched_zeros
+from reservoir.readout.gram import as_shift, check_same_kind, check_sizes, error_vectors
 from reservoir.readout.linear import (
     Decomposition,
     Readout,
@@ -73,7 +73,7 @@ class TriangularFactor(TakesTiles):
         self.shift = as_shift(shift, n_features, n_outputs)
         self.n_rows = 0
         # Kept transposed, lower triangular: LAPACK reads them by columns.
-        self._lower = touched_zeros(_n_pieces(self.size), self.size, self.size)
+        self._lower = np.zeros((_n_pieces(self.size), self.size, self.size))
         self._is_used = [False] * len(self._lower)
 
     @staticmethod
