@@ -74,7 +74,7 @@ class Reservoir:
         """Precision of weights and states."""
         return self.bias.dtype
 
-    @property
+    @functools.cached_property
     def degree(self) -> float:
         """Weights of a unit, those of inputs and feedback among them; the mean."""
         n_weights = self.W.weights.size if isinstance(self.W, Shifts) else self.W.nnz

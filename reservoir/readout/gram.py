@@ -23,6 +23,8 @@ _ONE_SUM_FROM = 2048
 # Rows up to which register tiles are faster than BLAS, which packs its arguments first.
 _TILES_TO = 256
 _BLOCK = 1024
+# Products of a tile's numbers that take less time than waking another thread may.
+_WORTH_A_THREAD = 20_000_000
 _STRIP = 64
 
 
@@ -267,8 +269,9 @@ class Gram(TakesTiles):
             tasks = _block_tasks(tile, self._sums[0]) if pieces else []
         else:
             tasks = [(piece, None, total) for piece, total in zip(pieces, self._sums, strict=False)]
+        is_short = tile.shape[1] * self.size**2 < _WORTH_A_THREAD
         with single_blas_thread():
-            run_all(_accumulate, tasks, n_threads)
+            run_all(_accumulate, tasks, 1 if is_short else n_threads)
 
 
 def _add_all(first: np.ndarray, *others: np.ndarray, n_threads: int) -> None:

@@ -21,6 +21,8 @@ from reservoir.readout.ridge import Centred, Sums
 # A row whose leverage is this close to one fits itself: what it would be without it is not determined.
 _OWN_FIT = 1e-10
 _COLUMNS_AT_ONCE = 2048
+# Features from which folds are worth a thread each.
+_SIDE_BY_SIDE_FROM = 150
 
 
 def gcv_errors(decomposition: Decomposition, alphas: np.ndarray) -> np.ndarray:
@@ -136,6 +138,7 @@ def blocked_errors(
     check_folds(folds)
     folds = [fold for fold in folds if fold.n_rows > 0]
     rests = [rest.centred(fit_intercept=fit_intercept, keep=False) for rest in folds[0].each_left_out(folds)]
+    n_threads = n_threads if folds[0].n_features >= _SIDE_BY_SIDE_FROM else 1
     reduced = run_all(lambda rest: rest.reduce(), [(rest,) for rest in rests], n_threads)
     # Every row is in all sums but one: this is no less than what rounding does to the sums of all.
     rounding = sum(each.rounding for each in reduced) / (len(folds) - 1)
