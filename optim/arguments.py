@@ -60,14 +60,13 @@ def integer(name: str, value: Any, *, least: int = 1, most: int = LARGEST, remed
     Traceback (most recent call last):
     TypeError: n_units must be an integer >= 1, got 1.5; give a whole number.
     """
+    is_integer = isinstance(value, numbers.Integral) and not isinstance(value, _NO_NUMBERS)
+    if is_integer and least <= int(value) <= most:
+        return int(value)
     is_huge = isinstance(value, int) and value > LARGEST
     wanted = f">= {least}" if most == LARGEST and not is_huge else f"in [{least}, {most}]"
     message = f"{name} must be an integer {wanted}, got {brief(value)}; {remedy}."
-    if isinstance(value, _NO_NUMBERS) or not isinstance(value, numbers.Integral):
-        raise TypeError(message)
-    if not least <= int(value) <= most:
-        raise ValueError(message)
-    return int(value)
+    raise ValueError(message) if is_integer else TypeError(message)
 
 
 def number(
@@ -199,6 +198,8 @@ def precision(name: str, value: Any) -> type[np.floating] | None:
     """
     if value is None:
         return None
+    if isinstance(value, np.dtype) and value.type in (np.float64, np.float32):  # a message would take longer
+        return value.type
     message = f"{name} must be None, numpy.float64 or numpy.float32, got {brief(value)}; choose a precision."
     try:
         found = np.dtype(value)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import groupby, pairwise
 from operator import itemgetter
 from typing import Any
@@ -25,10 +25,6 @@ from reservoir.simd.vectors import ONE_PACK, PACK_BYTES, aligned
 # Largest difference of the two states at a seam, relative to the largest state if that exceeds 1.
 SEAM_TOLERANCE = {np.dtype(np.float64): 1e-12, np.dtype(np.float32): 1e-6}
 COMPARED_AT_ONCE = 1_000_000  # numbers of states at seams
-# What the pilot asks for: well below a seam's tolerance, and above what rounding alone leaves (1e-7 in float32).
-PILOT_TOLERANCE = {np.dtype(np.float64): 1e-13, np.dtype(np.float32): 5e-7}
-# Steps of warm-up the pilot tries at most, and how many it takes between two comparisons.
-LONGEST_PILOT, PILOT_BLOCK = 8_192, 32
 # Unit-steps of one call, about 50 ms of work, and numbers of noise drawn for one.
 UNIT_STEPS_A_CALL, NOISE_A_CALL = 32_000_000, 4_000_000
 # Columns behind those of a tile, so that its rows do not fall on the same lines of the cache.
@@ -308,33 +304,3 @@ def agree(a: np.ndarray, b: np.ndarray, tolerance: float) -> bool:
     sizes = np.maximum(1.0, np.max(np.abs(a), axis=-1, initial=0.0))
     differences = np.max(np.abs(a - b), axis=-1, initial=0.0)
     return bool(((differences <= tolerance * sizes) & (differences < np.inf)).all())
-
-
-def forgetting_time(reservoir: Reservoir, task: Task) -> int | None:
-    """Steps within which runs from two far-apart starts become one, measured on a few places of the data.
-
-    Runs from rest and from states of random signs, without noise, meet to :data:`PILOT_TOLERANCE` within the returned
-    number of steps, a quarter added. None: not within :data:`LONGEST_PILOT` steps, or half the longest sequence.
-    """
-    N, dtype = reservoir.n_units, reservoir.dtype
-    B = PACK_BYTES // dtype.itemsize
-    longest = int(np.argmax(task.lengths))
-    begin, end = int(task.offsets[longest]), int(task.offsets[longest + 1])
-    limit = min(LONGEST_PILOT, (end - begin) // 2) // PILOT_BLOCK * PILOT_BLOCK
-    places = begin + (end - begin - limit) * np.arange(B // 2) // (B // 2)
-    row = np.tile(places, 2)[None, :] + np.arange(PILOT_BLOCK)[:, None]
-    from_rest = np.arange(B) < B // 2
-    nothing, never, column = np.full(row.shape, -1, np.int32), np.zeros(row.shape, bool), np.full(PILOT_BLOCK, -1)
-    start = nothing.copy()
-    start[0] = np.where(from_rest, 0, 1)
-    far = np.random.default_rng(0).choice([-1.0, 1.0], (1, N))
-    data = data_of(reservoir, task, 0, np.concatenate([np.zeros((1, N)), far]))
-    plan = Plan(row, start, nothing, never, column)
-    group = Group(reservoir, replace(task, noise=0.0), readout_of(reservoir, None, None, -1), data, plan)
-    for done in range(PILOT_BLOCK, limit + 1, PILOT_BLOCK):
-        group.advance(0, PILOT_BLOCK, no_sinks(reservoir), 0, 0)
-        x = group.work.state[0].T
-        if agree(x[from_rest], x[~from_rest], PILOT_TOLERANCE[dtype]):
-            return done * 5 // 4
-        group.plan = plan._replace(row=row + done, start=nothing)
-    return None

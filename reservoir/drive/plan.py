@@ -19,14 +19,22 @@ from reservoir.simd.vectors import ONE_PACK, PACK_BYTES, TWO_PACKS
 MAX_GROUPS = 8
 # Fewer steps than this in all are not worth several lanes of one series.
 WORTH_CUTTING = 3_000
-# Steps from which two packs of lanes pay: before, longer lanes of one pack spend less on warm-ups.
+# Steps from which two packs of lanes pay, and how many there must be in a lane for each of its warm-up: before, longer
+# lanes of one pack spend less on warm-ups.
 WORTH_TWO_PACKS = 18_000
+WORTH_A_WARM_UP = 3
 # Steps of one lane from which on another pair of groups pays for its warm-ups.
 LONG_LANE = 2_048
 # Time of a step of one pack of lanes over that of two: 0.54 to 0.6 at 24 to 100 units of float64.
 TIME_OF_ONE_PACK = 0.6
 # Units from which on two packs of lanes outgrow the second-level cache.
 WIDE_RESERVOIR = 4_096
+# Nanoseconds of a step, of a unit and of one of its weights: alone and as one pack of lanes, at 10 to 1,000 units with
+# 1 to 100 weights on an AMD EPYC with AVX2. What is compared is their ratio.
+STEP_ALONE, UNIT_ALONE, WEIGHT_ALONE, WEIGHT_OF_SHIFT = 60.0, 1.4, 0.36, 0.12
+STEP_OF_PACK, UNIT_OF_PACK, WEIGHT_OF_PACK = 300.0, 12.0, 1.2
+SETTING_UP = 400_000.0  # nanoseconds until lanes run
+N_THREADS = 2  # that are taken to share the groups: what is chosen must not depend on how many there are
 
 
 @dataclass(frozen=True)
@@ -43,7 +51,7 @@ class Lanes:
         return self.n_lanes * self.n_groups
 
 
-def choose_lanes(lengths: np.ndarray, n_units: int, dtype: np.dtype) -> Lanes | None:
+def choose_lanes(lengths: np.ndarray, n_units: int, dtype: np.dtype, n_warm: int = 0) -> Lanes | None:
     """Lanes for sequences of these lengths; None where running them one by one is as good.
 
     Parameters
@@ -51,6 +59,8 @@ def choose_lanes(lengths: np.ndarray, n_units: int, dtype: np.dtype) -> Lanes | 
     lengths : (n_sequences,) int
     n_units : int
     dtype : float64 or float32
+    n_warm : int >= 0
+        Rows of warm-up of each lane.
     """
     P = PACK_BYTES // np.dtype(dtype).itemsize
     n_steps, n_sequences = int(lengths.sum()), len(lengths)
@@ -58,7 +68,7 @@ def choose_lanes(lengths: np.ndarray, n_units: int, dtype: np.dtype) -> Lanes | 
         return None
     if n_steps < WORTH_CUTTING:
         return Lanes(ONE_PACK, P, 1 if n_sequences <= P else 2)
-    if n_units >= WIDE_RESERVOIR or n_steps < WORTH_TWO_PACKS:
+    if n_units >= WIDE_RESERVOIR or n_steps < max(WORTH_TWO_PACKS, WORTH_A_WARM_UP * 2 * P * n_warm):
         packs, n_lanes = ONE_PACK, P
     else:
         packs, n_lanes = TWO_PACKS, 2 * P
@@ -136,6 +146,32 @@ def _cut(offsets, longest, n_warm, breaks):
             warm[n], rows[n], sequences[n], folds[n] = start - first[n], stop - first[n], sequence, fold
             n += 1
     return first, warm, rows, sequences, folds
+
+
+def time_alone(n_steps: int, n_units: int, degree: float, *, is_shifted: bool) -> float:
+    """Nanoseconds that the kernel of one sequence is expected to take.
+
+    Parameters
+    ----------
+    n_steps : int
+    n_units : int
+    degree : float
+        Weights of a unit, those of inputs among them.
+    is_shifted : bool
+        Whether the graph is made of shifts.
+    """
+    weight = WEIGHT_OF_SHIFT if is_shifted else WEIGHT_ALONE
+    return n_steps * (STEP_ALONE + n_units * (UNIT_ALONE + weight * degree))
+
+
+def time_in_lanes(stretches: Stretches, lanes: Lanes, n_units: int, degree: float) -> float:
+    """Nanoseconds that ``stretches`` are expected to take, a fold after the other."""
+    rows = np.bincount(stretches.fold, stretches.n_rows)
+    longest = np.zeros(len(rows))
+    np.maximum.at(longest, stretches.fold, stretches.n_rows)
+    n_steps = np.maximum(longest, rows / lanes.total).sum() * -(-lanes.n_groups // N_THREADS)
+    step = STEP_OF_PACK + n_units * (UNIT_OF_PACK + WEIGHT_OF_PACK * degree)
+    return SETTING_UP + n_steps * (step if lanes.packs == ONE_PACK else step / TIME_OF_ONE_PACK)
 
 
 def deal(n_rows: np.ndarray, members: np.ndarray, lanes: Lanes, *, may_be_narrow: bool = True) -> list[list[list[int]]]:

@@ -3,8 +3,8 @@ r"""Driving a reservoir over data: outputs, states, or a stream of tiles for the
 Three ways, chosen from the lengths of the sequences and from what the data show:
 
 1. several sequences, a lane each;
-2. long series cut in time, provided that the reservoir forgets: a pilot measures in how many steps, and every seam
-   is verified. Should one fail, the warm-up is doubled and the run repeated;
+2. long series cut in time, provided that the reservoir forgets soon enough for it to pay: a pilot measures in how many
+   steps, and every seam is verified. Should one fail, the warm-up is doubled and the run repeated;
 3. one sequence after the other: short series, closed loops, and what would have to warm up for too long.
 
 All three compute the same bits, except that a seam may leave a difference up to its tolerance. A GPU has a way of its
@@ -20,17 +20,18 @@ from typing import TypeVar
 import numpy as np
 
 from reservoir.drive.device_runs import OnDevice
-from reservoir.drive.lanes import InLanes, forgetting_time
-from reservoir.drive.one_sequence import OneByOne
-from reservoir.drive.plan import choose_lanes, cut
+from reservoir.drive.lanes import InLanes
+from reservoir.drive.one_sequence import OneByOne, forgetting_time
+from reservoir.drive.plan import Lanes, Stretches, choose_lanes, cut, time_alone, time_in_lanes
 from reservoir.drive.route import Route, Run, SeamOpenError
 from reservoir.drive.task import Task
 from reservoir.drive.weights import Reservoir
+from reservoir.graph.matrix import Shifts
 from reservoir.readout.columns import TakesTiles
 from reservoir.simd.vectors import PACK_BYTES
 
-# Steps of warm-up for each counted step up to which cutting pays.
-WORTHWHILE_WARM_UP = 1.5
+# Share of the time of the other way below which that of cutting in time is trusted to be less.
+WORTHWHILE = 0.9
 
 Taker = TypeVar("Taker", bound=TakesTiles)
 
@@ -98,7 +99,7 @@ class Reader:
             except SeamOpenError:
                 continue
             for taker in takers:
-                taker.finish()
+                taker.finish(route.task.n_threads)
             self._route = route
             return takers
         raise AssertionError("the last route has no seam that could be open")
@@ -120,18 +121,31 @@ def routes(
     if task.device == "gpu":
         yield OnDevice.of(reservoir, task, breaks)
         return
-    lengths = task.lengths
-    lanes = choose_lanes(lengths, reservoir.n_units, reservoir.dtype)
+    lengths, sizes = task.lengths, (reservoir.n_units, reservoir.dtype)
+    lanes = choose_lanes(lengths, *sizes)
     if lanes is None:
         yield OneByOne(reservoir, task, breaks)
         return
-    longest = max(1, int(lengths.sum()) // lanes.total)
-    must_cut = bool((lengths > 1.5 * longest).any()) or len(breaks) > 2
-    n_warm = forgetting_time(reservoir, task) if must_cut and may_cut else None
-    while n_warm is not None and n_warm <= WORTHWHILE_WARM_UP * longest:
-        yield InLanes(reservoir, task, lanes, cut(task.offsets, longest, n_warm, breaks))
-        n_warm *= 2
-    if len(lengths) < PACK_BYTES // reservoir.dtype.itemsize // 2 or len(breaks) > 2:
-        yield OneByOne(reservoir, task, breaks)
-    else:
-        yield InLanes(reservoir, task, lanes, cut(task.offsets, int(lengths.max()) + 1, 1, breaks))
+    uncut, time = None, _time_alone(reservoir, task)
+    if len(lengths) >= PACK_BYTES // reservoir.dtype.itemsize // 2 and len(breaks) == 2:
+        uncut = cut(task.offsets, int(lengths.max()) + 1, 1, breaks)
+        time = _time_in_lanes(reservoir, uncut, lanes)
+    if may_cut and ((lengths > 1.5 * lengths.sum() / lanes.total).any() or len(breaks) > 2):
+        n_folds, n_warm = len(breaks) - 1, task.forgetting_time or forgetting_time(reservoir, task)
+        while n_warm < np.inf:
+            suited = choose_lanes(lengths, *sizes, n_warm * n_folds)
+            stretches = cut(task.offsets, max(1, int(lengths.sum()) // (suited.total * n_folds)), n_warm, breaks)
+            if _time_in_lanes(reservoir, stretches, suited) > WORTHWHILE * time:
+                break
+            yield InLanes(reservoir, task, suited, stretches)
+            n_warm *= 2
+    yield OneByOne(reservoir, task, breaks) if uncut is None else InLanes(reservoir, task, lanes, uncut)
+
+
+def _time_alone(reservoir: Reservoir, task: Task) -> float:
+    sizes = int(task.offsets[-1]), reservoir.n_units, reservoir.degree
+    return time_alone(*sizes, is_shifted=isinstance(reservoir.W, Shifts))
+
+
+def _time_in_lanes(reservoir: Reservoir, stretches: Stretches, lanes: Lanes) -> float:
+    return time_in_lanes(stretches, lanes, reservoir.n_units, reservoir.degree)

@@ -37,6 +37,8 @@ class Task:
     noise_seed : int
     n_threads : int
     device : None, "cpu" or "gpu"
+    forgetting_time : int, infinity or None
+        As :func:`reservoir.drive.one_sequence.forgetting_time` has measured it; None: not yet.
     watch : callable or None
         Called now and then with the fraction of all steps done, from the calling thread.
     """
@@ -52,6 +54,7 @@ class Task:
     noise_seed: int = 0
     n_threads: int = 1
     device: str | None = None
+    forgetting_time: float | None = None
     watch: Callable[[float], None] | None = None
 
     @property

@@ -74,12 +74,16 @@ class Reservoir:
         """Precision of weights and states."""
         return self.bias.dtype
 
+    @functools.cached_property
+    def degree(self) -> float:
+        """Weights of a unit, those of inputs and feedback among them; the mean."""
+        n_weights = self.W.weights.size if isinstance(self.W, Shifts) else self.W.nnz
+        return n_weights / self.n_units + self.n_inputs + self.n_feedback
+
     @property
     def cost_of_step(self) -> int:
         """What one step costs, in units with 10 weights each."""
-        n_weights = self.W.weights.size if isinstance(self.W, Shifts) else self.W.nnz
-        n_weights += self.n_units * (self.n_inputs + self.n_feedback)
-        return max(self.n_units, n_weights // 10)
+        return max(self.n_units, round(self.n_units * self.degree) // 10)
 
     @property
     def activation_code(self) -> tuple:

@@ -19,6 +19,7 @@ from reservoir.data.cold_start import warn_of_a_cold_piece
 from reservoir.data.reading import read_sequences
 from reservoir.data.sequences import Sequences, check_washout
 from reservoir.data.states import steps_of_memory
+from reservoir.drive.one_sequence import kept_forgetting_time
 from reservoir.drive.routes import Run, drive
 from reservoir.drive.task import Task
 from reservoir.estimators.estimator import ReservoirEstimator, progress
@@ -167,6 +168,11 @@ class EchoStateNetwork(ReservoirEstimator):
         )  # fmt: skip
         return replace(task, watch=progress(type(self).__name__, self.verbose))
 
+    def _measured(self, task: Task) -> Task:
+        """The task of a first fit, with the forgetting time that it keeps for what comes."""
+        self.forgetting_time_ = kept_forgetting_time(self.reservoir_, task)
+        return replace(task, forgetting_time=self.forgetting_time_)
+
     def _teacher(self, sequences: Sequences, targets: np.ndarray, origin: np.ndarray | None, n_seen: int) -> np.ndarray:
         """(n, O) targets of the step before, with noise if wanted; where there is none, 0."""
         level = number("feedback_noise", self.feedback_noise, least=0, remedy="0 turns it off")
@@ -184,7 +190,7 @@ class EchoStateNetwork(ReservoirEstimator):
 
     def _fit_readout(self, sequences: Sequences, targets: np.ndarray) -> None:
         self._draw(sequences.rows.shape[1], targets.shape[1], sequences.rows.dtype)
-        task = self._fitting_task(sequences, targets)
+        task = self._measured(self._fitting_task(sequences, targets))
         state = np.empty((sequences.n_sequences, self.reservoir_.n_units), self.reservoir_.dtype)
         readout = train(
             self.reservoir_, task, alpha=self._alpha_of_rows(), alpha_selection=self.alpha_selection,
@@ -230,6 +236,8 @@ class EchoStateNetwork(ReservoirEstimator):
             n_seen=0 if before is None else before.n_rows, initial=self._starts(initial_state, sequences),
         )  # fmt: skip
         state = np.empty((sequences.n_sequences, N), self.reservoir_.dtype)
+        if before is None:
+            task = self._measured(task)
         n_folds = n_blocks(sequences.n_steps) if is_auto(alpha) else 1
         blocks = take_sums(self.reservoir_, task, KINDS[self.solver][0], n_folds, final=state)
         self._refuse_overflow(state, "states")
@@ -239,7 +247,7 @@ class EchoStateNetwork(ReservoirEstimator):
         if folds is None:
             self._keep(solve(sums, alpha, fit_intercept=self.fit_intercept))
         else:
-            self._keep(readout_of_blocks(folds, fit_intercept=self.fit_intercept))
+            self._keep(readout_of_blocks(folds, fit_intercept=self.fit_intercept, n_threads=task.n_threads))
         self.sums_, self.fold_sums_ = sums, folds
         self.state_ = self._with_outputs(state, sequences, targets)
         self.target_range_ = range_of(targets, None if before is None else self.target_range_)

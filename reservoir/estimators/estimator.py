@@ -115,7 +115,13 @@ class ReservoirEstimator(BaseEstimator):
         n_read = self.reservoir_.n_inputs if include_input else 0
         check_device(self.device)
         return Task(
-            rows, sequences.offsets, n_read=n_read, n_threads=n_threads(self.n_jobs), device=self.device, **more
+            rows,
+            sequences.offsets,
+            n_read=n_read,
+            n_threads=n_threads(self.n_jobs),
+            device=self.device,
+            forgetting_time=getattr(self, "forgetting_time_", None),
+            **more,
         )
 
     def _starts(self, initial_state: Any, sequences: Sequences) -> np.ndarray | None:

@@ -15,6 +15,7 @@ from reservoir.estimators.training import N_FOLDS, SUMS
 from reservoir.readout.pooling import check_poolings
 from reservoir.readout.sequence_ridge import SequenceRows
 
+LONGEST_MEMORY = 10**9  # steps
 FORMS = ("rows", "list", "stack", "groups", "lengths", "column")
 
 
@@ -60,6 +61,8 @@ def check_fitted(model: Any) -> None:
 
 def _check_sums(model: Any, reservoir: Reservoir, n_outputs: int) -> None:
     """Raise unless what predictions and ``partial_fit`` go on from fits the readout."""
+    if getattr(model, "forgetting_time_", None) is not None:
+        integer("forgetting_time_", model.forgetting_time_, least=1, most=LONGEST_MEMORY)
     width = reservoir.n_units + reservoir.n_feedback
     if hasattr(model, "state_"):
         array("state_", model.state_, shape=(None, width), dtype=reservoir.dtype)

@@ -67,6 +67,9 @@ class ESNRegressor(MultiOutputMixin, RegressorMixin, PooledNetwork):
         After ``partial_fit`` with ``alpha="auto"``: the blocks of it that choose the penalty.
     state_ : (n_sequences, n_units), or with feedback (n_sequences, n_units + n_outputs)
         States after the last rows learnt, with feedback followed by the last targets.
+    forgetting_time_ : int or None
+        Steps within which states forget where they started, as the rows of the fit let expect it; None: too few rows to
+        say. Long series are cut in time by it.
     target_range_ : (2, n_outputs)
         Least and largest of the targets, against which a free run is held.
     input_shift_, input_scale_ : (n_features,)

@@ -17,8 +17,8 @@ from reservoir.drive.weights import Reservoir
 from reservoir.memory import check_memory
 from reservoir.readout.conjugate import n_bytes, ridge_by_cg
 from reservoir.readout.gram import Gram
-from reservoir.readout.linear import Decomposition, Readout
-from reservoir.readout.penalty import LeftOutErrors, blocked_errors, choose_alpha, gcv_errors
+from reservoir.readout.linear import Readout
+from reservoir.readout.penalty import LeftOutErrors, blocked_errors, check_folds, choose_alpha, gcv_errors
 from reservoir.readout.ridge import Sums, check_alpha, solve, total_of, warn_unless_reliable
 from reservoir.readout.rows import HeldRows
 from reservoir.readout.tsqr import TriangularFactor
@@ -58,7 +58,7 @@ def train(
     task : Task
         With targets.
     alpha : "auto", float >= 0, or (A,) candidates
-        "auto": one of :data:`AUTO_ALPHAS` by blocks of time, as :func:`errors_of_blocks` judges them.
+        "auto": one of :data:`AUTO_ALPHAS` by blocks of time, as :func:`best_of_blocks` judges them.
     alpha_selection : {"gcv", "loo", "blocked"}
         How to choose among candidates: generalised cross-validation, exact leave-one-out (reads the data twice), or
         cross-validation over :data:`N_FOLDS` blocks of time, the only one for "cg".
@@ -78,7 +78,8 @@ def train(
         if solver == "cg":
             return _by_cg(reservoir, task, alpha, alpha_selection, fit_intercept, final)
         if not isinstance(alpha, float):
-            return _for_best_penalty(reservoir, task, alpha, alpha_selection, solver, fit_intercept, final)
+            best = _for_best_penalty if alpha_selection in ("gcv", "loo") else _for_best_of_blocks
+            return best(reservoir, task, alpha, alpha_selection, solver, fit_intercept, final)
         kinds, how = KINDS[solver], {"fit_intercept": fit_intercept, "n_threads": task.n_threads}
         if solver != "qr" and len(task.rows) < n_features(reservoir, task):
             kinds = (HeldRows,)
@@ -127,17 +128,13 @@ def _for_best_penalty(
 ) -> Readout:
     """One decomposition serves all penalties; with "auto" it is taken again by QR if the chosen one needs it."""
     for kind in KINDS[solver]:
-        folds = take_sums(reservoir, task, kind, N_FOLDS if selection in ("auto", "blocked") else 1, final)
-        decomposition = total_of(folds).centred(fit_intercept=fit_intercept).decompose()
+        (sums,) = take_sums(reservoir, task, kind, final=final)
+        decomposition = sums.centred(fit_intercept=fit_intercept).decompose()
         if selection == "gcv":
             errors = gcv_errors(decomposition, alphas)
-        elif selection == "loo":
+        else:
             (left_out,) = Reader(reservoir, task).read(partial(LeftOutErrors, decomposition, alphas))
             errors = left_out.errors
-        elif selection == "auto":
-            errors = errors_of_blocks(folds, decomposition, alphas, fit_intercept=fit_intercept)
-        else:
-            errors = blocked_errors(folds, alphas, fit_intercept=fit_intercept)
         alpha = choose_alpha(errors, alphas, decomposition.target_energy)
         if decomposition.is_reliable(alpha):
             return decomposition.readout(alpha)
@@ -145,18 +142,56 @@ def _for_best_penalty(
     return decomposition.readout(alpha)
 
 
+def _for_best_of_blocks(
+    reservoir: Reservoir,
+    task: Task,
+    alphas: np.ndarray,
+    selection: str,
+    solver: str,
+    fit_intercept: bool,
+    final: np.ndarray | None,
+) -> Readout:
+    """Sums of blocks serve all penalties; with "auto" they are taken again by QR if a smaller one may be better."""
+    how = {"fit_intercept": fit_intercept, "n_threads": task.n_threads}
+    for kind in KINDS[solver]:
+        folds = take_sums(reservoir, task, kind, N_FOLDS, final)
+        if selection == "blocked":
+            check_folds(folds)
+        total = total_of(folds)
+        alpha, is_last_known = best_of_blocks(total, folds, alphas, **how)
+        if not is_last_known:
+            break
+    return solve(total, alpha, **how)
+
+
 def is_auto(value: Any) -> bool:
     """Whether a parameter is the word "auto"."""
     return isinstance(value, str) and value == "auto"
 
 
-def errors_of_blocks(
-    folds: Sequence[Sums], decomposition: Decomposition, alphas: np.ndarray, *, fit_intercept: bool = True
-) -> np.ndarray:
-    """(A, O) errors of cross-validation over blocks of time; generalised cross-validation while there is but one."""
-    if sum(fold.n_rows > 0 for fold in folds) < 2:
-        return gcv_errors(decomposition, alphas)
-    return blocked_errors(folds, alphas, fit_intercept=fit_intercept)
+def best_of_blocks(
+    total: Sums, folds: Sequence[Sums], alphas: np.ndarray, *, fit_intercept: bool = True, n_threads: int = 1
+) -> tuple[float, bool]:
+    """The penalty of least error over blocks of time, and whether it is the least that rounding allows to judge.
+
+    Parameters
+    ----------
+    total : sums of all folds
+    folds : sums of blocks; of a single one that has rows, generalised cross-validation takes the place.
+    alphas : (A,) >= 0
+    fit_intercept : bool
+    n_threads : int >= 1
+    """
+    centred = total.centred(fit_intercept=fit_intercept)
+    if sum(fold.n_rows > 0 for fold in folds) > 1:
+        errors = blocked_errors(folds, alphas, fit_intercept=fit_intercept, n_threads=n_threads)
+    else:
+        decomposition = centred.decompose()
+        is_known = np.array([decomposition.is_reliable(alpha) for alpha in alphas])
+        errors = np.where(is_known[:, None], gcv_errors(decomposition, alphas), np.inf)
+    alpha = choose_alpha(errors, alphas, centred.target_energy)
+    is_known = np.isfinite(errors).all(axis=1)
+    return alpha, not is_known.all() and alpha <= np.min(alphas[is_known], initial=np.inf)
 
 
 def n_blocks(n_rows: int) -> int:
@@ -177,12 +212,11 @@ def with_blocks(folds: list[Sums] | None, blocks: list[Sums]) -> list[Sums]:
     return [total_of([fold, added[k]]) if k in added else fold for k, fold in enumerate(folds)]
 
 
-def readout_of_blocks(folds: list[Sums], *, fit_intercept: bool = True) -> Readout:
+def readout_of_blocks(folds: list[Sums], *, fit_intercept: bool = True, n_threads: int = 1) -> Readout:
     """Readout of all folds with the penalty that they choose, out of those that hold what rounding blurs."""
-    decomposition = total_of(folds).centred(fit_intercept=fit_intercept).decompose()
-    alphas = np.array([alpha for alpha in AUTO_ALPHAS if decomposition.is_reliable(alpha)] or AUTO_ALPHAS[-1:])
-    errors = errors_of_blocks(folds, decomposition, alphas, fit_intercept=fit_intercept)
-    return decomposition.readout(choose_alpha(errors, alphas, decomposition.target_energy))
+    total, how = total_of(folds), {"fit_intercept": fit_intercept, "n_threads": n_threads}
+    alpha, _ = best_of_blocks(total, folds, np.array(AUTO_ALPHAS), **how)
+    return solve(total, alpha, **how)
 
 
 def _by_cg(

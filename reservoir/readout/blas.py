@@ -16,6 +16,7 @@ from collections.abc import Callable
 import numpy as np
 
 _ITEM = np.dtype(np.float64).itemsize
+_PANEL = 64  # columns of LAPACK's blocked reductions, at most
 
 
 def add_self_product(rows: np.ndarray, total: np.ndarray) -> None:
@@ -132,6 +133,80 @@ def solve_factored(lower: np.ndarray, right: np.ndarray) -> np.ndarray:
     dpotrs = _routine("cython_lapack", "dpotrs", 8)
     dpotrs(b"U", _int(m), _int(k), *_matrix(lower), *_matrix(columns), ctypes.byref(info))
     return columns.T
+
+
+def tridiagonalise(lower: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Diagonal (m,) and subdiagonal (m - 1,), at least (1,), of T with A = Q T Qᵀ, and the scales of Q's reflectors.
+
+    The reflectors take the place of ``lower``, see :func:`rotate`. LAPACK dsytrd.
+
+    Parameters
+    ----------
+    lower : (m, m) float64, last axis contiguous, in and out
+        What is above the diagonal is neither read nor written.
+    """
+    m = len(lower)
+    diagonal, below, scales = np.empty(m), np.zeros(max(m - 1, 1)), np.empty(max(m - 1, 1))
+    work, info = np.empty(max(1, _PANEL * m)), ctypes.c_int(0)
+    dsytrd = _routine("cython_lapack", "dsytrd", 10)
+    vectors = (each.ctypes.data for each in (diagonal, below, scales, work))
+    dsytrd(b"U", _int(m), *_matrix(lower), *vectors, _int(len(work)), ctypes.byref(info))
+    return diagonal, below, scales
+
+
+def rotate(rows: np.ndarray, reflectors: np.ndarray, scales: np.ndarray, *, back: bool = False) -> None:
+    """Replace each row v by Qᵀ v, or by Q v on the way ``back``, with what :func:`tridiagonalise` left. LAPACK dormtr.
+
+    Parameters
+    ----------
+    rows : (n, m) float64, C-contiguous, in and out
+    reflectors : (m, m), scales : (m - 1,)
+    back : bool
+    """
+    n, m = rows.shape
+    work, info = np.empty(max(1, _PANEL * n)), ctypes.c_int(0)
+    dormtr = _routine("cython_lapack", "dormtr", 13)
+    kind = b"L", b"U", b"N" if back else b"T", _int(m), _int(n)
+    scratch = work.ctypes.data, _int(len(work)), ctypes.byref(info)
+    dormtr(*kind, *_matrix(reflectors), scales.ctypes.data, *_matrix(rows), *scratch)
+
+
+def bidiagonalise(matrix: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Diagonal (m,) and subdiagonal (m - 1,) of B with A = P B Qᵀ, and the scales of the reflectors of Q and of P.
+
+    The reflectors take the place of ``matrix``, see :func:`rotate_side`. LAPACK dgebrd.
+
+    Parameters
+    ----------
+    matrix : (m, m) float64, C-contiguous, in and out
+    """
+    m = len(matrix)
+    diagonal, below, of_q, of_p = np.empty(m), np.empty(m - 1), np.empty(m), np.empty(m)
+    work, info = np.empty(max(1, 2 * _PANEL * m)), ctypes.c_int(0)
+    dgebrd = _routine("cython_lapack", "dgebrd", 11)
+    vectors = (each.ctypes.data for each in (diagonal, below, of_q, of_p, work))
+    dgebrd(_int(m), _int(m), *_matrix(matrix), *vectors, _int(len(work)), ctypes.byref(info))
+    return diagonal, below, of_q, of_p
+
+
+def rotate_side(rows: np.ndarray, reflectors: np.ndarray, scales: np.ndarray, *, back: bool) -> None:
+    """Replace each row v by Pᵀ v, or by Q v on the way ``back``, with what :func:`bidiagonalise` left. LAPACK dormbr.
+
+    Parameters
+    ----------
+    rows : (n, m) float64, C-contiguous, in and out
+    reflectors : (m, m)
+    scales : (m,)
+        Of P, or of Q on the way back.
+    back : bool
+    """
+    n, m = rows.shape
+    work, info = np.empty(max(1, _PANEL * n)), ctypes.c_int(0)
+    dormbr = _routine("cython_lapack", "dormbr", 14)
+    kind = (b"Q", b"L", b"N") if back else (b"P", b"L", b"T")
+    scratch = work.ctypes.data, _int(len(work)), ctypes.byref(info)
+    sizes = _int(m), _int(n), _int(m)
+    dormbr(*kind, *sizes, *_matrix(reflectors), scales.ctypes.data, *_matrix(rows), *scratch)
 
 
 @functools.cache

@@ -31,7 +31,7 @@ class TakesTiles:
         """Add one tile (D, n_columns) float64, NumPy's with its last axis contiguous; it will be overwritten."""
         raise NotImplementedError
 
-    def finish(self) -> None:
+    def finish(self, n_threads: int = 1) -> None:
         """Called once no more tiles come."""
 
 

@@ -23,6 +23,8 @@ _ONE_SUM_FROM = 2048
 # Rows up to which register tiles are faster than BLAS, which packs its arguments first.
 _TILES_TO = 256
 _BLOCK = 1024
+# Products of a tile's numbers that take less time than waking another thread may.
+_WORTH_A_THREAD = 20_000_000
 _STRIP = 64
 
 
@@ -99,8 +101,7 @@ class Gram(TakesTiles):
             first = first + 0.0
         else:
             self.empty()
-        for other in others:
-            run_all(add_lower, [(first, other, *rows) for rows in strips(self.size)], n_threads)
+        _add_all(first, *others, n_threads=n_threads)
         return first
 
     def empty(self) -> None:
@@ -163,7 +164,7 @@ class Gram(TakesTiles):
         """Count ``n_rows`` columns of nonzero weight that were added to sum ``part``."""
         self._parts[part][1].append(n_rows)
 
-    def finish(self) -> None:
+    def finish(self, n_threads: int = 1) -> None:
         """Bring together what was added in parts, by threads or on a GPU; call it once no more tiles come."""
         for part in sorted(self._parts):
             total, counts = self._parts[part]
@@ -172,31 +173,31 @@ class Gram(TakesTiles):
         self._parts = {}
         if self._sums and namespace(self._sums[0]) is not np:
             self._sums = [np.tril(to_host(total)) for total in self._sums]
+        if len(self._sums) > 1:
+            _add_all(*self._sums, n_threads=n_threads)
+            del self._sums[1:]
 
     def merge(self, other: Gram) -> None:
         """Add what ``other`` has seen; ``other`` is unchanged. Shifts may differ: this one's is kept."""
         check_same_kind(self, other)
         if not other._sums:
             return
-        theirs = other.recentred(self.shift).matrix
-        if namespace(theirs) is not np:
-            self._sums = [theirs if not self._sums else self._sums[0] + theirs]
-        else:
-            self._allocate()
-            self._sums[0] += np.tril(theirs)
+        theirs = other.recentred(self.shift).lower()
+        self._sums[:1] = [theirs if not self._sums else self._sums[0] + theirs]
         self.n_rows += other.n_rows
 
     def without(self, part: Gram) -> Gram:
         """Gram of the rows seen here but not in ``part``, which must have been merged in: a subtraction."""
         check_same_kind(self, part)
-        return self._like(self.matrix - part.recentred(self.shift).matrix, self.n_rows - part.n_rows)
+        return self._like(self.lower() - part.recentred(self.shift).lower(), self.n_rows - part.n_rows)
 
-    def left_out_of(self, folds: Sequence[Gram]) -> Gram:
-        """Gram of all ``folds`` but this one of them."""
-        total = Gram(self.n_features, self.n_outputs, folds[0].shift)
+    @staticmethod
+    def each_left_out(folds: Sequence[Gram]) -> list[Gram]:
+        """Gram of all ``folds`` but one, for each of them."""
+        total = Gram(folds[0].n_features, folds[0].n_outputs, folds[0].shift)
         for fold in folds:
             total.merge(fold)
-        return total.without(self)
+        return [total.without(fold) for fold in folds]
 
     def recentred(self, shift: np.ndarray) -> Gram:
         """The same data minus another shift. With δ = old shift - new shift, 0 in the constant row c::
@@ -227,12 +228,11 @@ class Gram(TakesTiles):
         sizes = self.n_features, self.shift, n_rows
         return NormalEquations.of(matrix, *sizes, fit_intercept=fit_intercept, n_threads=n_threads)
 
-    def held_out_error(self, coef, offset) -> list[float]:
-        """(O,) errors of the rows seen here: vᵀ M v with v = (-W, -b, 1), b the intercept for shifted data."""
-        xp = namespace(coef)
-        v = xp.concat([-coef, -offset[:, None], xp.eye(coef.shape[0])], axis=1)
-        sums = xp.sum((v @ self.matrix) * v, axis=1)
-        return [max(float(sums[k]), 0.0) for k in range(coef.shape[0])]
+    def held_out_error(self, coef, offset) -> np.ndarray:
+        """(..., O) errors of the rows seen here: vᵀ M v with v = (-W, -b, 1), b the intercept for shifted data."""
+        xp, v = namespace(coef), error_vectors(coef, offset)
+        product = xp.reshape(xp.reshape(v, (-1, self.size)) @ self.matrix, v.shape)
+        return np.maximum(to_host(xp.sum(product * v, axis=-1)), 0.0)
 
     def kept(self) -> dict:
         """What a file holds of it, for :meth:`restored`."""
@@ -261,20 +261,23 @@ class Gram(TakesTiles):
         result._sums = [np.tril(matrix) if namespace(matrix) is np else matrix]
         return result
 
-    def _allocate(self, n_threads: int = 1) -> None:
-        n_sums = 1 if self.size > _ONE_SUM_FROM else _N_PIECES
-        missing = [(self.size, self.size)] * (n_sums - len(self._sums))
-        self._sums += run_all(touched_zeros, missing, n_threads)
-
     def _add_on_threads(self, tile: np.ndarray, n_threads: int) -> None:
-        self._allocate(n_threads)
+        pieces = cut_columns(tile, self.n_parts)
+        missing = [(self.size, self.size)] * (len(pieces) - len(self._sums))
+        self._sums += run_all(touched_zeros, missing, n_threads)
         if self.size > _ONE_SUM_FROM:
-            tasks = _block_tasks(tile, self._sums[0])
+            tasks = _block_tasks(tile, self._sums[0]) if pieces else []
         else:
-            pieces = cut_columns(tile, len(self._sums))
             tasks = [(piece, None, total) for piece, total in zip(pieces, self._sums, strict=False)]
+        is_short = tile.shape[1] * self.size**2 < _WORTH_A_THREAD
         with single_blas_thread():
-            run_all(_accumulate, tasks, n_threads)
+            run_all(_accumulate, tasks, 1 if is_short else n_threads)
+
+
+def _add_all(first: np.ndarray, *others: np.ndarray, n_threads: int) -> None:
+    """Add lower triangles to the first."""
+    for other in others:
+        run_all(add_lower, [(first, other, *rows) for rows in strips(len(first))], n_threads)
 
 
 def _mirrored(lower: np.ndarray) -> np.ndarray:
@@ -321,6 +324,13 @@ def check_sizes(n_features: int, n_outputs: int, shift: np.ndarray) -> tuple[int
     sizes = integer("n_features", n_features, most=most), integer("n_outputs", n_outputs, most=most)
     array("shift", shift, shape=(sum(sizes),), dtype=np.float64)
     return sizes
+
+
+def error_vectors(coef, offset):
+    """(..., O, D) v = (-W, -b, 1): what a tile's rows are multiplied by to give the errors of readouts (..., O, K)."""
+    xp = namespace(coef)
+    of_targets = xp.broadcast_to(xp.eye(coef.shape[-2]), (*coef.shape[:-1], coef.shape[-2]))
+    return xp.concat([-coef, -offset[..., None], of_targets], axis=-1)
 
 
 def check_same_kind(one, other) -> None:

@@ -123,11 +123,25 @@ class Decomposition:
 
     def is_reliable(self, alpha: float) -> bool:
         """Whether rounding left out no direction of the K features at this penalty."""
-        return self.rank(alpha) == self.vectors.shape[0] or alpha > self.cutoff
+        return alpha > self.cutoff or self.rank(alpha) == self.vectors.shape[0]
 
     def coefficients(self, alpha: float):
         """(r, O) coefficients c(α) in the basis of ``vectors``."""
         return self.projected * self.inverse(alpha)[:, None]
+
+    @property
+    def rounding(self) -> float:
+        """``cutoff``, as :class:`reservoir.readout.reductions.Reduced` has it."""
+        return self.cutoff
+
+    @property
+    def is_full(self) -> bool:
+        """Whether every direction of the K features stands above rounding."""
+        return self.rank(0.0) == self.vectors.shape[0]
+
+    def coef(self, alphas: np.ndarray):
+        """(A, O, K) readouts at penalties (A,)."""
+        return namespace(self.values).stack([(self.vectors @ self.coefficients(float(a))).T for a in alphas])
 
     def readout(self, alpha: float) -> Readout:
         """Ridge readout at one penalty; does not warn where it is not reliable."""

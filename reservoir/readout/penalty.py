@@ -12,14 +12,17 @@ from typing import Any
 import numpy as np
 
 from optim.device import namespace
-from optim.threads import single_blas_thread
+from optim.threads import run_all, single_blas_thread
 from reservoir.readout.columns import TakesTiles, on_host
 from reservoir.readout.linear import Decomposition
-from reservoir.readout.ridge import Sums
+from reservoir.readout.reductions import Reduced
+from reservoir.readout.ridge import Centred, Sums
 
 # A row whose leverage is this close to one fits itself: what it would be without it is not determined.
 _OWN_FIT = 1e-10
 _COLUMNS_AT_ONCE = 2048
+# Features from which folds are worth a thread each.
+_SIDE_BY_SIDE_FROM = 150
 
 
 def gcv_errors(decomposition: Decomposition, alphas: np.ndarray) -> np.ndarray:
@@ -114,30 +117,42 @@ def _loo(tile, d: Decomposition, alphas: np.ndarray) -> np.ndarray:
     return errors
 
 
-def blocked_errors(folds: Sequence[Sums], alphas: np.ndarray, *, fit_intercept: bool = True) -> np.ndarray:
+def blocked_errors(
+    folds: Sequence[Sums], alphas: np.ndarray, *, fit_intercept: bool = True, n_threads: int = 1
+) -> np.ndarray:
     """Cross-validation over blocks of time: squared error of each fold under the readout of all others.
 
-    No row is read again.
+    No row is read again, and folds are worked on side by side.
 
     Parameters
     ----------
     folds : sums of disjoint rows, at least two with any
     alphas : (A,) >= 0
     fit_intercept : bool
+    n_threads : int >= 1
 
     Returns
     -------
-    (A, O) host array
+    (A, O) host array; infinity for a penalty that rounding may outweigh.
     """
     check_folds(folds)
     folds = [fold for fold in folds if fold.n_rows > 0]
-    errors = np.zeros((len(alphas), folds[0].n_outputs))
-    for fold in folds:
-        d = fold.left_out_of(folds).centred(fit_intercept=fit_intercept).decompose()
-        held_out = fold.recentred(d.shift)
-        readouts = [d.readout(float(alpha)) for alpha in alphas]
-        errors += [held_out.held_out_error(r.coef, d.target_centre - r.coef @ d.centre) for r in readouts]
+    rests = [rest.centred(fit_intercept=fit_intercept, keep=False) for rest in folds[0].each_left_out(folds)]
+    n_threads = n_threads if folds[0].n_features >= _SIDE_BY_SIDE_FROM else 1
+    reduced = run_all(lambda rest: rest.reduce(), [(rest,) for rest in rests], n_threads)
+    # Every row is in all sums but one: this is no less than what rounding does to the sums of all.
+    rounding = sum(each.rounding for each in reduced) / (len(folds) - 1)
+    is_known = (alphas > rounding) | all(each.is_full for each in reduced)
+    errors = np.full((len(alphas), folds[0].n_outputs), np.inf)
+    arguments = [(*each, alphas[is_known]) for each in zip(folds, rests, reduced, strict=True)]
+    errors[is_known] = sum(run_all(_held_out_errors, arguments, n_threads))
     return errors
+
+
+def _held_out_errors(fold: Sums, rest: Centred, reduced: Reduced, alphas: np.ndarray) -> np.ndarray:
+    """(A, O) errors of ``fold`` under the readouts of ``rest``."""
+    coef = reduced.coef(alphas)
+    return fold.recentred(rest.shift).held_out_error(coef, rest.target_centre - coef @ rest.centre)
 
 
 def check_folds(folds: Sequence) -> None:

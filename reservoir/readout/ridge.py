@@ -21,19 +21,34 @@ import numpy as np
 from optim.arguments import brief, reals
 from reservoir.alarms import IllConditionedWarning
 from reservoir.readout.linear import Decomposition, Readout
+from reservoir.readout.reductions import Reduced
 
 # A smaller penalty has lost its digits, and its inverse is infinite.
 SMALLEST_ALPHA = float(np.finfo(np.float64).tiny)
 
 
 class Centred(Protocol):
-    """Data about their means, or about zero where no intercept is fitted."""
+    """Data about their means, or about zero where no intercept is fitted.
+
+    Attributes
+    ----------
+    centre, target_centre, shift, target_energy
+        As in :class:`reservoir.readout.linear.Decomposition`.
+    """
+
+    centre: Any
+    target_centre: Any
+    shift: np.ndarray
+    target_energy: Any
 
     def solve(self, alpha: float, n_threads: int = 1) -> Readout | None:
         """Ridge readout; None where rounding outweighs the penalty. May use up what is here."""
 
     def decompose(self) -> Decomposition:
         """What serves every penalty."""
+
+    def reduce(self) -> Reduced:
+        """What serves all penalties that rounding does not outweigh, at a third of the cost; may use up the data."""
 
 
 class Sums(Protocol):
@@ -63,14 +78,15 @@ class Sums(Protocol):
     def add(self, tile: Any, n_threads: int = 1) -> None:
         """Add one tile, see :class:`reservoir.readout.columns.TakesTiles`."""
 
-    def finish(self) -> None:
+    def finish(self, n_threads: int = 1) -> None:
         """Called once no more tiles come."""
 
     def merge(self, other: Sums) -> None:
         """Add what another of this kind has seen; ``other`` is unchanged, and shifts may differ."""
 
-    def left_out_of(self, folds: Sequence[Sums]) -> Sums:
-        """Sums of all ``folds`` but this one of them."""
+    @staticmethod
+    def each_left_out(folds: Sequence[Sums]) -> list[Sums]:
+        """Sums of all ``folds`` but one, for each of them."""
 
     def recentred(self, shift: np.ndarray) -> Sums:
         """The same data minus another shift."""
@@ -78,8 +94,11 @@ class Sums(Protocol):
     def centred(self, *, fit_intercept: bool = True, keep: bool = True, n_threads: int = 1) -> Centred:
         """Centred data; ``keep=False`` gives the memory away and leaves this empty."""
 
-    def held_out_error(self, coef: Any, offset: Any) -> list[float]:
-        """(O,) weighted squared errors of the rows seen here; ``offset`` is the intercept for shifted data."""
+    def held_out_error(self, coef: Any, offset: Any) -> np.ndarray:
+        """(..., O) weighted squared errors of the rows seen here under readouts (..., O, K); a host array.
+
+        ``offset`` (..., O) is the intercept for shifted data.
+        """
 
     def kept(self) -> dict[str, Any]:
         """What a file holds of it, for :meth:`restored`."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 
 import numpy as np
 from scipy.linalg import lapack, qr, solve_triangular
@@ -13,7 +14,7 @@ from optim.threads import run_all, single_blas_thread
 from reservoir.readout.blas import fold_in
 from reservoir.readout.columns import TakesTiles, check_tile, count_rows, cut_columns, on_host
 from reservoir.readout.factorisations import singular_vectors
-from reservoir.readout.gram import as_shift, check_same_kind, check_sizes, touched_zeros
+from reservoir.readout.gram import as_shift, check_same_kind, check_sizes, error_vectors
 from reservoir.readout.linear import (
     Decomposition,
     Readout,
@@ -23,6 +24,7 @@ from reservoir.readout.linear import (
     rounding_outweighs,
     singular_cutoff,
 )
+from reservoir.readout.reductions import Bidiagonal
 
 # Independent factors, as in gram.py; half as many where one of them is large.
 _N_PIECES = 4
@@ -71,7 +73,7 @@ class TriangularFactor(TakesTiles):
         self.shift = as_shift(shift, n_features, n_outputs)
         self.n_rows = 0
         # Kept transposed, lower triangular: LAPACK reads them by columns.
-        self._lower = touched_zeros(_n_pieces(self.size), self.size, self.size)
+        self._lower = np.zeros((_n_pieces(self.size), self.size, self.size))
         self._is_used = [False] * len(self._lower)
 
     @staticmethod
@@ -95,6 +97,12 @@ class TriangularFactor(TakesTiles):
             for lower in used[1:]:
                 fold_in(lower.copy(), total, triangular=True)
         return np.triu(total.T)
+
+    def finish(self, n_threads: int = 1) -> None:
+        """Fold the factors that threads have added to into one."""
+        if sum(self._is_used) > 1:
+            self._lower[0] = self.factor.T
+            self._is_used[1:] = [False] * (len(self._lower) - 1)
 
     def add(self, tile: np.ndarray, n_threads: int = 1) -> None:
         """Fold the columns of one tile into the factor.
@@ -120,9 +128,10 @@ class TriangularFactor(TakesTiles):
         theirs = other.recentred(self.shift)
         with single_blas_thread():
             for k, lower in enumerate(theirs._lower):
-                if theirs._is_used[k]:
+                if theirs._is_used[k] and self._is_used[k]:
                     fold_in(lower.copy(), self._lower[k], triangular=True)
-                    self._is_used[k] = True
+                elif theirs._is_used[k]:
+                    self._lower[k], self._is_used[k] = lower, True
         self.n_rows += other.n_rows
 
     def recentred(self, shift: np.ndarray) -> TriangularFactor:
@@ -137,13 +146,13 @@ class TriangularFactor(TakesTiles):
         result.n_rows = self.n_rows
         return result
 
-    def left_out_of(self, folds: Sequence[TriangularFactor]) -> TriangularFactor:
-        """Factor of all ``folds`` but this one of them: they are merged, as factors cannot be subtracted."""
-        rest = TriangularFactor(self.n_features, self.n_outputs, folds[0].shift)
-        for fold in folds:
-            if fold is not self:
-                rest.merge(fold)
-        return rest
+    @staticmethod
+    def each_left_out(folds: Sequence[TriangularFactor]) -> list[TriangularFactor]:
+        """Factor of all ``folds`` but one, for each of them: of those before and after, for none can be subtracted."""
+        nothing = TriangularFactor(folds[0].n_features, folds[0].n_outputs, folds[0].shift)
+        before = accumulate(folds[:-1], _joined, initial=nothing)
+        after = [*accumulate(folds[:0:-1], _joined, initial=nothing)][::-1]
+        return [_joined(*both) for both in zip(before, after, strict=True)]
 
     def centred(self, *, fit_intercept: bool = True, keep: bool = True, n_threads: int = 1) -> CentredFactor:
         """Triangular factor of the centred data. With the constant column put first, the rest of R is centred::
@@ -165,10 +174,10 @@ class TriangularFactor(TakesTiles):
             centre, target_centre, total = -self.shift[:K], -self.shift[K:], 0.0
         return CentredFactor(R, K, centre, target_centre, self.shift, total, self.n_rows)
 
-    def held_out_error(self, coef: np.ndarray, offset: np.ndarray) -> list[float]:
-        """(O,) errors of the rows seen here: |R v|² with v = (-W, -b, 1), b the intercept for shifted data."""
-        v = np.concat([-coef, -offset[:, None], np.eye(len(coef))], axis=1)
-        return np.sum((v @ self.factor.T) ** 2, axis=1).tolist()
+    def held_out_error(self, coef: np.ndarray, offset: np.ndarray) -> np.ndarray:
+        """(..., O) errors of the rows seen here: |R v|² with v = (-W, -b, 1), b the intercept for shifted data."""
+        v = error_vectors(coef, offset)
+        return np.sum((v.reshape(-1, self.size) @ self.factor.T) ** 2, axis=-1).reshape(v.shape[:-1])
 
     def kept(self) -> dict:
         """What a file holds of it, for :meth:`restored`."""
@@ -199,6 +208,14 @@ class TriangularFactor(TakesTiles):
 
     def _fold(self, k: int, piece: np.ndarray) -> None:
         fold_in(np.array(piece, order="C"), self._lower[k])
+
+
+def _joined(one: TriangularFactor, other: TriangularFactor) -> TriangularFactor:
+    """Factor of what both have seen."""
+    result = TriangularFactor(one.n_features, one.n_outputs, one.shift)
+    result.merge(one)
+    result.merge(other)
+    return result
 
 
 def _n_pieces(size: int) -> int:
@@ -236,6 +253,20 @@ class CentredFactor:
                 return None
             coef = solve_triangular(features, lower[K:, :K].T, lower=True, trans="T", check_finite=False).T
         return readout_of(coef, self, alpha, condition=inverse_condition**-2.0, rank=K, method="qr")
+
+    @property
+    def target_energy(self) -> np.ndarray:
+        """(O,) as in :class:`reservoir.readout.linear.Decomposition`."""
+        return np.sum(self.R[:, self.n_features :] ** 2, axis=0)
+
+    def reduce(self) -> Bidiagonal:
+        """The features' part of R by two-sided reflections; its norm bounds the largest singular value."""
+        K = self.n_features
+        features = self.R[:K, :K]
+        rounding = singular_cutoff(np.atleast_1d(np.linalg.norm(features)), K)
+        inverse_condition, _ = lapack.dtrcon(features, uplo="U")
+        is_full = not rounding_outweighs(inverse_condition, K * np.finfo(float).eps)
+        return Bidiagonal.of(features, self.R[:K, K:], rounding, is_full=is_full)
 
     def decompose(self) -> Decomposition:
         """Singular vectors of the features' part of R."""

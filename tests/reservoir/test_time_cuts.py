@@ -7,7 +7,8 @@ from numpy.testing import assert_allclose, assert_array_equal
 from naive import drive as naive
 from reservoir.drive import lanes as lane_runs
 from reservoir.drive import routes as runs
-from reservoir.drive.lanes import SEAM_TOLERANCE, agree, forgetting_time
+from reservoir.drive.lanes import SEAM_TOLERANCE, agree
+from reservoir.drive.one_sequence import forgetting_time
 from reservoir.drive.routes import drive
 from reservoir.drive.task import Task
 from reservoir.drive.weights import build_reservoir
@@ -99,7 +100,7 @@ def lasting(kind):
 def test_what_does_not_forget_is_driven_one_by_one(monkeypatch, ways, kind):
     reservoir = lasting(kind)
     task = task_for(reservoir)
-    assert forgetting_time(reservoir, task) is None
+    assert forgetting_time(reservoir, task) == np.inf
     run = drive(reservoir, task, **everything(reservoir, task))
     assert ways.taken == ["one by one"]
     whole = one_by_one(monkeypatch, reservoir, task, **everything(reservoir, task))
@@ -114,8 +115,9 @@ def test_seams_of_what_does_not_forget_are_found_open(monkeypatch, ways, kind):
     whole = one_by_one(monkeypatch, reservoir, task, **everything(reservoir, task))
     monkeypatch.setattr(runs, "forgetting_time", lambda *_: 50)
     run = drive(reservoir, task, **everything(reservoir, task))
-    # Warm-ups of 50, 100 and 200 steps; 400 are more than it pays to repeat for lanes of 200.
-    assert ways.taken == ["one by one", "in lanes", "in lanes", "in lanes", "one by one"]
+    # Warm-ups of 50, 100, 200 and, with many weights, 400 steps; 800 are more than it pays to repeat for lanes of 200.
+    first, *cuts, last = ways.taken
+    assert first == last == "one by one" and set(cuts) == {"in lanes"} and len(cuts) in (3, 4)
     for expected, got in zip(all_results(whole), all_results(run), strict=True):
         assert_array_equal(got, expected)
 
@@ -172,7 +174,7 @@ def test_a_large_state_hides_no_difference_of_another():
 
 
 @pytest.mark.parametrize("at_once", [1, 3 * N_UNITS])
-def test_seams_that_are_compared_in_blocks_are_all_compared(monkeypatch, at_once):
+def test_seams_that_are_compared_in_blocks_are_all_compared(monkeypatch, ways, at_once):
     monkeypatch.setattr(lane_runs, "COMPARED_AT_ONCE", at_once)
     shapes = []
 
@@ -206,4 +208,4 @@ def test_both_precisions_are_cut_at_the_usual_settings():
     for dtype in (np.float64, np.float32):
         reservoir = build_reservoir(n_units=100, n_inputs=1, dtype=dtype, rng=np.random.default_rng(0))
         rows = np.random.default_rng(1).uniform(-1, 1, (20_000, 1)).astype(dtype)
-        assert forgetting_time(reservoir, Task(rows, np.array([0, 20_000]))) is not None
+        assert forgetting_time(reservoir, Task(rows, np.array([0, 20_000]))) < 1_000
