@@ -21,7 +21,7 @@ from reservoir.simd.llvm_vectors import (
     masked_store,
     prefix_mask,
 )
-from reservoir.simd.vectors import aligned, pack_size
+from reservoir.simd.vectors import aligned, lesser, pack_size
 
 
 def transpose_block(a, a_start, a_row, b, b_start, b_row, n_rows, n_columns):
@@ -104,4 +104,4 @@ def fill_transpose(matrix, out):
     P, width = pack_size(matrix), out.shape[1]
     for j in range(0, N, P):
         for i in range(0, M, P):
-            transpose_block(matrix, i * N + j, N, out, j * width + i, width, min(P, M - i), min(P, N - j))
+            transpose_block(matrix, i * N + j, N, out, j * width + i, width, lesser(P, M - i), lesser(P, N - j))

@@ -122,6 +122,16 @@ def put(a, position, value):
     a.reshape(-1)[position] = value
 
 
+def lesser(a, b):
+    """The built-in ``min`` of two numbers, which Numba makes a kernel of its own, for every pair of types."""
+    return min(a, b)
+
+
+def greater(a, b):
+    """The built-in ``max`` of two numbers, likewise."""
+    return max(a, b)
+
+
 def fma(a, b, c):
     """``a * b + c``, rounded once when compiled; vectors or scalars."""
     return a * b + c
@@ -307,6 +317,27 @@ def _fma_type(a, b, c):
 @compiled(fma, _fma_type)
 def _fma(context, builder, sig, args):
     return intrinsic(builder, "fma", args)
+
+
+def _common_type(a, b):
+    if all(isinstance(number, types.Integer) for number in (a, b)):
+        return types.intp
+    if all(number in (types.float64, types.float32) for number in (a, b)):
+        return a if a == b else types.float64
+    return None
+
+
+def _comparison(function, sign):
+    @compiled(function, _common_type)
+    def _choose(context, builder, sig, args):
+        kind = sig.return_type
+        a, b = (context.cast(builder, arg, came, kind) for arg, came in zip(args, sig.args, strict=True))
+        compare = builder.icmp_signed if kind == types.intp else builder.fcmp_ordered
+        return builder.select(compare(sign, b, a), b, a)
+
+
+_comparison(lesser, "<")
+_comparison(greater, ">")
 
 
 @compiled(magnitude, same_vectors)
