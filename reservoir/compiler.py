@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from llvmlite.binding import ModuleRef
 from numba.core import typed_passes, untyped_passes
 from numba.core.codegen import JITCodeLibrary
-from numba.core.compiler import CompilerBase, DefaultPassBuilder
+from numba.core.compiler import CompilerBase, CompileResult, DefaultPassBuilder
 from numba.core.compiler_machinery import PassManager
 
 _TO_TYPES = (
@@ -61,6 +61,10 @@ class KernelCompiler(CompilerBase):
                 short.add_pass(pass_, pass_.name())
         short.finalize()
         return [short, DefaultPassBuilder.define_nopython_pipeline(state)]
+
+    def _compile_core(self) -> CompileResult:
+        """The code, without what Numba notes down when the first pipeline failed: a dispatcher would raise it."""
+        return super()._compile_core()._replace(typing_error=None)
 
 
 @contextmanager

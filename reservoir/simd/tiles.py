@@ -24,6 +24,7 @@ from reservoir.jit import njit
 from reservoir.simd.llvm_vectors import (
     PACK_BYTES,
     address_of,
+    check_reach,
     compiled,
     intrinsic,
     is_array,
@@ -196,7 +197,7 @@ class _Tiles:
         builder, one = self.builder, self.intp(1)
         end = builder.add(start, builder.mul(row, builder.sub(n_rows, one)))
         end = builder.add(end, builder.mul(column, builder.sub(n_columns, one)))
-        address_of(self.context, builder, *array, end, 1)
+        check_reach(self.context, builder, *array, end, 1)
         return address_of(self.context, builder, *array, start, 1)
 
 

@@ -14,6 +14,7 @@ from reservoir.jit import njit
 from reservoir.simd.llvm_vectors import (
     PACK_BYTES,
     address_of,
+    check_reach,
     compiled,
     is_array,
     llvm_float,
@@ -45,7 +46,7 @@ def _transpose_block(context, builder, sig, args):
 
     def reach(array, start, row, n_rows, n_columns):
         end = builder.add(builder.mul(row, builder.sub(n_rows, intp(1))), builder.sub(n_columns, intp(1)))
-        address_of(context, builder, sig.args[array], args[array], builder.add(start, end), 1)
+        check_reach(context, builder, sig.args[array], args[array], builder.add(start, end), 1)
         return address_of(context, builder, sig.args[array], args[array], start, 1)
 
     def pack_of(first, row, number):

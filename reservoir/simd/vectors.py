@@ -24,6 +24,7 @@ from reservoir.simd.llvm_vectors import (
     PACK_BYTES,
     Vector,
     address_of,
+    check_reach,
     compiled,
     intrinsic,
     is_array,
@@ -240,7 +241,7 @@ def _load_some(context, builder, sig, args):
     vector = llvm_vector(sig.return_type)
     position, count = (context.cast(builder, args[n], sig.args[n], types.intp) for n in (2, 3))
     address = address_of(context, builder, sig.args[0], args[0], position, 1)
-    address_of(context, builder, sig.args[0], args[0], last_position(builder, position, count, vector.count), 1)
+    check_reach(context, builder, sig.args[0], args[0], last_position(builder, position, count, vector.count), 1)
     mask = prefix_mask(builder, count, vector.count)
     return masked_load(builder, builder.bitcast(address, vector.as_pointer()), mask)
 
@@ -302,7 +303,7 @@ def _store_some_type(a, position, v, count):
 def _store_some(context, builder, sig, args):
     position, count = (context.cast(builder, args[n], sig.args[n], types.intp) for n in (1, 3))
     address = address_of(context, builder, sig.args[0], args[0], position, 1)
-    address_of(context, builder, sig.args[0], args[0], last_position(builder, position, count, sig.args[2].size), 1)
+    check_reach(context, builder, sig.args[0], args[0], last_position(builder, position, count, sig.args[2].size), 1)
     mask = prefix_mask(builder, count, sig.args[2].size)
     masked_store(builder, args[2], builder.bitcast(address, args[2].type.as_pointer()), mask)
     return context.get_dummy_value()
