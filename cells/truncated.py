@@ -20,7 +20,7 @@ import numpy as np
 
 from cells.network import Network
 from cells.passes.layer import PassOptions
-from cells.passes.losses import LOSSES, cotangents, evaluate
+from cells.passes.losses import LOSSES, cotangents
 from cells.passes.memory import Memory
 from cells.passes.parameters import Parameters, check_theta
 from cells.passes.rows import Rows
@@ -275,8 +275,8 @@ class _Share:
             weights = weights.copy()
             weights[: n_unscored * (weights.size // len(outputs))] = 0.0
         p = self.memory.lend("predictions", outputs.shape, self.dtype)
-        loss, counted = LOSSES[self.network.loss], data.counted(p)
-        loss_sum = evaluate(loss, data.counted(outputs), targets, labels, weights, counted)
+        counted = data.counted(p)
+        loss_sum = LOSSES[self.network.loss].evaluate(data.counted(outputs), targets, labels, weights, counted)
         after[data.indices] = rows_after(run, span.n_until_next)
         if gradient is not None:
             cotangents(counted, targets, labels, weights, counted)

@@ -15,10 +15,12 @@ from dataclasses import dataclass
 from importlib import import_module
 
 import llvmlite.binding as llvm
-from numba.core.codegen import CodeLibrary, JITCodeLibrary
+from numba.core.codegen import CodeLibrary
 from numba.core.compiler import CompileResult, Flags, compile_extra
 from numba.core.dispatcher import Dispatcher
 from numba.core.typing.templates import Signature
+
+from reservoir.compiler import Code, KernelCompiler
 
 # A variable that Numba's own cache takes for the sign that code is of use to this process only: it knows no needs.
 MARK = "numba.dynamic.globals.shared_kernels"
@@ -33,7 +35,7 @@ class Callee:
     symbol: str = ""  # its name for the linker, if it is shared
 
 
-class _Part(JITCodeLibrary):
+class _Part(Code):
     """Code that is optimised where it is called, and nowhere else."""
 
     def finalize(self) -> None:
@@ -81,7 +83,9 @@ def part(kernel: Dispatcher, types: tuple) -> Callee:
     context, function = kernel.targetctx, kernel.py_func
     library = _Part(context.codegen(), function.__qualname__)
     typing = kernel.targetdescr.typing_context
-    result = compile_extra(typing, context, function, types, None, flags, {}, library=library)
+    result = compile_extra(
+        typing, context, function, types, None, flags, {}, library=library, pipeline_class=KernelCompiler
+    )
     callee = Callee(object(), result.signature)
     context.insert_user_function(callee.key, result.fndesc, [result.library])
     return callee

@@ -15,6 +15,7 @@ from optim.interrupts import interrupts_deferred
 from optim.threads import held_at_exit
 from reservoir.callees import Callee, part, shared
 from reservoir.compilation import compilation
+from reservoir.compiler import KernelCompiler, garbage_left
 from reservoir.kernel_cache import KernelCache
 
 
@@ -22,7 +23,7 @@ class Kernel(CPUDispatcher):
     """A function that Numba compiles for each combination of argument types that it meets."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
+        super().__init__(*args, pipeline_class=KernelCompiler, **kwargs)
         self._callees: dict[tuple, Callee] = {}
 
     def compile(self, signature: Any) -> Any:
@@ -31,7 +32,7 @@ class Kernel(CPUDispatcher):
         Ctrl-C waits for the end: an exception between two of the compiler's lines leaves its tables half made, and
         every later compilation of the process would fail.
         """
-        with held_at_exit(), interrupts_deferred(), compilation().of(self.__module__):
+        with held_at_exit(), interrupts_deferred(), compilation().of(self.__module__), garbage_left():
             return super().compile(signature)
 
     def get_call_template(self, args: tuple, kws: dict) -> tuple:

@@ -267,8 +267,8 @@ class Layer:
 
     def panel(self, options: PassOptions) -> np.ndarray:
         """Scratch of the tiles."""
-        width = PANEL_PACKS * PACK_BYTES // np.dtype(self.dtype).itemsize
-        return (options.scratch or self.memory).lend("panel", (DEPTH, width), self.dtype)
+        size = DEPTH * PANEL_PACKS * PACK_BYTES // np.dtype(self.dtype).itemsize
+        return (options.scratch or self.memory).lend("panel", (size,), self.dtype)
 
     # ------------------------------------------------------------------------------------------------ arrays
 

@@ -15,7 +15,7 @@ from cells.passes.products import BLOCK, add_bias, add_bias_gradient, begin_plan
 from reservoir.jit import njit
 from reservoir.simd.subnormals import flush_subnormals, restore_mode
 from reservoir.simd.tiles import add_product, add_transposed_product
-from reservoir.simd.vectors import ONE_PACK, fma, full, load, load_some, pack_size, spread, store, total
+from reservoir.simd.vectors import ONE_PACK, fma, full, lesser, load, load_some, pack_size, spread, store, total
 
 # Rows that stay in the nearest cache while one loop after the other takes them.
 _STRIP = 8
@@ -35,7 +35,7 @@ def add_read_out(features, first, weights, columns, outputs):
     n, O = outputs.shape
     if O > FEW:
         for r in range(0, n, BLOCK):
-            add_product(features, first + r, 0, weights, outputs, r, 0, min(BLOCK, n - r), O)
+            add_product(features, first + r, 0, weights, outputs, r, 0, lesser(BLOCK, n - r), O)
         return
     F, padded, P = features.shape[1], columns.shape[1], pack_size(outputs)
     for r in range(n):
@@ -66,7 +66,7 @@ def add_readout_gradient(features, first, doutputs, gradient, start, dcolumns, p
         for j in range(0, F, P):
             for o in range(O):
                 sums = load(dcolumns, ONE_PACK, o * padded + j)
-                for r in range(strip, min(strip + _STRIP, n)):
+                for r in range(strip, lesser(strip + _STRIP, n)):
                     feature = load_some(features, ONE_PACK, (first + r) * F + j, F - j)
                     sums = fma(spread(doutputs, ONE_PACK, r * O + o), feature, sums)
                 store(dcolumns, o * padded + j, sums)
@@ -86,5 +86,5 @@ def read_back(feed, doutputs, weights_back, dfeatures):
     else:
         begin_planes(dfeatures)
         for r in range(0, n, BLOCK):
-            add_product(doutputs, r, 0, weights_back, dfeatures, r, 0, min(BLOCK, n - r), F)
+            add_product(doutputs, r, 0, weights_back, dfeatures, r, 0, lesser(BLOCK, n - r), F)
     restore_mode(mode)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -11,9 +10,9 @@ from cells.network import Network
 from cells.passes.calls import Calls, plainly
 from cells.passes.cell import Cell, layout
 from cells.passes.feed import FEW, Feed, no_feed, room_for
-from cells.passes.products import fill_feed
+from cells.passes.products import copies_to_feed
 from optim.threads import run_all
-from reservoir.simd.tiles import fill_panels, panels
+from reservoir.simd.tiles import panel_parts, panels
 from reservoir.simd.transpose import fill_transpose, transposed
 from reservoir.simd.vectors import aligned
 
@@ -102,7 +101,7 @@ class Forms:
         """What :func:`reservoir.simd.tiles.add_product` reads: panels, or a view."""
         form = panels(matrix, in_place=self.in_place)
         if not self.in_place:
-            self.copies.append((fill_panels, matrix, False, form))
+            self._copy_panels(matrix, form)
         return form
 
     def back(self, matrix: np.ndarray) -> np.ndarray:
@@ -112,13 +111,17 @@ class Forms:
             self.copies.append((fill_transpose, matrix, form[0]))
         else:
             form = panels(matrix, transpose=True)
-            self.copies.append((fill_panels, matrix, True, form))
+            self._copy_panels(matrix.T, form)
         return form
 
-    def fill(self, function: Callable, *args: Any) -> None:
-        """Call ``function(*args)``, which fills a form, now and whenever all are brought up to date."""
-        self.copies.append((function, *args))
-        function(*args)
+    def _copy_panels(self, matrix: np.ndarray, form: np.ndarray) -> None:
+        self.copies += [(np.copyto, *part) for part in panel_parts(matrix, form)]
+
+    def fill(self, *copies: tuple) -> None:
+        """Make these calls, which fill a form, now and whenever all are brought up to date."""
+        self.copies += copies
+        for function, *args in copies:
+            function(*args)
 
 
 class Matrices:
@@ -151,7 +154,7 @@ class Matrices:
         self._made: dict[tuple[str, bool], np.ndarray] = {}
         places, K = layout(cell), cell.n_in if may_be_fed(cell) else 0
         self.input_and_bias = room_for(K, places.n_columns, theta.dtype)
-        forms.fill(fill_feed, places.table, theta, *self.input_and_bias)
+        forms.fill(*copies_to_feed(places.table, theta, *self.input_and_bias))
         if not is_direction:
             self.weights = cell.weights(self)
         # All that passes will ask for: threads find it made, and all of it is brought up to date.
@@ -196,7 +199,7 @@ class Readout:
         self.panels = self.back = np.empty((0, 0, 0), weights.dtype)
         self.columns, self._no_bias = room_for(O if O <= FEW else 0, F, weights.dtype)
         if O <= FEW:
-            forms.fill(fill_transpose, weights, self.columns)
+            forms.fill((np.copyto, self.columns[:, :F], weights.T))
             return
         self.panels = forms.straight(weights)
         if not is_direction:

@@ -20,7 +20,7 @@ from cells.passes.feed import begin_with_feed
 from reservoir.jit import njit
 from reservoir.simd.subnormals import flush_subnormals, restore_mode
 from reservoir.simd.tiles import add_product, add_transposed_product
-from reservoir.simd.vectors import ONE_PACK, load_some, pack_size, store_some
+from reservoir.simd.vectors import ONE_PACK, lesser, load_some, pack_size, store_some
 
 # Rows of A that stay in the second-level cache while all panels of B pass by.
 BLOCK = 96
@@ -48,7 +48,7 @@ def add_map(source, source_column, spans, matrix, z, column, width):
     mode = flush_subnormals()
     for k in range(spans.shape[0]):
         for r in range(0, spans[k, 2], BLOCK):
-            n = min(BLOCK, spans[k, 2] - r)
+            n = lesser(BLOCK, spans[k, 2] - r)
             add_product(source, spans[k, 0] + r, source_column, matrix, z, spans[k, 1] + r, column, n, width)
     restore_mode(mode)
 
@@ -106,7 +106,7 @@ def add_bias_gradient(dz, column, width, gradient, start):
     for first in range(0, dz.shape[0], 8):  # few rows at a time: they are read from the nearest cache but once
         for j in range(0, width, P):
             total = load_some(gradient, ONE_PACK, start + j, width - j)
-            for r in range(first, min(first + 8, dz.shape[0])):
+            for r in range(first, lesser(first + 8, dz.shape[0])):
                 total = total + load_some(dz, ONE_PACK, r * dz.shape[1] + column + j, width - j)
             store_some(gradient, start + j, total, width - j)
 
@@ -145,20 +145,25 @@ def _source(source, x, tape, spans):
     return x, spans.x
 
 
-@njit(cache=True, nogil=True, error_model="numpy", _nrt=False)
-def fill_feed(maps, theta, matrix, bias):
-    """Matrix and bias of a feed: the sums of the input's maps, unless ``matrix`` has no rows, and of the biases."""
-    bias[:] = 0.0
-    matrix[:] = 0.0
-    for m in range(maps.shape[0]):
-        form, source, source_column, K, column, width, start = maps[m]
+def copies_to_feed(maps: np.ndarray, theta: np.ndarray, matrix: np.ndarray, bias: np.ndarray) -> list[tuple]:
+    """Calls that fill matrix and bias of a feed: with the input's maps, unless ``matrix`` has no rows, and the biases.
+
+    Each is a function and its arguments. Where two maps meet, the second is added.
+    """
+    copies, taken = [], np.zeros((len(matrix) + 1, bias.size), bool)
+    for form, source, row, K, column, width, start in maps.tolist():
+        columns = slice(column, column + width)
         if form == _BIAS:
-            for j in range(width):
-                bias[column + j] += theta[start + j]
-        elif form == _DENSE and source == _INPUT and matrix.shape[0] > 0:
-            for k in range(K):
-                for j in range(width):
-                    matrix[source_column + k, column + j] += theta[start + k * width + j]
+            there, place, part = taken[-1, columns], bias[columns], theta[start : start + width]
+        elif form == _DENSE and source == _INPUT and len(matrix) > 0:
+            rows = slice(row, row + K)
+            there, place = taken[rows, columns], matrix[rows, columns]
+            part = theta[start : start + K * width].reshape(K, width)
+        else:
+            continue
+        copies.append((np.add, place, part, place) if there.any() else (np.copyto, place, part))
+        there[:] = True
+    return copies
 
 
 @njit(cache=True, nogil=True, error_model="numpy", _nrt=False)

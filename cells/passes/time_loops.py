@@ -39,7 +39,7 @@ from cells.passes.calls import plainly
 from cells.passes.feed import Feed, add_feed, begin_with_feed, no_feed
 from reservoir.jit import njit
 from reservoir.simd.subnormals import flush_subnormals, restore_mode
-from reservoir.simd.vectors import ONE_PACK, load_some, pack_size, store_some
+from reservoir.simd.vectors import ONE_PACK, greater, lesser, load_some, pack_size, store_some
 
 FLAGS = {"nogil": True, "error_model": "numpy"}
 # Where nothing is allocated arrays need no counts of references, which took half the time of a small step. What a
@@ -239,7 +239,7 @@ def _backward(weights, feed, tape, d, outputs, first, clamp, limit, begin, end, 
         if limit < np.inf:
             for i in range(n):
                 for j in range(H):
-                    d.h[i, j] = min(max(d.h[i, j], -limit), limit)
+                    d.h[i, j] = lesser(greater(d.h[i, j], -limit), limit)
         for k in range(clamp.units.size):
             for i in range(n):
                 d.h[i, clamp.units[k]] = 0.0

@@ -11,7 +11,7 @@ import numpy as np
 from cells.network import Network
 from cells.passes.calls import Calls, plainly
 from cells.passes.layer import PassOptions
-from cells.passes.losses import LOSSES, apply_curvature, cotangents, evaluate
+from cells.passes.losses import LOSSES, cotangents
 from cells.passes.memory import Memory
 from cells.passes.parameters import Parameters
 from cells.passes.time_loops import Tape
@@ -109,8 +109,8 @@ class Share:
         initial = initial_states(parameters, data) if before is None else before
         outputs = self.run.forward(parameters, data.x, initial, data.clamp, PassOptions(do=do))
         self.predictions = memory.lend("predictions", outputs.shape, dtype)
-        loss, p = LOSSES[self.network.loss], data.counted(self.predictions)
-        return do(evaluate, loss, data.counted(outputs), *data.answers, p)
+        p = data.counted(self.predictions)
+        return do(LOSSES[self.network.loss].evaluate, data.counted(outputs), *data.answers, p)
 
     def add_gradient(
         self, gradient: np.ndarray, parameters: Parameters, options: PassOptions, *, after: States | None = None
@@ -132,7 +132,7 @@ class Share:
         """Times the second derivatives of the loss and, for the planes, of the distance of structural damping."""
         data, options = self.data, self.options
         p, (_, _, weights) = data.counted(self.predictions), data.answers
-        apply_curvature(LOSSES[self.network.loss], p, weights, data.counted(Ro))
+        LOSSES[self.network.loss].apply_curvature(p, weights, data.counted(Ro))
         if structural == 0.0:  # exact: zero switches it off
             return Ro, None
         factors = np.full(data.rows.n_rows, structural, options.dtype)

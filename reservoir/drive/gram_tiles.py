@@ -18,6 +18,7 @@ from reservoir.jit import njit
 from reservoir.simd.llvm_vectors import (
     PACK_BYTES,
     address_of,
+    check_reach,
     compiled,
     intrinsic,
     is_array,
@@ -66,7 +67,7 @@ def _add_triangle_tile(context, builder, sig, args):
 
     def start_of(number):  # the bounds of a row are those of its last element
         start = builder.add(builder.mul(number, row), begin)
-        address_of(context, builder, sig.args[1], args[1], builder.add(start, builder.sub(depth, intp(1))), 1)
+        check_reach(context, builder, sig.args[1], args[1], builder.add(start, builder.sub(depth, intp(1))), 1)
         return address_of(context, builder, sig.args[1], args[1], start, 1)
 
     def clipped(number):  # rows that do not exist are read as the last one; their sums go nowhere
@@ -99,7 +100,7 @@ def _add_triangle_tile(context, builder, sig, args):
         count = builder.add(builder.sub(number, j), intp(1))
         end = builder.select(builder.icmp_signed("<", count, intp(WIDTH)), count, intp(WIDTH))
         position = builder.add(builder.mul(number, m), j)
-        address_of(context, builder, sig.args[8], args[8], builder.add(position, builder.sub(end, intp(1))), 1)
+        check_reach(context, builder, sig.args[8], args[8], builder.add(position, builder.sub(end, intp(1))), 1)
         place = builder.bitcast(address_of(context, builder, sig.args[8], args[8], position, 1), vector.as_pointer())
         mask = prefix_mask(builder, end, WIDTH)
         found = _sums_of_each(builder, [builder.load(place_of_sum) for place_of_sum in sums[p]])

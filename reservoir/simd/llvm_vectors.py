@@ -70,15 +70,25 @@ def splat(builder, scalar, vector):
 
 def address_of(context, builder, array_type, array, position, count):
     """Pointer to the element at a flat ``position``; NUMBA_BOUNDSCHECK makes sure of ``count`` elements from there."""
-    fields = context.make_array(array_type)(context, builder, array)
-    if config.BOUNDSCHECK:
-        end = builder.add(position, position.type(count))
-        outside = builder.or_(
-            builder.icmp_signed("<", position, position.type(0)), builder.icmp_signed(">", end, fields.nitems)
-        )
-        with cgutils.if_unlikely(builder, outside):
-            context.call_conv.return_user_exc(builder, IndexError, ("a vector reaches outside its array",))
-    return builder.gep(fields.data, [position])
+    check_reach(context, builder, array_type, array, position, count)
+    return builder.gep(_field(context, builder, array_type, array, "data"), [position])
+
+
+def check_reach(context, builder, array_type, array, position, count):
+    """With NUMBA_BOUNDSCHECK, raise unless ``count`` elements from the flat ``position`` on are the array's."""
+    if not config.BOUNDSCHECK:
+        return
+    end = builder.add(position, position.type(count))
+    n_items = _field(context, builder, array_type, array, "nitems")
+    outside = builder.or_(builder.icmp_signed("<", position, position.type(0)), builder.icmp_signed(">", end, n_items))
+    with cgutils.if_unlikely(builder, outside):
+        context.call_conv.return_user_exc(builder, IndexError, ("a vector reaches outside its array",))
+
+
+def _field(context, builder, array_type, array, name):
+    """A field of an array as it is: Numba's way there copies them all to memory."""
+    model = context.data_model_manager[array_type]
+    return builder.extract_value(array, model.get_field_position(name))
 
 
 def intrinsic(builder, name, arguments):

@@ -13,6 +13,9 @@ of one pack takes as long as one of two: its few sums wait for each other.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from itertools import pairwise
+
 import llvmlite.ir as ir
 import numpy as np
 from numba.core import cgutils, types
@@ -21,6 +24,7 @@ from reservoir.jit import njit
 from reservoir.simd.llvm_vectors import (
     PACK_BYTES,
     address_of,
+    check_reach,
     compiled,
     intrinsic,
     is_array,
@@ -30,14 +34,13 @@ from reservoir.simd.llvm_vectors import (
     prefix_mask,
     splat,
 )
-from reservoir.simd.vectors import ONE_PACK, aligned, load_some, pack_size, store_some
+from reservoir.simd.vectors import ONE_PACK, aligned, at, greater, lesser, load_some, pack_size, put, store_some
 
 # How the operands of a tile stand: A with its rows or its columns running through memory, B with or without memory
 # behind its last column that may be read. A tile is compiled for each.
 AS_THEY_STAND, PADDED, TRANSPOSED, TRANSPOSED_PADDED = (), (0,), (0,) * 2, (0,) * 3
 MOST_ROWS, PANEL_PACKS = 8, 3  # of a tile: they fill 24 of 32 vector registers, and 4 hold the operands
 DEPTH = 192  # terms of a sum between two visits to C: a panel of that length leaves room for A in a 48 KB cache
-_UNROLLED = 4  # terms between two visits to the loop's counter
 _NEAR = 640  # packs that stay in that cache while a product reads them again and again
 
 
@@ -168,23 +171,14 @@ class _Tiles:
             a_rows = [builder.asm(kind, "", "=r,0", [row], False) for row in a_rows]
         tile = [[cgutils.alloca_once_value(builder, ir.Constant(vector, None)) for _ in range(n_packs)] for _ in a_rows]
 
-        def add_terms(k):
-            b_k = builder.gep(b_first, [builder.mul(k, self.b_row)])
+        with cgutils.for_range(builder, self.depth, intp=intp) as loop:
+            b_k = builder.gep(b_first, [builder.mul(loop.index, self.b_row)])
             right = [read(b_k, number, self.is_padded) for number in range(n_packs)]
+            a_k = builder.mul(loop.index, self.a_column)
             for row, sums in zip(a_rows, tile, strict=True):
-                left = splat(builder, builder.load(builder.gep(row, [builder.mul(k, self.a_column)])), vector)
+                left = splat(builder, builder.load(builder.gep(row, [a_k])), vector)
                 for place, factor in zip(sums, right, strict=True):
                     builder.store(intrinsic(builder, "fma", [left, factor, builder.load(place)]), place)
-
-        whole = intp(0)
-        if self.is_padded:
-            n_whole = builder.sdiv(self.depth, intp(_UNROLLED))
-            with cgutils.for_range(builder, n_whole, intp=intp) as loop:
-                for u in range(_UNROLLED):
-                    add_terms(builder.add(builder.mul(loop.index, intp(_UNROLLED)), intp(u)))
-            whole = builder.mul(n_whole, intp(_UNROLLED))
-        with cgutils.for_range(builder, builder.sub(self.depth, whole), intp=intp) as loop:
-            add_terms(builder.add(whole, loop.index))
         # All of C is read before any of it is written: a load waits for a masked store to its memory, even where the
         # mask is off, and there the next row may begin.
         results = [
@@ -203,19 +197,21 @@ class _Tiles:
         builder, one = self.builder, self.intp(1)
         end = builder.add(start, builder.mul(row, builder.sub(n_rows, one)))
         end = builder.add(end, builder.mul(column, builder.sub(n_columns, one)))
-        address_of(self.context, builder, *array, end, 1)
+        check_reach(self.context, builder, *array, end, 1)
         return address_of(self.context, builder, *array, start, 1)
 
 
 # ------------------------------------------------------------------------------------------------ products of arrays
 
 
-@njit(nogil=True, error_model="numpy")
-def begin_of_panel(number, n_columns, P):
+def _begin_of_panel(number, n_columns, P):
     """First column of a panel; ``n_columns`` for the one behind the last. Packs of ``P`` are spread evenly."""
     n_packs = -(-n_columns // P)
     n_panels = -(-n_packs // PANEL_PACKS)
-    return min(-(-number * n_packs // max(n_panels, 1)) * P, n_columns)
+    return lesser(-(-number * n_packs // greater(n_panels, 1)) * P, n_columns)
+
+
+begin_of_panel = njit(nogil=True, error_model="numpy")(_begin_of_panel)
 
 
 @njit(is_shared=True, nogil=True, error_model="numpy", _nrt=False)
@@ -231,7 +227,7 @@ def add_product(a, a_row, a_column, b, c, c_row, c_column, n_rows, n_columns):
     K, width = b.shape[1], b.shape[2]
     a_start, c_start = a_row * a.shape[1] + a_column, c_row * c.shape[1] + c_column
     for k in range(0, K, DEPTH):
-        depth = min(DEPTH, K - k)
+        depth = lesser(DEPTH, K - k)
         if n_rows == 1 and b.shape[0] == 1:
             add_row(a, a_start + k, b, k * width, width, c, c_start, depth, n_columns)
             continue
@@ -262,32 +258,36 @@ def add_transposed_product(a, a_row, a_column, b, b_row, b_column, c, c_start, n
     a : (., .) C-contiguous, in; the block (n, M) begins at ``a_row, a_column``
     b : (., .) C-contiguous, in; the block (n, N) begins at ``b_row, b_column``
     c : 1-D, in and out, no alias; C (M, N) stands C-contiguous from ``c_start`` on
-    panel : (DEPTH, PANEL_PACKS * pack_size), scratch
+    panel : (DEPTH * PANEL_PACKS * pack_size,), scratch
     """
     in_place = M <= MOST_ROWS or b.size <= _NEAR * pack_size(b)
-    width, P = panel.shape[1], pack_size(c)
+    P = pack_size(c)
+    width = PANEL_PACKS * P
     few = N % P if N % P <= P // 2 and P <= M and M * (N % P) <= panel.size else 0
     for k in range(0, n, DEPTH):
-        depth = min(DEPTH, n - k)
+        depth = lesser(DEPTH, n - k)
         a_start, b_first = (a_row + k) * a.shape[1] + a_column, (b_row + k) * b.shape[1] + b_column
         p, j = 0, 0
         while j < N - few:
             end = begin_of_panel(p + 1, N - few, P)
             if in_place:
-                add_rows(
-                    *(TRANSPOSED, a, a_start, a.shape[1], b, b_first + j, b.shape[1]),
-                    *(c, c_start + j, N, M, depth, end - j),
+                _add_transposed_rows(
+                    a, a_start, a.shape[1], b, b_first + j, b.shape[1], c, c_start + j, N, M, depth, end - j
                 )
             else:
-                _copy_rows(b, b_first + j, b.shape[1], panel, depth, end - j)
+                _copy_rows(b, b_first + j, b.shape[1], panel, width, depth, end - j)
                 add_rows(
                     TRANSPOSED_PADDED, a, a_start, a.shape[1], panel, 0, width, c, c_start + j, N, M, depth, end - j
                 )
             p, j = p + 1, end
         if few > 0:
-            _add_few_columns(
-                a, a_start, b, b_first + N - few, c, c_start + N - few, N, M, depth, few, panel.reshape(-1)
-            )
+            _add_few_columns(a, a_start, b, b_first + N - few, c, c_start + N - few, N, M, depth, few, panel)
+
+
+@njit(is_shared=True, nogil=True, error_model="numpy", _nrt=False)
+def _add_transposed_rows(a, a_start, a_stride, b, b_start, b_row, c, c_start, c_row, n_rows, depth, n_columns):
+    """:func:`add_rows` of :data:`TRANSPOSED` operands: its tiles are many, and their code is made once."""
+    add_rows(TRANSPOSED, a, a_start, a_stride, b, b_start, b_row, c, c_start, c_row, n_rows, depth, n_columns)
 
 
 @njit(nogil=True, error_model="numpy")
@@ -297,24 +297,24 @@ def _add_few_columns(a, a_start, b, b_start, c, c_start, N, M, depth, few, scrat
     Its transpose, ``few`` rows of M columns, has full packs. The sums are the same.
     """
     for i in range(few * M):
-        scratch[i] = 0.0
+        put(scratch, i, 0.0)
     p, i = 0, 0
     while i < M:
         end = begin_of_panel(p + 1, M, pack_size(c))
-        add_rows(TRANSPOSED, b, b_start, b.shape[1], a, a_start + i, a.shape[1], scratch, i, M, few, depth, end - i)
+        _add_transposed_rows(b, b_start, b.shape[1], a, a_start + i, a.shape[1], scratch, i, M, few, depth, end - i)
         p, i = p + 1, end
     for i in range(M):
         for j in range(few):
-            c[c_start + i * N + j] += scratch[j * M + i]
+            c[c_start + i * N + j] += at(scratch, j * M + i)
 
 
 @njit(nogil=True, error_model="numpy")
-def _copy_rows(b, b_start, b_row, panel, n_rows, n_columns):
-    """The rows of ``b`` at the flat positions ``b_start + r b_row`` to those of ``panel``."""
+def _copy_rows(b, b_start, b_row, panel, width, n_rows, n_columns):
+    """The rows of ``b`` at the flat positions ``b_start + r b_row`` to those of ``panel``, ``width`` apart."""
     for r in range(n_rows):
         for j in range(0, n_columns, pack_size(b)):
             left = n_columns - j
-            store_some(panel, r * panel.shape[1] + j, load_some(b, ONE_PACK, b_start + r * b_row + j, left), left)
+            store_some(panel, r * width + j, load_some(b, ONE_PACK, b_start + r * b_row + j, left), left)
 
 
 # ------------------------------------------------------------------------------------------------ panels
@@ -331,7 +331,7 @@ def panels(matrix, *, transpose=False, in_place=False, out=None):
     in_place : bool
         Whether B stays one block of rows, which suits a single row of A; without ``transpose`` nothing is copied.
     out : ndarray, optional
-        What an earlier call with the same sizes returned, to be overwritten (by :func:`fill_panels`).
+        What an earlier call with the same sizes returned, to be overwritten.
 
     Returns
     -------
@@ -352,26 +352,14 @@ def panels(matrix, *, transpose=False, in_place=False, out=None):
     if out is None:
         width = N if in_place else PANEL_PACKS * PACK_BYTES // matrix.itemsize
         out = aligned((-(-N // max(width, 1)), K, width), matrix.dtype)
-    fill_panels(matrix, transpose, out)
+    for part, columns in panel_parts(matrix.T if transpose else matrix, out):
+        part[:] = columns
     return out
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
-def fill_panels(matrix, transpose, out):
-    """``matrix`` (K, N), or its transpose, into the panels ``out``; what pads a panel is left as it is."""
-    n_rows, n_columns = matrix.shape
-    if transpose:
-        n_rows, n_columns = n_columns, n_rows
-    block, p, first = 16, 0, 0
-    while first < n_columns:
-        end = begin_of_panel(p + 1, n_columns, pack_size(out)) if out.shape[0] > 1 else n_columns
-        if transpose:
-            for k in range(0, n_rows, block):
-                for j in range(first, end):
-                    for i in range(k, min(k + block, n_rows)):
-                        out[p, i, j - first] = matrix[j, i]
-        else:
-            for i in range(n_rows):
-                for j in range(first, end):
-                    out[p, i, j - first] = matrix[i, j]
-        p, first = p + 1, end
+def panel_parts(matrix: np.ndarray, out: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """The panels of ``out`` without their padding, each beside its columns of ``matrix``, all as views."""
+    N, P = matrix.shape[1], pack_size(out)
+    edges = [_begin_of_panel(p, N, P) for p in range(len(out) + 1)] if len(out) > 1 else [0, N]
+    for panel, (first, end) in zip(out, pairwise(edges), strict=False):
+        yield panel[:, : end - first], matrix[:, first:end]

@@ -14,6 +14,7 @@ from reservoir.jit import njit
 from reservoir.simd.llvm_vectors import (
     PACK_BYTES,
     address_of,
+    check_reach,
     compiled,
     is_array,
     llvm_float,
@@ -21,7 +22,7 @@ from reservoir.simd.llvm_vectors import (
     masked_store,
     prefix_mask,
 )
-from reservoir.simd.vectors import aligned, pack_size
+from reservoir.simd.vectors import aligned, lesser, pack_size
 
 
 def transpose_block(a, a_start, a_row, b, b_start, b_row, n_rows, n_columns):
@@ -45,7 +46,7 @@ def _transpose_block(context, builder, sig, args):
 
     def reach(array, start, row, n_rows, n_columns):
         end = builder.add(builder.mul(row, builder.sub(n_rows, intp(1))), builder.sub(n_columns, intp(1)))
-        address_of(context, builder, sig.args[array], args[array], builder.add(start, end), 1)
+        check_reach(context, builder, sig.args[array], args[array], builder.add(start, end), 1)
         return address_of(context, builder, sig.args[array], args[array], start, 1)
 
     def pack_of(first, row, number):
@@ -104,4 +105,4 @@ def fill_transpose(matrix, out):
     P, width = pack_size(matrix), out.shape[1]
     for j in range(0, N, P):
         for i in range(0, M, P):
-            transpose_block(matrix, i * N + j, N, out, j * width + i, width, min(P, M - i), min(P, N - j))
+            transpose_block(matrix, i * N + j, N, out, j * width + i, width, lesser(P, M - i), lesser(P, N - j))

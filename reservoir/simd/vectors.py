@@ -24,6 +24,7 @@ from reservoir.simd.llvm_vectors import (
     PACK_BYTES,
     Vector,
     address_of,
+    check_reach,
     compiled,
     intrinsic,
     is_array,
@@ -120,6 +121,16 @@ def at(a, position):
 def put(a, position, value):
     """Write ``value`` to the element of ``a`` at the flat ``position``."""
     a.reshape(-1)[position] = value
+
+
+def lesser(a, b):
+    """The built-in ``min`` of two numbers, which Numba makes a kernel of its own, for every pair of types."""
+    return min(a, b)
+
+
+def greater(a, b):
+    """The built-in ``max`` of two numbers, likewise."""
+    return max(a, b)
 
 
 def fma(a, b, c):
@@ -230,7 +241,7 @@ def _load_some(context, builder, sig, args):
     vector = llvm_vector(sig.return_type)
     position, count = (context.cast(builder, args[n], sig.args[n], types.intp) for n in (2, 3))
     address = address_of(context, builder, sig.args[0], args[0], position, 1)
-    address_of(context, builder, sig.args[0], args[0], last_position(builder, position, count, vector.count), 1)
+    check_reach(context, builder, sig.args[0], args[0], last_position(builder, position, count, vector.count), 1)
     mask = prefix_mask(builder, count, vector.count)
     return masked_load(builder, builder.bitcast(address, vector.as_pointer()), mask)
 
@@ -292,7 +303,7 @@ def _store_some_type(a, position, v, count):
 def _store_some(context, builder, sig, args):
     position, count = (context.cast(builder, args[n], sig.args[n], types.intp) for n in (1, 3))
     address = address_of(context, builder, sig.args[0], args[0], position, 1)
-    address_of(context, builder, sig.args[0], args[0], last_position(builder, position, count, sig.args[2].size), 1)
+    check_reach(context, builder, sig.args[0], args[0], last_position(builder, position, count, sig.args[2].size), 1)
     mask = prefix_mask(builder, count, sig.args[2].size)
     masked_store(builder, args[2], builder.bitcast(address, args[2].type.as_pointer()), mask)
     return context.get_dummy_value()
@@ -307,6 +318,27 @@ def _fma_type(a, b, c):
 @compiled(fma, _fma_type)
 def _fma(context, builder, sig, args):
     return intrinsic(builder, "fma", args)
+
+
+def _common_type(a, b):
+    if all(isinstance(number, types.Integer) for number in (a, b)):
+        return types.intp
+    if all(number in (types.float64, types.float32) for number in (a, b)):
+        return a if a == b else types.float64
+    return None
+
+
+def _comparison(function, sign):
+    @compiled(function, _common_type)
+    def _choose(context, builder, sig, args):
+        kind = sig.return_type
+        a, b = (context.cast(builder, arg, came, kind) for arg, came in zip(args, sig.args, strict=True))
+        compare = builder.icmp_signed if kind == types.intp else builder.fcmp_ordered
+        return builder.select(compare(sign, b, a), b, a)
+
+
+_comparison(lesser, "<")
+_comparison(greater, ">")
 
 
 @compiled(magnitude, same_vectors)

@@ -8,7 +8,7 @@ import pytest
 from numpy.testing import assert_array_equal
 
 from cells.passes.feed import FEW, Feed, add_feed, room_for
-from cells.passes.products import FORMS, SOURCES, Spans, add_map, fill_feed, fill_planes
+from cells.passes.products import FORMS, SOURCES, Spans, add_map, copies_to_feed, fill_planes
 from cells.passes.time_loops import Tape
 from naive.products import product
 from one_case import in_one_case
@@ -25,7 +25,8 @@ def no_tape(dtype):
 def feed_of(maps, theta, x, first, n_columns, is_fed):
     """The feed that stands for the biases and, if ``is_fed``, the input's maps."""
     matrix, bias = room_for(x.shape[1] if is_fed else 0, n_columns, theta.dtype)
-    fill_feed(maps, theta, matrix, bias)
+    for function, *args in copies_to_feed(maps, theta, matrix, bias):
+        function(*args)
     return Feed(x, first, matrix, bias)
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
-from cells.passes.losses import LOSSES, apply_curvature, cotangents, evaluate, predictions
+from cells.passes.losses import LOSSES, cotangents, predictions
 from naive import networks as plain
 from one_case import in_one_case
 
@@ -30,7 +30,7 @@ def rows(loss, n, O, dtype=np.float64, size=3.0):
 def all_of(loss, outputs, y, weights, labels=NO_LABELS):
     """Loss, predictions, derivatives by the outputs."""
     p, d = np.full_like(outputs, np.nan), np.full_like(outputs, np.nan)
-    found = evaluate(LOSSES[loss], outputs, y, labels, weights, p)
+    found = LOSSES[loss].evaluate(outputs, y, labels, weights, p)
     cotangents(p, y, labels, weights, d)
     return found, p, d
 
@@ -72,7 +72,7 @@ def test_curvature_is_the_dense_matrix_and_has_no_negative_eigenvalue(loss, dtyp
     outputs, _, weights = rows(loss, 4, O, dtype)
     u = np.random.default_rng(1).standard_normal((4, O)).astype(dtype)
     p, Hu = predictions(loss, outputs), u.copy()
-    apply_curvature(LOSSES[loss], p, weights, Hu)
+    LOSSES[loss].apply_curvature(p, weights, Hu)
     for r in range(4):
         H = plain.loss_curvature(loss, outputs[r].astype(np.float64), float(weights[r]))
         assert_allclose(Hu[r], H @ u[r], rtol=RTOL[dtype] * 10, atol=RTOL[dtype])
@@ -86,7 +86,7 @@ def test_curvature_is_the_derivative_of_the_derivatives(loss):
     u, h = np.random.default_rng(2).standard_normal((3, 4)), 1e-6
     there, back = (all_of(loss, outputs + step * u, y, weights)[2] for step in (h, -h))
     Hu = u.copy()
-    apply_curvature(LOSSES[loss], predictions(loss, outputs), weights, Hu)
+    LOSSES[loss].apply_curvature(predictions(loss, outputs), weights, Hu)
     assert_allclose(Hu, (there - back) / (2 * h), atol=1e-9)  # h² and eps / h
 
 
@@ -118,7 +118,7 @@ def test_memory_may_be_used_again(loss):
     outputs, y, weights = rows(loss, 5, 9)
     found, p, d = all_of(loss, outputs, y, weights)
     same = outputs.copy()
-    assert evaluate(LOSSES[loss], same, y, NO_LABELS, weights, same) == found
+    assert LOSSES[loss].evaluate(same, y, NO_LABELS, weights, same) == found
     assert_array_equal(same, p)
     cotangents(same, y, NO_LABELS, weights, same)
     assert_array_equal(same, d)

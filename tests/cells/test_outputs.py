@@ -64,7 +64,7 @@ def test_gradients_of_the_readout(O, F, n, dtype):
     before = rng.integers(-4, 5, (F + 1) * O).astype(dtype)
     gradient = np.concatenate([np.full(BEFORE, np.nan, dtype), before])
     dfeatures, dcolumns = np.full((n, F), np.nan, dtype), np.full_like(columns, np.nan)
-    panel = np.full((DEPTH, PANEL_PACKS * PACK_BYTES // np.dtype(dtype).itemsize), np.nan, dtype)
+    panel = np.full(DEPTH * PANEL_PACKS * PACK_BYTES // np.dtype(dtype).itemsize, np.nan, dtype)
     add_readout_gradient(features, first, d, gradient, BEFORE, dcolumns, panel)
     shares = np.concatenate([product(features[first:].T, d).ravel(), d.sum(axis=0)])
     assert_array_equal(gradient, np.concatenate([np.full(BEFORE, np.nan), before + shares]))

@@ -106,7 +106,7 @@ def test_gradient_of_a_map_is_source_transposed_times_dz(lengths, kind, K, width
     numbers = Numbers(lengths, kind, K, width, dtype)
     before = numbers.integers(K * width)
     gradient = numbers.guarded(before)
-    panel = np.full((DEPTH, PANEL_PACKS * PACK_BYTES // np.dtype(dtype).itemsize), np.nan, dtype)
+    panel = np.full(DEPTH * PANEL_PACKS * PACK_BYTES // np.dtype(dtype).itemsize, np.nan, dtype)
     add_map_gradient(numbers.source, BEFORE, numbers.spans, numbers.z, BEFORE, width, gradient, BEFORE, K, panel)
     numbers.assert_gradient(gradient, before, product(numbers.taken.T, numbers.dz))
 

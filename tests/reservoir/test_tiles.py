@@ -219,7 +219,7 @@ def test_transposed_product_is_added_to_its_block_and_to_nothing_else(n, M, N, d
     A, B, C = integers(rng, (n, M), dtype), integers(rng, (n, N), dtype), integers(rng, (M, N), dtype)
     before, behind = np.full(4, np.nan, dtype), np.full(9, np.nan, dtype)
     c = np.concatenate([before, C.ravel(), behind])
-    panel = np.full((DEPTH, width_of(dtype)), np.nan, dtype)
+    panel = np.full(DEPTH * width_of(dtype), np.nan, dtype)
     add_transposed(guarded(A, 2, 1), 2, 1, guarded(B, 3, 4), 3, 4, c, 4, n, M, N, panel)
     expected = (C + naive.product(A.T, B)).astype(dtype)
     assert_array_equal(c, np.concatenate([before, expected.ravel(), behind]))

@@ -17,7 +17,9 @@ from reservoir.simd.vectors import (
     fma,
     full,
     gather,
+    greater,
     is_double,
+    lesser,
     like,
     load,
     load_some,
@@ -187,6 +189,16 @@ def test_compiled_fma_rounds_once(dtype):
 @njit(cache=True)
 def sum_of_pack(a):
     return total(load(a, ONE_PACK, 0))
+
+
+@njit(cache=True)
+def order(a, b):
+    return lesser(a, b), greater(a, b)
+
+
+@pytest.mark.parametrize("a, b", [(3, -2), (-2, 3), (0.5, 2.5), (2.5, 0.5), (np.nan, 1.0), (1.0, np.nan)])
+def test_the_lesser_and_the_greater_are_those_of_python(a, b):
+    assert_array_equal(order(a, b), (min(a, b), max(a, b)))
 
 
 @both_types
