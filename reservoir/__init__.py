@@ -24,7 +24,7 @@ from reservoir.graph import spectrum, topology
 if TYPE_CHECKING:
     from reservoir import metrics, model_selection
     from reservoir.estimators.classifier import ESNClassifier
-    from reservoir.estimators.forecaster import ESNForecaster
+    from reservoir.forecasting.forecaster import ESNForecaster
     from reservoir.estimators.regressor import ESNRegressor
     from reservoir.estimators.transformer import ReservoirTransformer
 
@@ -53,7 +53,7 @@ sys.modules |= {f"{__name__}.topology": topology, f"{__name__}.spectrum": spectr
 
 _WITH_SCIKIT_LEARN = {
     "ESNClassifier": "reservoir.estimators.classifier",
-    "ESNForecaster": "reservoir.estimators.forecaster",
+    "ESNForecaster": "reservoir.forecasting.forecaster",
     "ESNRegressor": "reservoir.estimators.regressor",
     "ReservoirTransformer": "reservoir.estimators.transformer",
 }

@@ -33,6 +33,28 @@ def warn_of_a_cold_piece(sequences: Sequences, n_remembered: int) -> None:
         )
 
 
+def warn_of_a_short_context(context: Sequences, n_remembered: int, name: str = "context") -> None:
+    """Warn where series that shall synchronise a forecaster are too short for it to forget that it rested.
+
+    Parameters
+    ----------
+    context : Sequences
+    n_remembered : int
+        Rows that the reservoir remembers.
+    name : str
+        Of what holds them.
+    """
+    shortest = int(context.lengths.min())
+    if shortest < n_remembered:
+        warnings.warn(
+            f"{name} must have the {n_remembered} rows that the reservoir remembers to synchronise it, got {shortest}, "
+            "after which its state is still in part that of rest; give more rows, or go on from the training series "
+            "by update.",
+            ColdStartWarning,
+            stacklevel=5,
+        )
+
+
 def warn_of_cold_rows(
     sequences: Sequences, outputs: np.ndarray, from_a_state: Callable[[Sequences], np.ndarray]
 ) -> None:

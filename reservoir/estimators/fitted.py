@@ -6,18 +6,18 @@ from typing import Any
 
 import numpy as np
 
-from optim.arguments import array, brief, choice, flag, integer, number
+from optim.arguments import array, brief, flag, integer, number
 from reservoir.data.containers import check_containers
 from reservoir.drive.pooled_states import Pooling
 from reservoir.drive.weights import Reservoir
-from reservoir.estimators.series_transform import SeriesTransform
+from reservoir.data.sequences import Sequences
+from reservoir.data.series_transform import SeriesTransform
 from reservoir.estimators.training import N_FOLDS
 from reservoir.readout.gram import Gram
 from reservoir.readout.pooling import check_poolings
 from reservoir.readout.sequence_ridge import SequenceRows
 from reservoir.readout.tsqr import TriangularFactor
 
-FORMS = ("rows", "list", "stack", "groups", "lengths", "column")
 
 
 def check_fitted(model: Any) -> None:
@@ -47,7 +47,10 @@ def check_fitted(model: Any) -> None:
             array(f"{name}.mean", instance(name, transform, SeriesTransform).mean, shape=(width,), dtype=np.float64)
         n = len(array("state_", model.state_, shape=(None, reservoir.n_units), dtype=reservoir.dtype))
         array("last_", model.last_, shape=(n, model.transform_.lag + 1, n_outputs), dtype=reservoir.dtype)
-        choice("_form", model._form, FORMS)
+        seen = instance("seen_", model.seen_, Sequences)
+        array("seen_.rows", seen.rows, shape=(None, n_outputs + n_exog), dtype=reservoir.dtype)
+        if seen.n_sequences != n or seen.lengths.min() <= model.transform_.lag:
+            raise ValueError(f"seen_ must be {n} series, as state_ is, got {seen.n_sequences}; save it again.")
         if model.residuals_ is not None:
             array("residuals_", model.residuals_, shape=(None, n_outputs), dtype=np.float64)
         check_containers(model.container_, n_outputs, n)

@@ -157,7 +157,7 @@ def warn_if_often_held(is_held: np.ndarray) -> None:
             f"be held to the range of the training series, from step {int(np.argmax(is_held[worst]))} on; use fewer "
             "steps, a larger alpha, difference= for a series that wanders, or more data.",
             FreeRunDivergedWarning,
-            stacklevel=3,
+            stacklevel=4,
         )
 
 

@@ -15,7 +15,8 @@ from optim.saving import load_file, save_file
 from reservoir.data.containers import Container
 from reservoir.drive.weights import Reservoir, check_reservoir
 from reservoir.estimators.fitted import check_error, check_fitted, instance
-from reservoir.estimators.series_transform import SeriesTransform
+from reservoir.data.sequences import Sequences, restored_sequences
+from reservoir.data.series_transform import SeriesTransform
 from reservoir.graph.matrix import Shifts, checked_csr, from_matrix
 from reservoir.graph.spectrum import SpectralRadius
 from reservoir.readout.gram import Gram
@@ -24,7 +25,7 @@ from reservoir.readout.tsqr import TriangularFactor
 
 OPENER = "reservoir.load"
 # Fitted attributes that are not public and still need to be kept; scikit-learn's says in what form to answer.
-_PRIVATE = ("_form", "_is_1d", "_sklearn_output_config")
+_PRIVATE = ("_is_1d", "_sklearn_output_config")
 
 
 def save(estimator: Any, path: str | os.PathLike) -> None:
@@ -125,10 +126,15 @@ def _parts_of_csr(W: Any) -> dict[str, Any]:
     return {"data": W.data, "indices": W.indices, "indptr": W.indptr, "shape": W.shape}
 
 
+def _parts_of_sequences(sequences: Sequences) -> dict[str, Any]:
+    return {"rows": sequences.rows, "offsets": sequences.offsets, "form": sequences.form}
+
+
 RECORDS = {
     "Container": Record(Container, Container),
     "csr": Record(sp.csr_array, checked_csr, _parts_of_csr),
     "Shifts": Record(Shifts, lambda **parts: from_matrix(Shifts(**parts))),
+    "Sequences": Record(Sequences, restored_sequences, _parts_of_sequences),
     "SeriesTransform": Record(SeriesTransform, SeriesTransform),
     "SpectralRadius": Record(SpectralRadius, _spectral_radius),
     "Reservoir": Record(Reservoir, lambda **parts: check_reservoir(Reservoir(**parts))),

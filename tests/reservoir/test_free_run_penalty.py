@@ -8,8 +8,8 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from reservoir import ESNForecaster
 from reservoir.drive.routes import drive
-from reservoir.estimators import free_run_penalty
-from reservoir.estimators.free_run_penalty import CANDIDATES, Judge
+from reservoir.forecasting import free_run_penalty
+from reservoir.forecasting.free_run_penalty import CANDIDATES, Judge
 
 SMALL = {"n_units": 25, "in_degree": 5, "random_state": 0}
 

@@ -20,7 +20,7 @@ from reservoir.drive.closed_loop import Lanes, run_closed
 from reservoir.drive.routes import drive
 from reservoir.drive.task import Task
 from reservoir.drive.weights import Reservoir
-from reservoir.estimators.series_transform import SeriesTransform
+from reservoir.data.series_transform import SeriesTransform
 from reservoir.estimators.training import AUTO_ALPHAS, n_features, take_sums, train
 from reservoir.readout.linear import Readout
 from reservoir.readout.ridge import solve, total_of

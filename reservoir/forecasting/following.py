@@ -8,15 +8,16 @@ import numpy as np
 from sklearn.metrics import r2_score
 from sklearn.utils.validation import check_is_fitted
 
-from optim.arguments import brief
+from optim.arguments import brief, flag
+from reservoir.data.cold_start import warn_of_a_short_context
 from reservoir.data.containers import Container, as_table, labelled
 from reservoir.data.sequences import Sequences
-from reservoir.data.states import steps_of_memory
 from reservoir.drive.routes import drive
-from reservoir.estimators.estimator import ReservoirEstimator, all_or_nothing
+from reservoir.estimators.estimator import all_or_nothing
+from reservoir.forecasting.sees_series import SeesSeries
 
 
-class FollowsRows(ReservoirEstimator):
+class FollowsRows(SeesSeries):
     """Single steps, scores and updates of a forecaster."""
 
     def predict(self, X: Any, *, exog: Any = None, groups: Any = None, lengths: Any = None) -> Any:
@@ -50,6 +51,7 @@ class FollowsRows(ReservoirEstimator):
         """R² of a free run over X, of which the first rows synchronise.
 
         As many rows as the reservoir remembers, and at most half of X, are the context of a forecast of the rest.
+        Where half of X is shorter than that a :class:`reservoir.ColdStartWarning` says so.
 
         Parameters
         ----------
@@ -72,18 +74,18 @@ class FollowsRows(ReservoirEstimator):
                 f"X must be one series of at least 4 rows, got {sequences.n_sequences} of {n} rows in all; score each "
                 "series by itself."
             )
-        n_context = max(
-            min(n // 2, steps_of_memory(self.spectral_radius, self.reservoir_.leak)), self.transform_.lag + 1
-        )
-        beside = self._beside(sequences, exog)
-        context, ahead = (None, None) if beside is None else (beside[:n_context], beside[n_context:])
-        rows = sequences.rows
-        found = self.forecast(n - n_context, rows[:n_context], ahead, context_exog=context)
-        return float(r2_score(rows[n_context:], found))
+        remembered = self._n_remembered()
+        n_context = max(min(n // 2, remembered), self.transform_.lag + 1)
+        beside, rows = self._beside(sequences, exog), sequences.rows
+        context = Sequences(rows[:n_context], np.array([0, n_context]))
+        warn_of_a_short_context(context, remembered, "half of X")
+        start = self._after(context, None if beside is None else beside[:n_context])
+        ahead = np.zeros((n - n_context, 0)) if beside is None else self._standard(beside[n_context:])
+        return float(r2_score(rows[n_context:], self._free_run(start, ahead[None])[0]))
 
     @all_or_nothing
-    def update(self, X: Any, *, exog: Any = None) -> Any:
-        """Go on from new rows that follow the training series, without learning from them.
+    def update(self, X: Any, *, exog: Any = None, refit: bool = False) -> Any:
+        """Go on from new rows that follow the training series.
 
         Forecasts without a context then go on after the last of them, from the state to which the whole past has led.
 
@@ -91,29 +93,33 @@ class FollowsRows(ReservoirEstimator):
         ----------
         X : (n_new, n_features), or a list or stack with as many series as in ``fit``
         exog : in the form of X, needed if the model was fitted with it
+        refit : bool
+            False: nothing is learnt from the new rows. True: everything is learnt again, from all rows that ``fit`` and
+            ``update`` have been given, on the same reservoir: as ``fit`` of them all.
 
         Returns
         -------
         self
         """
         check_is_fitted(self)
+        flag("refit", refit)
         new = self._read(as_table(X))
-        S, kept = len(self.last_), self.transform_.lag + 1
+        S = len(self.last_)
         if new.n_sequences != S:
             raise ValueError(
                 f"X must hold what follows each of the {S} series of fit, got {new.n_sequences} (in {brief(X)}); give "
                 "one continuation a series, in their order."
             )
         beside = self._beside(new, exog)
-        # The rows kept from before come first; the exog beside them has been used.
-        joined = Sequences(_joined(self.last_, new, new.rows), new.offsets + kept * np.arange(S + 1), new.form)
-        if beside is not None:
-            beside = _joined(np.zeros((S, kept, self.n_exog_)), new, beside)
-        _, pairs = self._pairs(joined, beside)
-        task = self._task(pairs, pairs.rows, initial=self.state_)
-        self.state_ = drive(self.reservoir_, task, wants_final=True).final
-        self._refuse_overflow(self.state_, "states")
-        self.last_ = self._ends(joined)
+        both = new if beside is None else Sequences(np.concatenate([new.rows, beside], axis=1), new.offsets)
+        seen = _joined(self.seen_, both)
+        if refit:
+            O = self.last_.shape[2]
+            rows = Sequences(np.ascontiguousarray(seen.rows[:, :O]), seen.offsets, seen.form)
+            self._learn(rows, None if beside is None else seen.rows[:, O:], draws=False)
+        else:
+            self._go_on(new, beside)
+            self.seen_ = seen
         if isinstance(self.container_, Container):
             self.container_ = self.container_.after(X, new.n_steps)
         elif self.container_ is not None:
@@ -121,8 +127,21 @@ class FollowsRows(ReservoirEstimator):
             self.container_ = tuple(c if c is None else c.after(each, int(n)) for c, each, n in members)
         return self
 
+    def _go_on(self, new: Sequences, beside: np.ndarray | None) -> None:
+        """States and last rows after ``new``, from those before it."""
+        S, kept, _ = self.last_.shape
+        before = kept * np.arange(S + 1)
+        joined = _joined(Sequences(self.last_.reshape(S * kept, -1), before), new)
+        if beside is not None:  # what went beside the last rows has been used
+            used = Sequences(np.zeros((S * kept, self.n_exog_), beside.dtype), before)
+            beside = _joined(used, Sequences(beside, new.offsets)).rows
+        _, pairs = self._pairs(joined, beside)
+        self.state_ = drive(self.reservoir_, self._task(pairs, pairs.rows, initial=self.state_), wants_final=True).final
+        self._refuse_overflow(self.state_, "states")
+        self.last_ = self._ends(joined)
 
-def _joined(before: np.ndarray, new: Sequences, rows: np.ndarray) -> np.ndarray:
-    """Rows of every series after those of ``before`` (S, kept, k)."""
-    pieces = np.split(rows, new.offsets[1:-1])
-    return np.concatenate([part for pair in zip(before, pieces, strict=True) for part in pair]).astype(new.rows.dtype)
+
+def _joined(first: Sequences, second: Sequences) -> Sequences:
+    """Every series of ``second`` after the one of ``first`` that it follows."""
+    pairs = zip(*(np.split(each.rows, each.offsets[1:-1]) for each in (first, second)), strict=True)
+    return Sequences(np.concatenate([part for pair in pairs for part in pair]), first.offsets + second.offsets, first.form)
