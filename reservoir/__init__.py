@@ -24,15 +24,17 @@ from reservoir.graph import spectrum, topology
 if TYPE_CHECKING:
     from reservoir import metrics, model_selection
     from reservoir.estimators.classifier import ESNClassifier
-    from reservoir.forecasting.forecaster import ESNForecaster
     from reservoir.estimators.regressor import ESNRegressor
     from reservoir.estimators.transformer import ReservoirTransformer
+    from reservoir.forecasting.forecaster import ESNForecaster
+    from reservoir.search.search_cv import ESNSearchCV
 
 __all__ = [
     "ColdStartWarning",
     "ESNClassifier",
     "ESNForecaster",
     "ESNRegressor",
+    "ESNSearchCV",
     "FreeRunDivergedWarning",
     "IgnoredTargetWarning",
     "IllConditionedWarning",
@@ -55,6 +57,7 @@ _WITH_SCIKIT_LEARN = {
     "ESNClassifier": "reservoir.estimators.classifier",
     "ESNForecaster": "reservoir.forecasting.forecaster",
     "ESNRegressor": "reservoir.estimators.regressor",
+    "ESNSearchCV": "reservoir.search.search_cv",
     "ReservoirTransformer": "reservoir.estimators.transformer",
 }
 

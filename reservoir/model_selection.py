@@ -123,7 +123,7 @@ class _WarmScorer:
             for name in _ANSWERS
             if hasattr(estimator, name)
         }
-        return self.scorer(_Answering(estimator, methods), X, np.asarray(y)[is_scored], **weights)
+        return self.scorer(Answering(estimator, methods), X, np.asarray(y)[is_scored], **weights)
 
 
 def warm_scorer(
@@ -184,7 +184,7 @@ class _FreeRunScorer:
         def predict(X: Any) -> np.ndarray:
             return np.asarray(forecaster.forecast(len(future), context=context))
 
-        return self.scorer(_Answering(forecaster, {"predict": predict}), X, future)
+        return self.scorer(Answering(forecaster, {"predict": predict}), X, future)
 
 
 def free_run_scorer(metric: str | Callable, *, warm_up: int, **options: Any) -> Callable:
@@ -216,8 +216,15 @@ def free_run_scorer(metric: str | Callable, *, warm_up: int, **options: Any) -> 
     return _FreeRunScorer(_scorer(metric, options), _rows(warm_up, least=1))
 
 
-class _Answering:
-    """An estimator with other methods than its own, as scikit-learn's scorers see it."""
+class Answering:
+    """An estimator with other methods than its own, as scikit-learn's scorers see it.
+
+    Parameters
+    ----------
+    estimator : estimator
+    methods : dict of callables (X) -> array
+        By their names, such as "predict".
+    """
 
     def __init__(self, estimator: Any, methods: dict[str, Callable[[Any], np.ndarray]]):
         self._estimator, self._methods = estimator, methods
@@ -251,9 +258,10 @@ def _rows(warm_up: Any, least: int = 0) -> int:
 
 def _offsets(X: Any, sequence_column: Any) -> np.ndarray:
     """(n_sequences + 1,) offsets of the sequences in a 2-D X."""
-    if len(getattr(X, "shape", ())) != 2:
+    n_axes = len(getattr(X, "shape", ()))
+    if n_axes != 2 and not (n_axes == 1 and sequence_column is None):
         raise ValueError(
-            f"X must be a 2-D array or DataFrame to be split in time, got {brief(X)}; join the sequences into one "
+            f"X must be an array or a pandas object to be split in time, got {brief(X)}; join the sequences into one "
             "table with a column of ids, and name it by sequence_column=."
         )
     if sequence_column is None:

@@ -85,8 +85,8 @@ class Container:
             return container_of(follows)
         if new.index[0] != follows.index[0]:
             warnings.warn(
-                f"X must begin at {follows.index[0]}, where the rows seen end, got {new.index[0]}; its rows are taken to "
-                "follow all the same. Give those between, too.",
+                f"X must begin at {follows.index[0]}, where the rows seen end, got {new.index[0]}; give those between, "
+                "too. Its rows are taken to follow all the same.",
                 IndexNotContinuedWarning,
                 stacklevel=4,
             )
@@ -122,7 +122,7 @@ def is_flat(values: Any) -> bool:
         return len(values) > 0 and isinstance(values[0], numbers.Real)
     if is_pandas(values) or len(getattr(values, "shape", ())) != 1:
         return False
-    return getattr(values, "dtype", None) != object or (len(values) > 0 and isinstance(values[0], numbers.Real))
+    return getattr(values.dtype, "kind", "") != "O" or (len(values) > 0 and isinstance(values[0], numbers.Real))
 
 
 def as_table(values: Any) -> Any:
@@ -230,12 +230,10 @@ def _fault(index: Any, ticks: np.ndarray) -> str:
     """Why times cannot be continued, and what to do; ``ticks`` lie between them."""
     if (ticks < 0).any():
         return "that are not in the order of time; sort them by X.sort_index()"
-    if (ticks == 0).any():
-        return f"of which {np.count_nonzero(ticks == 0)} come again; give one row a time, as by X.groupby(level=0).mean()"
-    is_gap = ticks > 1.5 * np.median(ticks)
-    if 0 < np.count_nonzero(is_gap) < len(ticks) / 4:
-        return (
-            f"with {np.count_nonzero(is_gap)} gaps, the first after {index[int(np.argmax(is_gap))]}; fill them in, as by "
-            "X.asfreq(...).interpolate()"
-        )
+    n_again, is_gap = np.count_nonzero(ticks == 0), ticks > 1.5 * np.median(ticks)
+    if n_again > 0:
+        return f"of which {n_again} come again; give one row a time, as by X.groupby(level=0).mean()"
+    n_gaps, first = np.count_nonzero(is_gap), index[int(np.argmax(is_gap))]
+    if 0 < n_gaps < len(ticks) / 4:
+        return f"with {n_gaps} gaps, the first after {first}; fill them in, as by X.asfreq(...).interpolate()"
     return "without one; set it by X.asfreq(...), or give a PeriodIndex"

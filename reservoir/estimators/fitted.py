@@ -8,16 +8,15 @@ import numpy as np
 
 from optim.arguments import array, brief, flag, integer, number
 from reservoir.data.containers import check_containers
-from reservoir.drive.pooled_states import Pooling
-from reservoir.drive.weights import Reservoir
 from reservoir.data.sequences import Sequences
 from reservoir.data.series_transform import SeriesTransform
+from reservoir.drive.pooled_states import Pooling
+from reservoir.drive.weights import Reservoir
 from reservoir.estimators.training import N_FOLDS
 from reservoir.readout.gram import Gram
 from reservoir.readout.pooling import check_poolings
 from reservoir.readout.sequence_ridge import SequenceRows
 from reservoir.readout.tsqr import TriangularFactor
-
 
 
 def check_fitted(model: Any) -> None:

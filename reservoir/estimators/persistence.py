@@ -13,10 +13,10 @@ from optim.arguments import brief, choice, number
 from optim.codec import Record, Records
 from optim.saving import load_file, save_file
 from reservoir.data.containers import Container
-from reservoir.drive.weights import Reservoir, check_reservoir
-from reservoir.estimators.fitted import check_error, check_fitted, instance
 from reservoir.data.sequences import Sequences, restored_sequences
 from reservoir.data.series_transform import SeriesTransform
+from reservoir.drive.weights import Reservoir, check_reservoir
+from reservoir.estimators.fitted import check_error, check_fitted, instance
 from reservoir.graph.matrix import Shifts, checked_csr, from_matrix
 from reservoir.graph.spectrum import SpectralRadius
 from reservoir.readout.gram import Gram

@@ -144,4 +144,6 @@ class FollowsRows(SeesSeries):
 def _joined(first: Sequences, second: Sequences) -> Sequences:
     """Every series of ``second`` after the one of ``first`` that it follows."""
     pairs = zip(*(np.split(each.rows, each.offsets[1:-1]) for each in (first, second)), strict=True)
-    return Sequences(np.concatenate([part for pair in pairs for part in pair]), first.offsets + second.offsets, first.form)
+    return Sequences(
+        np.concatenate([part for pair in pairs for part in pair]), first.offsets + second.offsets, first.form
+    )

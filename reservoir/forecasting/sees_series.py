@@ -24,9 +24,7 @@ LONGEST_WASHOUT = 100
 class SeesSeries(ReservoirEstimator):
     """From what users give to what a reservoir reads."""
 
-    def _read_series(
-        self, X: Any, y: Any, exog: Any, groups: Any, lengths: Any
-    ) -> tuple[Sequences, np.ndarray | None]:
+    def _read_series(self, X: Any, y: Any, exog: Any, groups: Any, lengths: Any) -> tuple[Sequences, np.ndarray | None]:
         """The series of a fit, and (n_steps, n_exog) what goes beside them."""
         if y is not None and is_flat(X):
             raise ValueError(
