@@ -144,6 +144,5 @@ class FollowsRows(SeesSeries):
 def _joined(first: Sequences, second: Sequences) -> Sequences:
     """Every series of ``second`` after the one of ``first`` that it follows."""
     pairs = zip(*(np.split(each.rows, each.offsets[1:-1]) for each in (first, second)), strict=True)
-    return Sequences(
-        np.concatenate([part for pair in pairs for part in pair]), first.offsets + second.offsets, first.form
-    )
+    rows = np.concatenate([part for pair in pairs for part in pair])
+    return Sequences(rows, first.offsets + second.offsets, first.form)

@@ -29,7 +29,7 @@ class SeesSeries(ReservoirEstimator):
         if y is not None and is_flat(X):
             raise ValueError(
                 f"X must be the series itself, got 1-D numbers and a y ({brief(y)}); leave out the times, or give "
-                "what is known in advance as exog=. Reshape your data to (n_steps, n_features) where y is to be ignored."
+                "what is known in advance as exog=. Reshape your data to (n_steps, 1) where y may be ignored."
             )
         sequences = read_sequences(
             self, as_table(X), groups=groups, lengths=lengths, sequence_column=self.sequence_column,

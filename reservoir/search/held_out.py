@@ -118,8 +118,8 @@ class HeldOut:
         counts = np.arange(len(task.rows)) if task.weights is None else np.flatnonzero(task.weights > 0)
         if len(counts) < 2 * self.n_blocks:
             raise ValueError(
-                f"X must have 2 rows or more for each of cv={self.n_blocks} blocks, got {len(counts)} that a forecaster "
-                f"learns from (n_samples={self.sequences.n_steps}); give longer series, or a smaller cv or washout."
+                f"X must have 2 rows or more for each of cv={self.n_blocks} blocks, got {len(counts)} that teach "
+                f"something (n_samples={self.sequences.n_steps}); give longer series, or a smaller cv or washout."
             )
         return np.array_split(counts, self.n_blocks)
 

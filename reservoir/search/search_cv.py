@@ -24,9 +24,9 @@ from reservoir.search.space import candidates_of, give_reservoirs
 class ESNSearchCV(MetaEstimatorMixin, BaseEstimator):
     """Search of a forecaster's settings by free runs over held-out blocks of the series.
 
-    Used as :class:`sklearn.model_selection.RandomizedSearchCV` is: ``fit`` tries candidates, and the best one, fitted to
-    the whole series, answers. Candidates that differ in radius, leak and scales share one random graph, all penalties
-    are tried at once, and no candidate is fitted from scratch; see :mod:`reservoir.search.held_out` for the score.
+    Used as :class:`sklearn.model_selection.RandomizedSearchCV` is: ``fit`` tries candidates, and the best one, fitted
+    to the whole series, answers. Candidates that differ in radius, leak and scales share one random graph, and all
+    penalties run side by side; :mod:`reservoir.search.held_out` says how they are judged.
 
     Parameters
     ----------

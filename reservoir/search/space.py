@@ -68,7 +68,8 @@ def candidates_of(model: Any, space: Any, n_candidates: int, random_state: Any) 
         n_drawn = min(n_drawn, len(ParameterGrid(spaces)))
     seed = int(generator(random_state).integers(2**32))
     drawn = list(ParameterSampler(spaces, n_drawn, random_state=seed)) if n_drawn > 0 else []
-    return [{name: known[name] for name in names}, *drawn]
+    plain = [{name: v.item() if isinstance(v, np.generic) else v for name, v in each.items()} for each in drawn]
+    return [{name: known[name] for name in names}, *plain]
 
 
 def give_reservoirs(models: Sequence[ESNForecaster], n_inputs: int, dtype: np.dtype) -> None:
