@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from sklearn.metrics import get_scorer, make_scorer
 from sklearn.model_selection import check_cv
+from sklearn.utils.metadata_routing import MetadataRequest
 
 from optim.arguments import brief, integer
 from reservoir.data.boundaries import column_position, offsets_from_ids, take_ids
@@ -172,7 +173,7 @@ class _FreeRunScorer:
     scorer: Any
     warm_up: int
 
-    def __call__(self, forecaster: Any, X: Any, y: Any = None) -> float:
+    def __call__(self, forecaster: Any, X: Any, y: Any = None, exog: Any = None) -> float:
         if getattr(forecaster, "sequence_column", None) is not None:
             raise NotImplementedError(
                 "sequence_column must be None for free runs that are scored, got "
@@ -181,10 +182,20 @@ class _FreeRunScorer:
         _refuse_short(int(_offsets(X, None)[-1]), self.warm_up, "X must be a series")
         context, future = X[: self.warm_up], np.asarray(X[self.warm_up :])
 
+        beside = {}
+        if exog is not None:
+            beside = {"exog": exog[self.warm_up :], "context_exog": exog[: self.warm_up]}
+
         def predict(X: Any) -> np.ndarray:
-            return np.asarray(forecaster.forecast(len(future), context=context))
+            return np.asarray(forecaster.forecast(len(future), context=context, **beside))
 
         return self.scorer(Answering(forecaster, {"predict": predict}), X, future)
+
+    def get_metadata_routing(self) -> MetadataRequest:
+        """What scikit-learn's routing hands on: ``exog``."""
+        request = MetadataRequest(owner=self)
+        request.score.add_request(param="exog", alias=True)
+        return request
 
 
 def free_run_scorer(metric: str | Callable, *, warm_up: int, **options: Any) -> Callable:
@@ -199,7 +210,8 @@ def free_run_scorer(metric: str | Callable, *, warm_up: int, **options: Any) -> 
     Returns
     -------
     callable (forecaster, X) -> float
-        For ``scoring=`` of GridSearchCV, cross_val_score and the like.
+        For ``scoring=`` of GridSearchCV, cross_val_score and the like, which hand on ``exog`` where scikit-learn's
+        metadata routing is enabled.
 
     Examples
     --------
