@@ -53,6 +53,10 @@ def check_fitted(model: Any) -> None:
         if model.residuals_ is not None:
             array("residuals_", model.residuals_, shape=(None, n_outputs), dtype=np.float64)
         check_containers(model.container_, n_outputs, n)
+        for other in instance("other_members_", model.other_members_, tuple):
+            instance("other_members_", other, type(model))
+            if (n_features_of(other), other.n_exog_, len(other.state_)) != (n_outputs, n_exog, n):
+                raise ValueError("other_members_ must forecast the same series as the first; save it again.")
         check_names("exog_names_", model.exog_names_, n_exog)
     elif n_outputs:
         instance("poolings_", model.poolings_, tuple, type(None))

@@ -110,12 +110,15 @@ class Start:
         How they came, as in :class:`reservoir.data.sequences.Sequences`.
     context : Sequences or None
         What has synchronised the states, as the reservoir saw it; None: the training series.
+    others : tuple of Start
+        Where those of the other members of an ensemble begin.
     """
 
     state: np.ndarray
     last: np.ndarray
     form: str
     context: Sequences | None = None
+    others: tuple[Start, ...] = ()
 
 
 def guarded_run(reservoir: Reservoir, task_of: Callable[..., Task], lanes: Lanes) -> tuple[np.ndarray, np.ndarray]:

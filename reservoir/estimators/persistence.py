@@ -76,13 +76,7 @@ def save_estimator(
 
     A random generator given as ``random_state`` is not kept: None takes its place, what was drawn from it stays.
     """
-    parameters = estimator.get_params(deep=False)
-    fitted = {name: value for name, value in vars(estimator).items() if name not in parameters}
-    _check_names(type(estimator), fitted)
-    check(estimator)
-    kept = {name: _kept(value) for name, value in parameters.items()}
-    tree = {"estimator": type(estimator).__name__, "parameters": kept, "fitted": fitted}
-    save_file(path, tree, opener=opener, records=records)
+    save_file(path, _tree_of(estimator, check), opener=opener, records=records)
 
 
 def load_estimator(
@@ -94,6 +88,7 @@ def load_estimator(
     def build(tree: Any) -> Any:
         kind = known[choice("the estimator", tree["estimator"], known)]
         fitted = tree["fitted"]
+        fitted |= {name: tuple(map(build, trees)) for name, trees in tree.get("estimators", {}).items()}
         _check_names(kind, fitted)
         estimator = kind(**tree["parameters"])
         vars(estimator).update(fitted)
@@ -101,6 +96,21 @@ def load_estimator(
         return estimator
 
     return load_file(path, opener=opener, records=records, build=build, remedy="save the estimator again")
+
+
+def _tree_of(estimator: Any, check: Callable[[Any], None]) -> dict[str, Any]:
+    """What is kept of an estimator: trees of the estimators that it holds apart from its other attributes."""
+    parameters = estimator.get_params(deep=False)
+    fitted = {name: value for name, value in vars(estimator).items() if name not in parameters}
+    _check_names(type(estimator), fitted)
+    check(estimator)
+    held = {name for name, value in fitted.items() if isinstance(value, tuple) and value and hasattr(value[0], "save")}
+    return {
+        "estimator": type(estimator).__name__,
+        "parameters": {name: _kept(value) for name, value in parameters.items()},
+        "fitted": {name: value for name, value in fitted.items() if name not in held},
+        "estimators": {name: [_tree_of(each, check) for each in fitted[name]] for name in held},
+    }
 
 
 def _kept(parameter: Any) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import copy
 from typing import Any
 
 import numpy as np
@@ -36,7 +37,13 @@ class FollowsRows(SeesSeries):
         """
         check_is_fitted(self)
         sequences = self._read_long_enough(X, groups, lengths)
-        _, pairs = self._pairs(sequences, self._beside(sequences, exog))
+        beside = self._beside(sequences, exog)
+        found = [member._single_steps(sequences, beside) for member in (self, *self.other_members_)]
+        return labelled(X, sequences.like_input(found[0] if len(found) == 1 else np.median(found, axis=0)))
+
+    def _single_steps(self, sequences: Sequences, beside: np.ndarray | None) -> np.ndarray:
+        """(n_steps, n_features) every row from those before it, NaN where there are too few."""
+        _, pairs = self._pairs(sequences, beside)
         found = np.full(sequences.rows.shape, np.nan, sequences.rows.dtype)
         if pairs.n_steps > 0:
             filled = Sequences(pairs.rows, np.unique(pairs.offsets))
@@ -45,7 +52,7 @@ class FollowsRows(SeesSeries):
             ).outputs
             self._refuse_overflow(z, "states and outputs")
             found[self.transform_.is_kept(sequences, 1)] = self.transform_.one_step_back(z, sequences)
-        return labelled(X, sequences.like_input(found))
+        return found
 
     def score(self, X: Any, y: Any = None, *, exog: Any = None) -> float:
         """R² of a free run over X, of which the first rows synchronise.
@@ -118,8 +125,7 @@ class FollowsRows(SeesSeries):
             rows = Sequences(np.ascontiguousarray(seen.rows[:, :O]), seen.offsets, seen.form)
             self._learn(rows, None if beside is None else seen.rows[:, O:], draws=False)
         else:
-            self._go_on(new, beside)
-            self.seen_ = seen
+            self._go_on(new, beside, seen)
         if isinstance(self.container_, Container):
             self.container_ = self.container_.after(X, new.n_steps)
         elif self.container_ is not None:
@@ -127,15 +133,20 @@ class FollowsRows(SeesSeries):
             self.container_ = tuple(c if c is None else c.after(each, int(n)) for c, each, n in members)
         return self
 
-    def _go_on(self, new: Sequences, beside: np.ndarray | None) -> None:
-        """States and last rows after ``new``, from those before it."""
+    def _go_on(self, new: Sequences, beside: np.ndarray | None, seen: Sequences) -> None:
+        """Set states and last rows to those after ``new``, and what has been ``seen`` with it, of all members."""
+        others = [copy(other) for other in self.other_members_]
+        for other in others:
+            other._go_on(new, beside, seen)
+        self.other_members_, self.seen_ = tuple(others), seen
         S, kept, _ = self.last_.shape
         before = kept * np.arange(S + 1)
         joined = _joined(Sequences(self.last_.reshape(S * kept, -1), before), new)
+        to_come = None
         if beside is not None:  # what went beside the last rows has been used
             used = Sequences(np.zeros((S * kept, self.n_exog_), beside.dtype), before)
-            beside = _joined(used, Sequences(beside, new.offsets)).rows
-        _, pairs = self._pairs(joined, beside)
+            to_come = _joined(used, Sequences(beside, new.offsets)).rows
+        _, pairs = self._pairs(joined, to_come)
         self.state_ = drive(self.reservoir_, self._task(pairs, pairs.rows, initial=self.state_), wants_final=True).final
         self._refuse_overflow(self.state_, "states")
         self.last_ = self._ends(joined)

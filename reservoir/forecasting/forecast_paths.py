@@ -88,7 +88,16 @@ class ForecastsPaths(FollowsRows):
             )
 
     def _paths(self, start: Start, exog: np.ndarray, n_paths: int, rng: np.random.Generator | None) -> np.ndarray:
-        """(S, n_paths, n_steps, n_features) that follow ``start``, with ``exog`` (S, n_steps, n_exog)."""
+        """(S, n_paths, n_steps, n_features) that follow ``start``, with ``exog`` (S, n_steps, n_exog).
+
+        They are dealt out to the members of an ensemble, as many to each, or one more to the first.
+        """
+        members = [(self, start), *zip(self.other_members_, start.others, strict=True)][:n_paths]
+        shares = [len(part) for part in np.array_split(np.arange(n_paths), len(members))]
+        found = [m._own_paths(its, exog, n, rng) for (m, its), n in zip(members, shares, strict=True)]
+        return np.concatenate(found, axis=1)
+
+    def _own_paths(self, start: Start, exog: np.ndarray, n_paths: int, rng: np.random.Generator | None) -> np.ndarray:
         (S, n_steps), O = exog.shape[:2], self.last_.shape[2]
         check_memory(8 * S * n_paths * (4 * self.n_units + n_steps * O), f"{n_paths} paths")
         lanes = self._lanes(start, exog)

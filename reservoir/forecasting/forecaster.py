@@ -8,9 +8,11 @@ z is the series, differenced if wanted and standardised, and e what is known in 
 
 from __future__ import annotations
 
+from copy import copy
 from typing import Any
 
 import numpy as np
+from sklearn.base import clone
 from sklearn.utils.validation import check_is_fitted
 
 from optim.arguments import choice, integer
@@ -55,6 +57,9 @@ class ESNForecaster(ForecastsPaths):
         "auto" chooses from 1e-11, 1e-10, ..., 100 by errors of single steps and of free runs on blocks of the series
         that are held out: five in turn, or the last third where there are more than two rows for each feature of the
         readout. It keeps errors of rows held out, which ``forecast_interval`` needs.
+    n_members : int >= 1
+        Forecasters with reservoirs of their own, of which the median is the forecast; ``forecast_paths`` are dealt out
+        to them.
     state_noise, include_input, fit_intercept, alpha_selection, solver
         How the readout is learnt; as in :class:`reservoir.ESNRegressor`. ``alpha_selection`` acts on an array of
         candidates alone.
@@ -79,6 +84,8 @@ class ESNForecaster(ForecastsPaths):
         States at the end of the training series, from which a forecast without context goes on.
     last_ : (n_sequences, difference + 1, n_features)
         Their last rows, as many as a forecast needs.
+    other_members_ : tuple of ESNForecaster
+        Those after the first, which is this one: all other attributes are its own.
     n_exog_ : int
     exog_names_ : (n_exog,) or None
         Names of the columns of ``exog``, if it had any.
@@ -135,6 +142,7 @@ class ESNForecaster(ForecastsPaths):
         alpha_selection="gcv",
         solver="qr",
         sequence_column=None,
+        n_members=1,
         warm_start=False,
         dtype=None,
         device=None,
@@ -161,6 +169,7 @@ class ESNForecaster(ForecastsPaths):
         self.alpha_selection = alpha_selection
         self.solver = solver
         self.sequence_column = sequence_column
+        self.n_members = n_members
         self.warm_start = warm_start
         self.dtype = dtype
         self.device = device
@@ -251,10 +260,15 @@ class ESNForecaster(ForecastsPaths):
             raise ValueError(
                 "context must be given with context_exog, groups or lengths, got None; pass it, or leave these out."
             )
-        return Start(self.state_, self.last_, self.seen_.form), self.container_
+        return self._at_the_end(), self.container_
+
+    def _at_the_end(self) -> Start:
+        """Where a forecast without a context begins."""
+        others = tuple(other._at_the_end() for other in self.other_members_)
+        return Start(self.state_, self.last_, self.seen_.form, others=others)
 
     def _learn(self, sequences: Sequences, beside: np.ndarray | None, *, draws: bool = True) -> None:
-        """Fit to series and what goes beside them; ``draws`` a reservoir, or keeps the one that is there."""
+        """Fit to series and what goes beside them; ``draws`` reservoirs, or keeps those that are there."""
         task = self._fitting_task(sequences, beside, draws=draws)
         self.state_ = np.empty((sequences.n_sequences, self.n_units), sequences.rows.dtype)
         readout = self._trained(task, self.state_)
@@ -266,6 +280,21 @@ class ESNForecaster(ForecastsPaths):
         self.range_ = range_of(sequences.rows)
         rows = sequences.rows.copy() if beside is None else np.concatenate([sequences.rows, beside], axis=1)
         self.seen_ = Sequences(rows, sequences.offsets, sequences.form)
+        n_others = integer("n_members", self.n_members, remedy="1 is a forecaster alone") - 1
+        others = [self._another(k) for k in range(n_others)] if draws else [copy(each) for each in self.other_members_]
+        for other in others:
+            other._learn(sequences, beside, draws=draws)
+        self.other_members_ = tuple(others)
+
+    def _another(self, k: int) -> ESNForecaster:
+        """Member k after the first, not fitted."""
+        seed = int(np.random.default_rng([self.noise_seed_, 2, k]).integers(2**32))
+        other = clone(self).set_params(n_members=1, random_state=seed, warm_start=False, verbose=0)
+        for name in ("n_features_in_", "feature_names_in_", "n_exog_", "exog_names_"):
+            if hasattr(self, name):
+                setattr(other, name, getattr(self, name))
+        other.container_ = None
+        return other
 
     def _trained(self, task: Task, final: np.ndarray) -> Readout:
         self.residuals_ = None
@@ -299,7 +328,8 @@ class ESNForecaster(ForecastsPaths):
             filled = Sequences(pairs.rows, np.concatenate([[0], np.cumsum(pairs.lengths[longer])]))
             state[longer] = drive(self.reservoir_, self._task(filled, filled.rows), wants_final=True).final
             self._refuse_overflow(state, "states")
-        return Start(state, self._ends(sequences), sequences.form, series)
+        others = tuple(other._after(sequences, beside) for other in self.other_members_)
+        return Start(state, self._ends(sequences), sequences.form, series, others)
 
     def _free_run(self, start: Start, exog: np.ndarray) -> np.ndarray:
         """(S, n_steps, n_features) rows that follow ``start``, with ``exog`` (S, n_steps, n_exog) as given."""
@@ -309,7 +339,11 @@ class ESNForecaster(ForecastsPaths):
         if self.guard is not None:
             warn_if_often_held(is_held)
         seen = self.range_ if self.guard is None else np.array([[-np.inf], [np.inf]])
-        return watched(series.reshape(S * n_steps, O), n_steps * np.arange(S + 1), seen).reshape(S, n_steps, O)
+        series = watched(series.reshape(S * n_steps, O), n_steps * np.arange(S + 1), seen).reshape(S, n_steps, O)
+        if not self.other_members_:
+            return series
+        pairs = zip(self.other_members_, start.others, strict=True)
+        return np.median([series, *(other._free_run(its, exog) for other, its in pairs)], axis=0)
 
     def _lanes(self, start: Start, exog: np.ndarray) -> Lanes:
         """Free runs from ``start`` with ``exog`` (S, n_steps, n_exog), a lane a series."""

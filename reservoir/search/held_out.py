@@ -93,7 +93,7 @@ class HeldOut:
         check_memory(8 * 4 * len(task.rows) * (K + 1), f"states of {len(task.rows)} rows")
         states = drive(model.reservoir_, task, wants_states=True).states
         rested = drive(model.reservoir_, replace(task, noise=0.0), wants_states=True).states if task.noise else states
-        if not np.isfinite(states.sum()):
+        if not np.isfinite(states).all():
             nothing = np.full(self.n_blocks, np.nan)
             return Judgement(nothing - np.inf, np.nan, nothing, nothing)
         Z = np.concatenate([states, task.rows[:, : task.n_read]], axis=1).astype(float)
