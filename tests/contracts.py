@@ -10,6 +10,7 @@ parameter is the object::
 import ast
 import functools
 import inspect
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -33,7 +34,7 @@ from cells import (
     RNNRegressor,
 )
 from conftest import package_folders
-from reservoir import ESNClassifier, ESNForecaster, ESNRegressor, ReservoirTransformer, topology
+from reservoir import ColdStartWarning, ESNClassifier, ESNForecaster, ESNRegressor, ReservoirTransformer, topology
 
 
 def every(objects: Mapping[str, Any]) -> Callable[[Callable], Callable]:
@@ -87,7 +88,8 @@ def transform(model, X, **sequences):
 
 
 def forecast(model, X, **sequences):
-    return model.forecast(5, context=X)
+    with warnings.catch_warnings(action="ignore", category=ColdStartWarning):
+        return model.forecast(5, context=X)
 
 
 SMALL = {"n_units": 30, "in_degree": 5, "random_state": 0}

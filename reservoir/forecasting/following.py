@@ -11,7 +11,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from optim.arguments import brief, flag
 from reservoir.data.cold_start import warn_of_a_short_context
-from reservoir.data.containers import Container, as_table, labelled
+from reservoir.data.containers import Container, labelled
 from reservoir.data.sequences import Sequences
 from reservoir.drive.routes import drive
 from reservoir.estimators.estimator import all_or_nothing
@@ -110,7 +110,7 @@ class FollowsRows(SeesSeries):
         """
         check_is_fitted(self)
         flag("refit", refit)
-        new = self._read(as_table(X))
+        new = self._read_rows(X)
         S = len(self.last_)
         if new.n_sequences != S:
             raise ValueError(

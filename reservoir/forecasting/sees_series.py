@@ -126,9 +126,14 @@ class SeesSeries(ReservoirEstimator):
             rows = np.concatenate([rows, np.delete(beside, series.offsets[:-1], axis=0)], axis=1)
         return series, Sequences(rows, series.offsets - np.arange(len(series.offsets)))
 
+    def _read_rows(self, X: Any, groups: Any = None, lengths: Any = None) -> Sequences:
+        """X for a fitted model; 1-D numbers are a series where it has one column."""
+        is_row = is_flat(X) and self.n_features_in_ > 1
+        return self._read(X if is_row else as_table(X), groups=groups, lengths=lengths)
+
     def _read_long_enough(self, X: Any, groups: Any, lengths: Any, name: str = "X") -> Sequences:
         """X for a fitted model, of which every series has the rows of a difference."""
-        sequences = self._read(as_table(X), groups=groups, lengths=lengths)
+        sequences = self._read_rows(X, groups, lengths)
         needed, shortest = self.transform_.lag + 1, int(sequences.lengths.min())
         if shortest < needed:
             raise ValueError(

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
-from reservoir import ESNForecaster
+from reservoir import ColdStartWarning, ESNForecaster
+from reservoir.data.states import steps_of_memory
 
 SMALL = {"n_units": 60, "in_degree": 5, "washout": 20, "alpha": 1e-6, "random_state": 0}
 # A closed loop repeats rounding errors of the equations by hand over its steps.
@@ -111,9 +112,27 @@ def test_a_forecast_goes_on_after_the_training_series():
     assert_allclose(model.forecast(30), model.forecast(30, context=X), **CLOSED)
 
 
+@pytest.mark.parametrize("leak_rate", [0.7, (0.5, 1.0)])
+def test_a_context_shorter_than_what_is_remembered_is_warned_of(leak_rate):
+    X = circle()
+    model = ESNForecaster(**SMALL, leak_rate=leak_rate, difference=1).fit(X)
+    n = steps_of_memory(0.9, model.reservoir_.leak) + 1
+    model.forecast(5, context=X[:n])
+    with pytest.warns(ColdStartWarning, match=f"context must have the {n} rows.*got {n - 1}") as met:
+        model.forecast(5, context=X[: n - 1])
+    assert len(met) == 1 and met[0].filename == __file__
+
+
+def test_a_context_as_long_as_the_series_of_the_fit_is_long_enough():
+    model = ESNForecaster(**SMALL).fit([circle(30), circle(22)])
+    assert model.forecast(2, context=circle(30)).shape == (2, 2)
+
+
 def test_one_row_is_context_enough():
     model = ESNForecaster(**SMALL).fit(circle())
-    assert_allclose(model.forecast(5, context=circle(1)), by_hand(model, circle(1), 5), **CLOSED)
+    with pytest.warns(ColdStartWarning):
+        found = model.forecast(5, context=circle(1))
+    assert_allclose(found, by_hand(model, circle(1), 5), **CLOSED)
 
 
 def driven(n=600, seed=0):
