@@ -1,13 +1,13 @@
 r"""How well a forecaster's settings forecast: free runs over blocks of the series that are held out.
 
 A readout of all other rows is learnt for every block and penalty, and all penalties run freely side by side from a few
-places of the block. With e(k) the error after k steps, over the deviation of the series, a run of h steps scores its
-correct digits::
+places of the block. With m(k) the mean square of a run's first k errors, over the variance of the series, a run of h
+steps scores the digits by which it is better than the mean of the series::
 
-    score = - log10 sqrt(1/h Σ_k e(k)²)
+    score = 1/h Σ_k 1/2 log10(1 + 1/m(k))
 
-and a block the mean over its runs. The logarithm lets no single run decide, as that of a chaotic series would that
-leaves the truth early.
+and a block the mean over its runs. Digits let no single run decide, and steps after a chaotic series has left the
+forecast count for nothing: the length of a run hardly matters.
 """
 
 from __future__ import annotations
@@ -47,14 +47,14 @@ class Judgement:
         At the penalty that is best over all blocks; -inf where states are not finite.
     alpha : float
         That penalty.
-    fit_s, score_s : (n_blocks,)
-        Seconds for the readouts of a block, its share of the states with them, and for its free runs.
+    fit_s, score_s : float
+        Seconds a block, for states and readouts, and for the free runs.
     """
 
     scores: np.ndarray
     alpha: float
-    fit_s: np.ndarray
-    score_s: np.ndarray
+    fit_s: float
+    score_s: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,9 +67,9 @@ class HeldOut:
     beside : (n_steps, n_exog) or None
     n_blocks : int >= 2
     n_steps : int >= 1
-        Of a free run, at most; a run ends with its block.
+        Of a free run, at most; no run is longer than half of its block.
     metric : callable (truth, forecast) -> float, or None
-        Of a run, both (n_steps, n_features) in the units of the series; more is better. None: its correct digits.
+        Of a run, both (n_steps, n_features) in the units of the series; more is better. None: its digits.
     """
 
     sequences: Sequences
@@ -94,24 +94,21 @@ class HeldOut:
         states = drive(model.reservoir_, task, wants_states=True).states
         rested = drive(model.reservoir_, replace(task, noise=0.0), wants_states=True).states if task.noise else states
         if not np.isfinite(states).all():
-            nothing = np.full(self.n_blocks, np.nan)
-            return Judgement(nothing - np.inf, np.nan, nothing, nothing)
+            seconds = (time.perf_counter() - begin) / self.n_blocks
+            return Judgement(np.full(self.n_blocks, -np.inf), np.nan, seconds, 0.0)
         Z = np.concatenate([states, task.rows[:, : task.n_read]], axis=1).astype(float)
-        shared = (time.perf_counter() - begin) / self.n_blocks
         alphas = CANDIDATES if is_auto(model.alpha) else np.atleast_1d(check_alpha(model.alpha))
-        fit_s, score_s, scores = [], [], []
-        for block in self._blocks(task):
-            begin = time.perf_counter()
+        blocks, readouts = self._blocks(task), []
+        for block in blocks:
             counts = np.ones(len(Z), bool) if task.weights is None else task.weights > 0
             counts[block] = False
-            readouts = _readouts(Z[counts], task.targets[counts].astype(float), alphas, model.fit_intercept)
-            middle = time.perf_counter()
-            scores.append(self._scores(model, task, rested, readouts, block))
-            fit_s.append(shared + middle - begin)
-            score_s.append(time.perf_counter() - middle)
-        means = np.mean(scores, axis=0)
+            readouts.append(_readouts(Z[counts], task.targets[counts].astype(float), alphas, model.fit_intercept))
+        middle = time.perf_counter()
+        scores = self._scores(model, task, rested, readouts, blocks)
+        means = scores.mean(axis=0)
         best = len(means) - 1 - int(np.argmax(means[::-1]))
-        return Judgement(np.array(scores)[:, best], float(alphas[best]), np.array(fit_s), np.array(score_s))
+        seconds = middle - begin, time.perf_counter() - middle
+        return Judgement(scores[:, best], float(alphas[best]), *(each / self.n_blocks for each in seconds))
 
     def _blocks(self, task: Task) -> list[np.ndarray]:
         """Rows of the task in blocks of consecutive ones, without those that teach nothing."""
@@ -124,27 +121,40 @@ class HeldOut:
         return np.array_split(counts, self.n_blocks)
 
     def _scores(
-        self, model: ESNForecaster, task: Task, states: np.ndarray, readouts: list[Readout], block: np.ndarray
+        self, model: ESNForecaster, task: Task, states: np.ndarray, readouts: list[list[Readout]], blocks: list
     ) -> np.ndarray:
-        """(A,) mean scores of the free runs from a few places of ``block``."""
-        places, horizons = starts(task.offsets, int(block[0]), int(block[-1]) + 1, STARTS_A_BLOCK, self.n_steps)
-        if len(places) == 0:
-            return np.zeros(len(readouts))
-        (A, L), O, n_steps = (len(readouts), len(places)), task.targets.shape[1], int(horizons.max())
+        """(n_blocks, A) mean scores of the free runs from a few places of every block, all side by side."""
+        found = [self._starts(task, block) for block in blocks]
+        places, horizons = (np.concatenate(part) for part in zip(*found, strict=True))
+        block_of = np.repeat(np.arange(len(blocks)), [len(part) for part, _ in found])
+        A, L, O, n_steps = len(readouts[0]), len(places), task.targets.shape[1], int(horizons.max())
         ahead = np.minimum(places[:, None] + np.arange(n_steps), len(task.rows) - 1)
+        coef = np.array([[each.coef for each in of_block] for of_block in readouts])[block_of].swapaxes(0, 1)
+        intercept = np.array([[each.intercept for each in of_block] for of_block in readouts])[block_of].swapaxes(0, 1)
         low, high = (-np.inf, np.inf) if model.guard is None else model.transform_.bounds(n_steps, model.guard)
         lanes = Lanes(
-            np.tile(states[places - 1], (A, 1)), np.tile(task.rows[places, :O], (A, 1)),
-            np.repeat(np.stack([readout.coef for readout in readouts]), L, axis=0),
-            np.repeat(np.stack([readout.intercept for readout in readouts]), L, axis=0),
-            np.tile(task.rows[ahead][:, :, O:], (A, 1, 1)), low, high,
+            np.tile(states[places - 1], (A, 1)), np.tile(task.rows[places, :O], (A, 1)), coef.reshape(A * L, O, -1),
+            intercept.reshape(A * L, O), np.tile(task.rows[ahead][:, :, O:], (A, 1, 1)), low, high,
         )  # fmt: skip
         z = run_closed(model.reservoir_, lanes)[0]
         recent, future = self._around(task, places, n_steps, model.transform_.lag)
+        scores = np.zeros((A, L))
         with np.errstate(over="ignore", invalid="ignore"):
-            found = model.transform_.backward(z, np.tile(recent, (A, 1, 1))).reshape(A, L, n_steps, O)
-            runs = [[self._score(future[i, :h], found[a, i, :h]) for i, h in enumerate(horizons)] for a in range(A)]
-        return np.mean(runs, axis=1)
+            rows = model.transform_.backward(z, np.tile(recent, (A, 1, 1))).reshape(A, L, n_steps, O)
+            for (a, i), h in zip(np.ndindex(A, L), np.tile(horizons, A), strict=True):
+                scores[a, i] = self._score(future[i, :h], rows[a, i, :h])
+        return np.array([scores[:, block_of == k].mean(axis=1) for k in range(len(blocks))])
+
+    def _starts(self, task: Task, block: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Places of ``block`` from which runs begin, and the runs' lengths: at most half of the block."""
+        longest = min(self.n_steps, len(block) // 2)
+        places, horizons = starts(task.offsets, int(block[0]), int(block[-1]) + 1, STARTS_A_BLOCK, longest)
+        if len(places) == 0:
+            raise ValueError(
+                f"X must have series of 3 rows or more in each of cv={self.n_blocks} blocks to run freely over, got "
+                "shorter ones; give longer series, or a smaller cv."
+            )
+        return places, horizons
 
     def _around(self, task: Task, places: np.ndarray, n_steps: int, lag: int) -> tuple[np.ndarray, np.ndarray]:
         """(L, lag + 1, O) rows of the series up to ``places``, and (L, n_steps, O) those that follow."""
@@ -158,8 +168,10 @@ class HeldOut:
         if self.metric is not None:
             return float(self.metric(truth, found)) if np.isfinite(found).all() else -np.inf
         deviation = self.sequences.rows.std(axis=0, dtype=float)
-        error = np.mean(((found - truth) / np.where(deviation > 0, deviation, 1.0)) ** 2)
-        return -0.5 * float(np.log10(error + np.finfo(float).tiny)) if np.isfinite(error) else -np.inf
+        squares = np.mean(((found - truth) / np.where(deviation > 0, deviation, 1.0)) ** 2, axis=1)
+        so_far = np.cumsum(squares) / np.arange(1, len(squares) + 1)
+        so_far = np.maximum(np.nan_to_num(so_far, nan=np.inf, posinf=np.inf), np.finfo(float).tiny)
+        return float(np.mean(0.5 * np.log10(1 + 1 / so_far)))
 
 
 def _readouts(Z: np.ndarray, Y: np.ndarray, alphas: np.ndarray, fit_intercept: bool) -> list[Readout]:

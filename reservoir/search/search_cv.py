@@ -40,11 +40,11 @@ class ESNSearchCV(MetaEstimatorMixin, BaseEstimator):
     cv : int >= 2
         Blocks of the series, each held out in turn.
     n_steps : int >= 1
-        Steps of a free run, at most: it ends with its block.
+        Steps of a free run, at most; no run is longer than half of its block.
     scoring : str, callable or None
         Of a free run: the name of a scorer of scikit-learn, such as "neg_mean_absolute_error", or
-        ``metric(truth, forecast)``, of which more is better. None: its correct digits,
-        ``-log10`` of the root mean square error over the deviation of the series.
+        ``metric(truth, forecast)``, of which more is better. None: digits by which it is better than the mean of the
+        series.
     refit : bool
         Whether to fit the best settings to the whole series. Without, there are no forecasts.
     n_jobs : int or None
@@ -64,8 +64,8 @@ class ESNSearchCV(MetaEstimatorMixin, BaseEstimator):
         Mean over the blocks.
     cv_results_ : dict of arrays
         A row a candidate, as in :class:`sklearn.model_selection.GridSearchCV`: ``params``, ``param_NAME``,
-        ``split0_test_score``, ..., ``mean_test_score``, ``std_test_score``, ``rank_test_score``, times in seconds; and
-        ``alpha``, the penalty at which a candidate was scored.
+        ``split0_test_score``, ..., ``mean_test_score``, ``std_test_score``, ``rank_test_score``, seconds a block, which
+        are measured over all of them; and ``alpha``, the penalty at which a candidate was scored.
     n_splits_ : int
     refit_time_ : float
         Seconds.
@@ -256,7 +256,7 @@ def _results(candidates: list[dict[str, Any]], judgements: list[Judgement]) -> d
     results["alpha"] = np.array([judgement.alpha for judgement in judgements])
     for name, attribute in (("fit_time", "fit_s"), ("score_time", "score_s")):
         seconds = np.array([getattr(judgement, attribute) for judgement in judgements])
-        results |= {f"mean_{name}": seconds.mean(axis=1), f"std_{name}": seconds.std(axis=1)}
+        results |= {f"mean_{name}": seconds, f"std_{name}": np.zeros_like(seconds)}
     results |= {f"split{k}_test_score": column for k, column in enumerate(scores.T)}
     with np.errstate(invalid="ignore"):  # of candidates that scored -inf
         results |= {"mean_test_score": scores.mean(axis=1), "std_test_score": scores.std(axis=1)}

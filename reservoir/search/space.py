@@ -33,9 +33,9 @@ def default_space() -> dict[str, Any]:
     from scipy.stats import loguniform, uniform
 
     return {
-        "spectral_radius": uniform(0.2, 1.2),
+        "spectral_radius": loguniform(0.1, 1.4),
         "leak_rate": loguniform(0.1, 1.0),
-        "input_scaling": loguniform(0.05, 2.0),
+        "input_scaling": loguniform(0.03, 2.0),
         "bias_scaling": uniform(0.0, 1.0),
     }
 

@@ -7,7 +7,7 @@ from naive.drive import echo_states
 
 
 def digits_of_blocks(reservoir, X, *, blocks, places, n_steps, alphas, washout, bounds, lag=0, exog=None):
-    """(A, n_blocks) mean correct digits of free runs over one series X (n, O) of standardised differences.
+    """(A, n_blocks) mean digits of free runs over one series X (n, O) of standardised differences.
 
     ``reservoir``: W (dense), input_weights, bias, leak. ``blocks``: rows held out; ``places``: rows from which runs
     begin, of every block. ``bounds`` (O,), (O,) hold what is fed back.
@@ -29,7 +29,7 @@ def digits_of_blocks(reservoir, X, *, blocks, places, n_steps, alphas, washout, 
             coef, intercept = ridge(features[rest], targets[rest], alpha)
             scores = []
             for t in places[b]:
-                n = min(n_steps, block[-1] + 1 - t)
+                n = min(n_steps, len(block) // 2, block[-1] + 1 - t)
                 low, high = (np.tile(bound, (n, 1)) for bound in bounds)
                 run, _ = closed_loop(
                     W, W_in, bias, leak, "tanh", states[t - 1].copy(), z[t], coef, intercept,
@@ -39,7 +39,7 @@ def digits_of_blocks(reservoir, X, *, blocks, places, n_steps, alphas, washout, 
                 for step in run * scale + mean:
                     rows.append((step + rows[-lag]).tolist() if lag > 0 else step.tolist())
                 errors = (np.array(rows[t + lag + 1 :]) - X[t + lag + 1 : t + lag + 1 + n]) / X.std(axis=0)
-                scores.append(-np.log10(np.sqrt(np.mean(errors**2))))
+                scores.append(sum(np.log10(1 + 1 / np.mean(errors[:k] ** 2)) / 2 for k in range(1, n + 1)) / n)
             found[a, b] = np.mean(scores)
     return found
 
