@@ -85,7 +85,7 @@ class FollowsRows(SeesSeries):
         n_context = max(min(n // 2, remembered), self.transform_.lag + 1)
         beside, rows = self._beside(sequences, exog), sequences.rows
         context = Sequences(rows[:n_context], np.array([0, n_context]))
-        warn_of_a_short_context(context, remembered, "half of X")
+        warn_of_a_short_context(context, remembered, "half of X", "score a longer series", depth=1)
         start = self._after(context, None if beside is None else beside[:n_context])
         ahead = np.zeros((n - n_context, 0)) if beside is None else self._standard(beside[n_context:])
         return float(r2_score(rows[n_context:], self._free_run(start, ahead[None])[0]))

@@ -9,6 +9,7 @@ z is the series, differenced if wanted and standardised, and e what is known in 
 from __future__ import annotations
 
 from copy import copy
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from sklearn.base import clone
 from sklearn.utils.validation import check_is_fitted
 
 from optim.arguments import choice, integer
+from optim.threads import n_threads, run_all
 from reservoir.data.cold_start import warn_of_a_short_context
 from reservoir.data.containers import containers_of, in_containers
 from reservoir.data.sequences import Sequences
@@ -269,6 +271,7 @@ class ESNForecaster(ForecastsPaths):
 
     def _learn(self, sequences: Sequences, beside: np.ndarray | None, *, draws: bool = True) -> None:
         """Fit to series and what goes beside them; ``draws`` reservoirs, or keeps those that are there."""
+        n_others = integer("n_members", self.n_members, remedy="1 is a forecaster alone") - 1
         task = self._fitting_task(sequences, beside, draws=draws)
         self.state_ = np.empty((sequences.n_sequences, self.n_units), sequences.rows.dtype)
         readout = self._trained(task, self.state_)
@@ -280,16 +283,20 @@ class ESNForecaster(ForecastsPaths):
         self.range_ = range_of(sequences.rows)
         rows = sequences.rows.copy() if beside is None else np.concatenate([sequences.rows, beside], axis=1)
         self.seen_ = Sequences(rows, sequences.offsets, sequences.form)
-        n_others = integer("n_members", self.n_members, remedy="1 is a forecaster alone") - 1
         others = [self._another(k) for k in range(n_others)] if draws else [copy(each) for each in self.other_members_]
+        run_all(
+            partial(ESNForecaster._learn, draws=draws),
+            [(each, sequences, beside) for each in others],
+            n_threads(self.n_jobs),
+        )
         for other in others:
-            other._learn(sequences, beside, draws=draws)
+            other.seen_ = self.seen_
         self.other_members_ = tuple(others)
 
     def _another(self, k: int) -> ESNForecaster:
         """Member k after the first, not fitted."""
         seed = int(np.random.default_rng([self.noise_seed_, 2, k]).integers(2**32))
-        other = clone(self).set_params(n_members=1, random_state=seed, warm_start=False, verbose=0)
+        other = clone(self).set_params(n_members=1, random_state=seed, warm_start=False, n_jobs=1, verbose=0)
         for name in ("n_features_in_", "feature_names_in_", "n_exog_", "exog_names_"):
             if hasattr(self, name):
                 setattr(other, name, getattr(self, name))
@@ -311,7 +318,8 @@ class ESNForecaster(ForecastsPaths):
     def _synchronise(self, context: Any, exog: Any, groups: Any, lengths: Any) -> Start:
         """States and last rows after ``context``."""
         sequences = self._read_long_enough(context, groups, lengths, "context")
-        warn_of_a_short_context(sequences, self._n_remembered())
+        remedy = "give more rows, or go on from the training series by update"
+        warn_of_a_short_context(sequences, self._n_remembered(), "context", remedy, depth=3)
         return self._after(sequences, self._beside(sequences, exog, "context_exog"))
 
     def _n_remembered(self) -> int:

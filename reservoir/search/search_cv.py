@@ -31,7 +31,8 @@ class ESNSearchCV(MetaEstimatorMixin, BaseEstimator):
     Parameters
     ----------
     estimator : ESNForecaster, optional
-        What is not searched. None: the default one, with this ``random_state``.
+        What is not searched; an ensemble is judged by its first member. None: the default one, with this
+        ``random_state``.
     param_distributions : dict, list of dicts, or None
         Names of parameters with lists or distributions (objects with ``rvs``) to draw from; of lists alone no
         combination is tried twice. None: spectral radius, leak and the scales of inputs and bias.
