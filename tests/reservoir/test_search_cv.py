@@ -10,7 +10,7 @@ from sklearn.model_selection import GridSearchCV, TimeSeriesSplit, cross_val_sco
 
 from reservoir import ESNForecaster, ESNRegressor, ESNSearchCV
 from reservoir.model_selection import WarmSplit, free_run_scorer
-from reservoir.search import held_out
+from reservoir.search import held_out, search_cv
 
 SMALL = {"n_units": 30, "in_degree": 5, "random_state": 0}
 X = np.column_stack([np.sin(0.2 * np.arange(260)), np.cos(0.31 * np.arange(260))])
@@ -28,8 +28,8 @@ def found():
 
 def test_results_have_scikit_learns_names(found):
     results, grid = found.cv_results_, {"leak_rate": [0.8, 1.0]}
-    theirs = GridSearchCV(ESNForecaster(**SMALL, alpha=1e-6), grid, cv=WarmSplit(3, 94)).fit(X[:, :1]).cv_results_
-    names = set(search(param_distributions=grid).fit(X).cv_results_)
+    theirs = GridSearchCV(ESNForecaster(**SMALL, alpha=1e-6), grid, cv=WarmSplit(2, 94)).fit(X[:, :1]).cv_results_
+    names = set(search(param_distributions=grid, cv=2).fit(X).cv_results_)
     assert names == set(theirs) | {"alpha"}
     assert all(len(values) == 3 for values in results.values())
     splits = np.stack([results[f"split{k}_test_score"] for k in range(3)])
@@ -132,3 +132,10 @@ def test_what_cannot_be_meant_is_refused(settings, kind, message):
         search(**settings).fit(X)
     with pytest.raises(TypeError, match="estimator must be an ESNForecaster"):
         ESNSearchCV(ESNRegressor()).fit(X)
+
+
+def test_progress_is_told(monkeypatch):
+    told = []
+    monkeypatch.setattr(search_cv, "progress", lambda name, verbose: told.append)
+    search(n_jobs=1, verbose=1, refit=False).fit(X[:100])
+    assert told == [1 / 3, 2 / 3, 1.0]
