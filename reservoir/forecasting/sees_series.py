@@ -11,6 +11,7 @@ from optim.arguments import brief, choice, flag, integer, number, precision
 from reservoir.alarms import IgnoredTargetWarning
 from reservoir.data.containers import as_table, is_flat
 from reservoir.data.exog import names_of, read_exog, read_future
+from reservoir.data.layouts import warn_of_series_in_rows
 from reservoir.data.reading import read_sequences
 from reservoir.data.sequences import Sequences, check_washout
 from reservoir.data.series_transform import SeriesTransform
@@ -42,6 +43,7 @@ class SeesSeries(ReservoirEstimator):
                 IgnoredTargetWarning,
                 stacklevel=4,
             )
+        warn_of_series_in_rows(sequences)
         self.n_exog_, self.exog_names_ = 0, None
         if exog is None:
             return sequences, None

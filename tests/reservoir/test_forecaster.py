@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
-from reservoir import ColdStartWarning, ESNForecaster
+from reservoir import ColdStartWarning, ESNForecaster, LayoutWarning
 from reservoir.data.states import steps_of_memory
 
 SMALL = {"n_units": 60, "in_degree": 5, "washout": 20, "alpha": 1e-6, "random_state": 0}
@@ -167,6 +167,15 @@ def test_several_series_are_learnt_and_continued_one_by_one():
     by_lengths = ESNForecaster(**SMALL).fit(joined, lengths=[300, 400, 350])
     assert_array_equal(by_lengths.coef_, model.coef_)
     assert by_lengths.forecast(40).shape == (3, 40, 2)
+
+
+def test_series_in_rows_are_warned_of():
+    model, waves = ESNForecaster(10, alpha=1.0, guard=None, random_state=0), circle(100).T
+    with pytest.warns(LayoutWarning, match=r"read as 2 steps of 100 features.*give X\.T") as met:
+        model.fit([waves[0], waves[1]])
+    assert met[0].filename == __file__
+    front = np.exp(-0.05 * (np.arange(40) - np.arange(20.0)[:, None]) ** 2)
+    model.fit(front)
 
 
 @pytest.mark.parametrize(
