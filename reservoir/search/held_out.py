@@ -35,6 +35,7 @@ from reservoir.readout.tsqr import CentredFactor, triangle
 CANDIDATES = np.array(AUTO_ALPHAS[::3])  # the fit of the best settings chooses among all
 STARTS_A_BLOCK = 4
 LONGEST_RUN = 100
+MOST_ROWS = 20_000  # that settings are judged by: the last ones
 
 
 @dataclass(frozen=True)
@@ -172,6 +173,26 @@ class HeldOut:
         so_far = np.cumsum(squares) / np.arange(1, len(squares) + 1)
         so_far = np.maximum(np.nan_to_num(so_far, nan=np.inf, posinf=np.inf), np.finfo(float).tiny)
         return float(np.mean(0.5 * np.log10(1 + 1 / so_far)))
+
+
+def latest(sequences: Sequences, beside: np.ndarray | None) -> tuple[Sequences, np.ndarray | None]:
+    """The last :data:`MOST_ROWS` rows of one series, or the last whole series that have no more together.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from reservoir.data.sequences import Sequences
+    >>> from reservoir.search.held_out import latest
+    >>> few, _ = latest(Sequences(np.zeros((45_000, 1)), np.array([0, 20_000, 35_000, 45_000])), None)
+    >>> few.offsets.tolist(), len(few.rows)
+    ([0, 10000], 10000)
+    """
+    begin = max(0, sequences.n_steps - MOST_ROWS)
+    if begin < sequences.offsets[-2]:
+        begin = int(sequences.offsets[np.searchsorted(sequences.offsets, begin)])
+    offsets = np.unique(np.maximum(sequences.offsets - begin, 0))
+    few = replace(sequences, rows=sequences.rows[begin:], offsets=offsets)
+    return few, None if beside is None else beside[begin:]
 
 
 def _readouts(Z: np.ndarray, Y: np.ndarray, alphas: np.ndarray, fit_intercept: bool) -> list[Readout]:

@@ -17,7 +17,7 @@ from optim.threads import n_threads, run_all
 from reservoir.estimators.estimator import all_or_nothing, progress
 from reservoir.forecasting.forecaster import ESNForecaster
 from reservoir.model_selection import Answering
-from reservoir.search.held_out import LONGEST_RUN, HeldOut, Judgement
+from reservoir.search.held_out import LONGEST_RUN, HeldOut, Judgement, latest
 from reservoir.search.space import candidates_of, give_reservoirs
 
 
@@ -26,7 +26,8 @@ class ESNSearchCV(MetaEstimatorMixin, BaseEstimator):
 
     Used as :class:`sklearn.model_selection.RandomizedSearchCV` is: ``fit`` tries candidates, and the best one, fitted
     to the whole series, answers. Candidates that differ in radius, leak and scales share one random graph, and all
-    penalties run side by side; :mod:`reservoir.search.held_out` says how they are judged.
+    penalties run side by side; :mod:`reservoir.search.held_out` says how they are judged: by the last 20,000 rows where
+    there are more.
 
     Parameters
     ----------
@@ -131,7 +132,7 @@ class ESNSearchCV(MetaEstimatorMixin, BaseEstimator):
         n_candidates = integer("n_candidates", self.n_candidates, remedy="give a number of settings to try")
         candidates = candidates_of(model, self.param_distributions, n_candidates, self.random_state)
         held_out = HeldOut(
-            *clone(model)._read_series(X, y, exog, groups, lengths),
+            *latest(*clone(model)._read_series(X, y, exog, groups, lengths)),
             n_blocks=integer("cv", self.cv, least=2, remedy="give a number of blocks"),
             n_steps=integer("n_steps", self.n_steps, remedy="give the steps of a free run"),
             metric=_metric(self.scoring, model),

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from numpy.testing import assert_allclose
+from numpy.testing import assert_allclose, assert_array_equal
 
 from naive.held_out import digits_of_blocks
 from reservoir import ESNForecaster
@@ -83,3 +83,20 @@ def test_states_that_overflow_score_worst():
     model.n_exog_ = 0
     found = HeldOut(Sequences(X, np.array([0, 2000])), None, n_blocks=2, n_steps=4).judge(model)
     assert (found.scores == -np.inf).all() and np.isnan(found.alpha)
+
+
+def test_long_series_are_judged_by_their_last_rows(monkeypatch):
+    monkeypatch.setattr(held_out, "MOST_ROWS", 50)
+    rows, e = series(100)
+    for lengths, kept in (
+        ([100], [50]),
+        ([30, 70], [50]),
+        ([60, 40], [40]),
+        ([50, 25, 25], [25, 25]),
+        ([9, 9], [9, 9]),
+    ):
+        n = sum(lengths)
+        few, beside = held_out.latest(Sequences(rows[:n], np.cumsum([0, *lengths])), e[:n])
+        assert few.lengths.tolist() == kept
+        assert_array_equal(few.rows, rows[n - sum(kept) : n])
+        assert_array_equal(beside, e[n - sum(kept) : n])
