@@ -24,15 +24,17 @@ from reservoir.graph import spectrum, topology
 if TYPE_CHECKING:
     from reservoir import metrics, model_selection
     from reservoir.estimators.classifier import ESNClassifier
-    from reservoir.estimators.forecaster import ESNForecaster
     from reservoir.estimators.regressor import ESNRegressor
     from reservoir.estimators.transformer import ReservoirTransformer
+    from reservoir.forecasting.forecaster import ESNForecaster
+    from reservoir.search.search_cv import ESNSearchCV
 
 __all__ = [
     "ColdStartWarning",
     "ESNClassifier",
     "ESNForecaster",
     "ESNRegressor",
+    "ESNSearchCV",
     "FreeRunDivergedWarning",
     "IgnoredTargetWarning",
     "IllConditionedWarning",
@@ -53,8 +55,9 @@ sys.modules |= {f"{__name__}.topology": topology, f"{__name__}.spectrum": spectr
 
 _WITH_SCIKIT_LEARN = {
     "ESNClassifier": "reservoir.estimators.classifier",
-    "ESNForecaster": "reservoir.estimators.forecaster",
+    "ESNForecaster": "reservoir.forecasting.forecaster",
     "ESNRegressor": "reservoir.estimators.regressor",
+    "ESNSearchCV": "reservoir.search.search_cv",
     "ReservoirTransformer": "reservoir.estimators.transformer",
 }
 

@@ -42,7 +42,8 @@ class ColdStartWarning(UserWarning):
 
     A stream that comes in pieces is learnt with ``partial_fit(X, y, initial_state="last")``. A score of rows that go on
     from the training series takes ``initial_state="fitted"``; cross-validation is for
-    :mod:`reservoir.model_selection`. Where short sequences are meant, ``lengths=`` or a list says so.
+    :mod:`reservoir.model_selection`. Where short sequences are meant, ``lengths=`` or a list says so. A context of a
+    forecaster needs as many rows as the reservoir remembers; ``update`` goes on from the training series instead.
 
     Examples
     --------

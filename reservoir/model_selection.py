@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from sklearn.metrics import get_scorer, make_scorer
 from sklearn.model_selection import check_cv
+from sklearn.utils.metadata_routing import MetadataRequest
 
 from optim.arguments import brief, integer
 from reservoir.data.boundaries import column_position, offsets_from_ids, take_ids
@@ -123,7 +124,7 @@ class _WarmScorer:
             for name in _ANSWERS
             if hasattr(estimator, name)
         }
-        return self.scorer(_Answering(estimator, methods), X, np.asarray(y)[is_scored], **weights)
+        return self.scorer(Answering(estimator, methods), X, np.asarray(y)[is_scored], **weights)
 
 
 def warm_scorer(
@@ -172,7 +173,7 @@ class _FreeRunScorer:
     scorer: Any
     warm_up: int
 
-    def __call__(self, forecaster: Any, X: Any, y: Any = None) -> float:
+    def __call__(self, forecaster: Any, X: Any, y: Any = None, exog: Any = None) -> float:
         if getattr(forecaster, "sequence_column", None) is not None:
             raise NotImplementedError(
                 "sequence_column must be None for free runs that are scored, got "
@@ -181,10 +182,20 @@ class _FreeRunScorer:
         _refuse_short(int(_offsets(X, None)[-1]), self.warm_up, "X must be a series")
         context, future = X[: self.warm_up], np.asarray(X[self.warm_up :])
 
-        def predict(X: Any) -> np.ndarray:
-            return np.asarray(forecaster.forecast(len(future), context=context))
+        beside = {}
+        if exog is not None:
+            beside = {"exog": exog[self.warm_up :], "context_exog": exog[: self.warm_up]}
 
-        return self.scorer(_Answering(forecaster, {"predict": predict}), X, future)
+        def predict(X: Any) -> np.ndarray:
+            return np.asarray(forecaster.forecast(len(future), context=context, **beside))
+
+        return self.scorer(Answering(forecaster, {"predict": predict}), X, future)
+
+    def get_metadata_routing(self) -> MetadataRequest:
+        """What scikit-learn's routing hands on: ``exog``."""
+        request = MetadataRequest(owner=self)
+        request.score.add_request(param="exog", alias=True)
+        return request
 
 
 def free_run_scorer(metric: str | Callable, *, warm_up: int, **options: Any) -> Callable:
@@ -199,7 +210,8 @@ def free_run_scorer(metric: str | Callable, *, warm_up: int, **options: Any) -> 
     Returns
     -------
     callable (forecaster, X) -> float
-        For ``scoring=`` of GridSearchCV, cross_val_score and the like.
+        For ``scoring=`` of GridSearchCV, cross_val_score and the like, which hand on ``exog`` where scikit-learn's
+        metadata routing is enabled.
 
     Examples
     --------
@@ -216,8 +228,15 @@ def free_run_scorer(metric: str | Callable, *, warm_up: int, **options: Any) -> 
     return _FreeRunScorer(_scorer(metric, options), _rows(warm_up, least=1))
 
 
-class _Answering:
-    """An estimator with other methods than its own, as scikit-learn's scorers see it."""
+class Answering:
+    """An estimator with other methods than its own, as scikit-learn's scorers see it.
+
+    Parameters
+    ----------
+    estimator : estimator
+    methods : dict of callables (X) -> array
+        By their names, such as "predict".
+    """
 
     def __init__(self, estimator: Any, methods: dict[str, Callable[[Any], np.ndarray]]):
         self._estimator, self._methods = estimator, methods
@@ -251,9 +270,10 @@ def _rows(warm_up: Any, least: int = 0) -> int:
 
 def _offsets(X: Any, sequence_column: Any) -> np.ndarray:
     """(n_sequences + 1,) offsets of the sequences in a 2-D X."""
-    if len(getattr(X, "shape", ())) != 2:
+    n_axes = len(getattr(X, "shape", ()))
+    if n_axes != 2 and not (n_axes == 1 and sequence_column is None):
         raise ValueError(
-            f"X must be a 2-D array or DataFrame to be split in time, got {brief(X)}; join the sequences into one "
+            f"X must be an array or a pandas object to be split in time, got {brief(X)}; join the sequences into one "
             "table with a column of ids, and name it by sequence_column=."
         )
     if sequence_column is None:

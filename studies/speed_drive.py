@@ -156,7 +156,7 @@ def _model(case: Drive, settings: Settings, u: np.ndarray):
     if case.is_closed:
         wave = np.sin(0.2 * np.arange(1500))[:, None]
         model = ESNForecaster(case.n_units, input_scaling=1.0, bias_scaling=0.0, **common).fit(wave)
-        return model, lambda u: model.forecast(len(u), context=u[:1])
+        return model, lambda u: model.forecast(len(u))
     model = ESNRegressor(case.n_units, **common).fit(u[:1500], u[:1500, 0])
     return model, lambda u: model.predict(u)[:, None]
 

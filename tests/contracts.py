@@ -8,6 +8,7 @@ parameter is the object::
 """
 
 import inspect
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -29,7 +30,7 @@ from cells import (
     RNNClassifier,
     RNNRegressor,
 )
-from reservoir import ESNClassifier, ESNForecaster, ESNRegressor, ReservoirTransformer, topology
+from reservoir import ColdStartWarning, ESNClassifier, ESNForecaster, ESNRegressor, ReservoirTransformer, topology
 
 
 def every(objects: Mapping[str, Any]) -> Callable[[Callable], Callable]:
@@ -83,7 +84,8 @@ def transform(model, X, **sequences):
 
 
 def forecast(model, X, **sequences):
-    return model.forecast(5, context=X)
+    with warnings.catch_warnings(action="ignore", category=ColdStartWarning):
+        return model.forecast(5, context=X)
 
 
 SMALL = {"n_units": 30, "in_degree": 5, "random_state": 0}

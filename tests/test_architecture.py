@@ -33,7 +33,7 @@ MAY_IMPORT = {
 # Modules that stand in no wing may be imported by any and may import any, as long as no circle comes of it.
 WINGS = {
     "optim": ("checks", "for_torch"),
-    "reservoir": ("simd", "data", "graph", "readout", "drive", "estimators"),
+    "reservoir": ("simd", "data", "graph", "readout", "drive", "estimators", "forecasting", "search"),
     "cells": ("passes", "kinds", "shares", "estimators", "language"),
     "studies": ("tasks", "learners", "bench"),
 }

@@ -55,7 +55,7 @@ MODELS = {
     "classifier": lambda: fitted(ESTIMATORS["classifier"], **SMALL),
     "classifier-pooled": lambda: of_sequences(reservoir.ESNClassifier, "fit", bidirectional=True),
     "regressor-pooled-sums": lambda: of_sequences(reservoir.ESNRegressor, "partial_fit"),
-    "forecaster": lambda: fitted(ESTIMATORS["forecaster"], **SMALL),
+    "forecaster": lambda: fitted(ESTIMATORS["forecaster"], **SMALL, n_members=2),
     "transformer": lambda: fitted(ESTIMATORS["transformer"], **SMALL),
     "rnn-regressor": lambda: fitted(RECURRENT["rnn-regressor"], **FEW),
     "rnn-classifier": lambda: fitted(RECURRENT["rnn-classifier"], **FEW, n_layers=2, bidirectional=True),

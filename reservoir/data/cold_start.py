@@ -33,6 +33,29 @@ def warn_of_a_cold_piece(sequences: Sequences, n_remembered: int) -> None:
         )
 
 
+def warn_of_a_short_context(context: Sequences, n_remembered: int, name: str, remedy: str, *, depth: int) -> None:
+    """Warn where series that shall synchronise a forecaster are too short for it to forget that it rested.
+
+    Parameters
+    ----------
+    context : Sequences
+    n_remembered : int
+        Rows that the reservoir remembers.
+    name, remedy : str
+        Of what holds them, and what to do.
+    depth : int
+        Calls between the user's and this one.
+    """
+    shortest = int(context.lengths.min())
+    if shortest < n_remembered:
+        warnings.warn(
+            f"{name} must have the {n_remembered} rows that the reservoir remembers to synchronise it, got {shortest}, "
+            f"after which its state is still in part that of rest; {remedy}.",
+            ColdStartWarning,
+            stacklevel=depth + 2,
+        )
+
+
 def warn_of_cold_rows(
     sequences: Sequences, outputs: np.ndarray, from_a_state: Callable[[Sequences], np.ndarray]
 ) -> None:

@@ -1,7 +1,8 @@
-"""pandas tables and series in which forecasts come back: names kept, the index continued by its frequency."""
+"""What forecasts come back in: pandas tables and series, names kept and the index continued, or a 1-D array."""
 
 from __future__ import annotations
 
+import numbers
 import warnings
 from dataclasses import dataclass
 from typing import Any
@@ -10,22 +11,23 @@ import numpy as np
 
 from optim.arguments import brief, choice, integer
 from reservoir.alarms import IndexNotContinuedWarning
+from reservoir.data.tables import as_array
 
-KINDS = ("times", "periods", "numbers")
+KINDS = ("times", "durations", "periods", "numbers", "none")
 
 
 @dataclass(frozen=True)
 class Container:
-    """What continues a pandas object.
+    """What continues a pandas object, or a 1-D array.
 
     Attributes
     ----------
     is_series : bool
-        A Series, or else a DataFrame.
+        A Series or a 1-D array, or else a DataFrame.
     columns : tuple
         Names of the columns; of a Series its own.
-    kind : {"times", "periods", "numbers"}
-        Of the index.
+    kind : {"times", "durations", "periods", "numbers", "none"}
+        Of the index; an array has none.
     last : str or int
         Its last entry; times without their zone.
     step : str or int
@@ -61,6 +63,8 @@ class Container:
 
     def filled(self, values: np.ndarray) -> Any:
         """``values`` (n_steps, n_columns) as what follows."""
+        if self.kind == "none":
+            return values[:, 0]
         import pandas as pd
 
         index = self._index(pd, len(values))
@@ -69,14 +73,31 @@ class Container:
         return pd.DataFrame(values, index, columns=list(self.columns))
 
     def after(self, new: Any, n: int) -> Container:
-        """What continues ``new``, which has followed: itself a pandas object, or ``n`` rows without an index."""
-        found = container_of(new)
-        return container_of(self.filled(np.zeros((n, len(self.columns))))) if found is None else found
+        """What continues ``new``, which has followed: itself a pandas object, or ``n`` rows without an index.
+
+        Warns
+        -----
+        IndexNotContinuedWarning
+            If its index does not begin where this one ends.
+        """
+        follows = self.filled(np.zeros((n, len(self.columns))))
+        if not is_pandas(new) or self.kind == "none":
+            return container_of(follows)
+        if new.index[0] != follows.index[0]:
+            warnings.warn(
+                f"X must begin at {follows.index[0]}, where the rows seen end, got {new.index[0]}; give those between, "
+                "too. Its rows are taken to follow all the same.",
+                IndexNotContinuedWarning,
+                stacklevel=4,
+            )
+        return container_of(new)
 
     def _index(self, pd: Any, n: int) -> Any:
         name = self.index_name
         if self.kind == "times":
             return pd.date_range(self.last, periods=n + 1, freq=self.step, tz=self.zone, name=name)[1:]
+        if self.kind == "durations":
+            return pd.timedelta_range(self.last, periods=n + 1, freq=self.step, name=name)[1:]
         if self.kind == "periods":
             return pd.period_range(pd.Period(self.last, self.step), periods=n + 1, name=name)[1:]
         return pd.RangeIndex(self.last + self.step, self.last + self.step * (n + 1), self.step, name=name)
@@ -87,8 +108,27 @@ def is_pandas(values: Any) -> bool:
     return all(hasattr(values, name) for name in ("iloc", "index", "to_numpy"))
 
 
+def is_flat(values: Any) -> bool:
+    """Whether ``values`` is one series of plain numbers: a 1-D array or a list of them, and no pandas object.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from reservoir.data.containers import is_flat
+    >>> is_flat([1, 2.5]), is_flat(np.zeros(3)), is_flat(np.zeros((3, 1))), is_flat([np.zeros(3)])
+    (True, True, False, False)
+    """
+    if isinstance(values, (list, tuple)):
+        return len(values) > 0 and isinstance(values[0], numbers.Real)
+    if is_pandas(values) or len(getattr(values, "shape", ())) != 1:
+        return False
+    return getattr(values.dtype, "kind", "") != "O" or (len(values) > 0 and isinstance(values[0], numbers.Real))
+
+
 def as_table(values: Any) -> Any:
-    """A pandas Series, or each in a list, as a table of one column; whatever else as it is."""
+    """A Series or plain numbers, or each Series in a list, as a table of one column; whatever else as it is."""
+    if is_flat(values):
+        return as_array(values, "X")[:, None]
     if isinstance(values, (list, tuple)):
         return [as_table(member) for member in values] if any(map(is_pandas, values)) else values
     if is_pandas(values) and not hasattr(values, "columns"):
@@ -97,7 +137,7 @@ def as_table(values: Any) -> Any:
 
 
 def container_of(values: Any) -> Container | None:
-    """What continues ``values``; None for what is no pandas object.
+    """What continues ``values``; None for what is neither a pandas object nor 1-D.
 
     Warns
     -----
@@ -105,7 +145,7 @@ def container_of(values: Any) -> Container | None:
         If its index has no frequency.
     """
     if not is_pandas(values):
-        return None
+        return Container(True, (None,), "none", 0, 0) if is_flat(values) else None
     is_series = not hasattr(values, "columns")
     columns = (values.name,) if is_series else tuple(values.columns.tolist())
     return Container(is_series, columns, *_end(values.index), values.index.name)
@@ -115,6 +155,8 @@ def labelled(X: Any, values: Any) -> Any:
     """``values``, beside the rows of X or of each of a list X, with the names and the index of pandas objects."""
     if isinstance(X, (list, tuple)) and any(map(is_pandas, X)):
         return [labelled(member, its) for member, its in zip(X, values, strict=True)]
+    if is_flat(X):
+        return values[:, 0]
     if not is_pandas(X) or values.shape != as_table(X).shape:
         return values
     if not hasattr(X, "columns"):
@@ -155,21 +197,43 @@ def _end(index: Any) -> tuple[str, Any, Any, str | None]:
     """Kind, last entry, step and zone of an index."""
     import pandas as pd
 
-    if isinstance(index, pd.PeriodIndex):
-        return "periods", str(index[-1]), index.freqstr, None
-    if isinstance(index, pd.DatetimeIndex):
-        step = index.freqstr or (pd.DatetimeIndex(index, freq="infer").freqstr if len(index) > 2 else None)
+    if isinstance(index, pd.DatetimeIndex | pd.TimedeltaIndex | pd.PeriodIndex):
+        ticks = np.diff(index.asi8)
+        if isinstance(index, pd.PeriodIndex) and (ticks > 0).all() and len(np.unique(ticks)) < 2:
+            return "periods", str(index[-1]), index.freqstr, None
+        step = None
+        if (ticks > 0).all() and not isinstance(index, pd.PeriodIndex):
+            step = index.freqstr or (type(index)(index, freq="infer").freqstr if len(index) > 2 else None)
+        if step is not None and isinstance(index, pd.TimedeltaIndex):
+            return "durations", str(index[-1]), step, None
         if step is not None:
             zone = None if index.tz is None else str(index.tz)
             return "times", index[-1].tz_localize(None).isoformat(), step, zone
+        fault = _fault(index, ticks)
     elif index.dtype.kind in "iu":
         steps = np.unique(np.diff(index.to_numpy().astype(np.int64)))
         if len(steps) <= 1:
             return "numbers", int(index[-1]), int(steps[0]) if len(steps) else 1, None
+        fault = "in steps that differ; give a RangeIndex, or times"
+    else:
+        fault = "without one; set it by X.asfreq(...), or give a PeriodIndex"
     warnings.warn(
         f"X must have an index with a frequency to be continued, got {type(index).__name__} of {len(index)} entries "
-        "without one; forecasts are numbered instead. Set it by X.asfreq(...), or give a PeriodIndex.",
+        f"{fault}. Rows are taken as they come, one step apart, and forecasts are numbered.",
         IndexNotContinuedWarning,
-        stacklevel=4,
+        stacklevel=6,
     )
     return "numbers", len(index) - 1, 1, None
+
+
+def _fault(index: Any, ticks: np.ndarray) -> str:
+    """Why times cannot be continued, and what to do; ``ticks`` lie between them."""
+    if (ticks < 0).any():
+        return "that are not in the order of time; sort them by X.sort_index()"
+    n_again, is_gap = np.count_nonzero(ticks == 0), ticks > 1.5 * np.median(ticks)
+    if n_again > 0:
+        return f"of which {n_again} come again; give one row a time, as by X.groupby(level=0).mean()"
+    n_gaps, first = np.count_nonzero(is_gap), index[int(np.argmax(is_gap))]
+    if 0 < n_gaps < len(ticks) / 4:
+        return f"with {n_gaps} gaps, the first after {first}; fill them in, as by X.asfreq(...).interpolate()"
+    return "without one; set it by X.asfreq(...), or give a PeriodIndex"

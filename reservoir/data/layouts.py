@@ -58,6 +58,22 @@ def warn_of_another_layout(sequences: Sequences, has_one_answer: bool) -> None:
         )
 
 
+def warn_of_series_in_rows(sequences: Sequences) -> None:
+    """Warn where what should be forecast is probably laid out with time along the columns.
+
+    Warns
+    -----
+    LayoutWarning
+    """
+    rows, T, F = sequences.rows[None, :_ROWS_LOOKED_AT], int(sequences.lengths.max()), sequences.rows.shape[1]
+    if T < F and F >= _MANY_COLUMNS and likeness(rows, axis=2) > likeness(rows, axis=1) + _ALIKE:
+        _warn(
+            f"X was read as {T} steps of {F} features, though neighbouring features are more alike than steps; of "
+            "series in rows give X.T, and several series of their own as a list of arrays (n_steps, 1).",
+            depth=4,
+        )
+
+
 def likeness(values: np.ndarray, axis: int) -> float:
     """Correlation of neighbours along ``axis`` of (n, T, K), each line about its own mean; 1 where nothing varies.
 
@@ -79,5 +95,6 @@ def likeness(values: np.ndarray, axis: int) -> float:
     return float(1.0 - np.mean(np.diff(values, axis=axis) ** 2) / (2.0 * variance))
 
 
-def _warn(message: str) -> None:
-    warnings.warn(message, LayoutWarning, stacklevel=5)
+def _warn(message: str, depth: int = 3) -> None:
+    """Warn where the user calls, ``depth`` calls above the function that found out."""
+    warnings.warn(message, LayoutWarning, stacklevel=depth + 2)

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from optim.arguments import integer
+from optim.arguments import array, brief, choice, integer, precision
 from reservoir.data.tables import read_only
 
 
@@ -112,6 +112,26 @@ class Sequences:
         the other forms get one entry a sequence.
         """
         return self.on_rows(values) if self.form in ("rows", "column") else values
+
+
+FORMS = ("rows", "list", "stack", "groups", "lengths", "column")
+
+
+def restored_sequences(rows: Any, offsets: Any, form: Any) -> Sequences:
+    """Sequences of parts that come from a file, which fit one another.
+
+    Raises
+    ------
+    TypeError, ValueError
+        Naming the part.
+    """
+    dtype = precision("rows", getattr(rows, "dtype", None)) or np.float64
+    array("rows", rows, shape=(None, None), dtype=dtype)
+    array("offsets", offsets, shape=(None,), dtype=np.int64, least=0)
+    choice("form", form, FORMS)
+    if len(offsets) < 2 or offsets[0] != 0 or offsets[-1] != len(rows) or (np.diff(offsets) < 1).any():
+        raise ValueError(f"offsets must rise from 0 to the {len(rows)} rows, got {brief(offsets)}; save it again.")
+    return Sequences(rows, offsets, form)
 
 
 def check_washout(sequences: Sequences, washout: int) -> int:

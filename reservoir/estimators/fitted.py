@@ -6,17 +6,17 @@ from typing import Any
 
 import numpy as np
 
-from optim.arguments import array, brief, choice, flag, integer, number
+from optim.arguments import array, brief, flag, integer, number
 from reservoir.data.containers import check_containers
+from reservoir.data.sequences import Sequences
+from reservoir.data.series_transform import SeriesTransform
 from reservoir.drive.pooled_states import Pooling
 from reservoir.drive.weights import Reservoir
-from reservoir.estimators.series_transform import SeriesTransform
 from reservoir.estimators.training import N_FOLDS, SUMS
 from reservoir.readout.pooling import check_poolings
 from reservoir.readout.sequence_ridge import SequenceRows
 
 LONGEST_MEMORY = 10**9  # steps
-FORMS = ("rows", "list", "stack", "groups", "lengths", "column")
 
 
 def check_fitted(model: Any) -> None:
@@ -46,10 +46,17 @@ def check_fitted(model: Any) -> None:
             array(f"{name}.mean", instance(name, transform, SeriesTransform).mean, shape=(width,), dtype=np.float64)
         n = len(array("state_", model.state_, shape=(None, reservoir.n_units), dtype=reservoir.dtype))
         array("last_", model.last_, shape=(n, model.transform_.lag + 1, n_outputs), dtype=reservoir.dtype)
-        choice("_form", model._form, FORMS)
+        seen = instance("seen_", model.seen_, Sequences)
+        array("seen_.rows", seen.rows, shape=(None, n_outputs + n_exog), dtype=reservoir.dtype)
+        if seen.n_sequences != n or seen.lengths.min() <= model.transform_.lag:
+            raise ValueError(f"seen_ must be {n} series, as state_ is, got {seen.n_sequences}; save it again.")
         if model.residuals_ is not None:
             array("residuals_", model.residuals_, shape=(None, n_outputs), dtype=np.float64)
         check_containers(model.container_, n_outputs, n)
+        for other in instance("other_members_", model.other_members_, tuple):
+            instance("other_members_", other, type(model))
+            if (n_features_of(other), other.n_exog_, len(other.state_)) != (n_outputs, n_exog, n):
+                raise ValueError("other_members_ must forecast the same series as the first; save it again.")
         check_names("exog_names_", model.exog_names_, n_exog)
     elif n_outputs:
         instance("poolings_", model.poolings_, tuple, type(None))

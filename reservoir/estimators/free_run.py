@@ -110,12 +110,15 @@ class Start:
         How they came, as in :class:`reservoir.data.sequences.Sequences`.
     context : Sequences or None
         What has synchronised the states, as the reservoir saw it; None: the training series.
+    others : tuple of Start
+        Where those of the other members of an ensemble begin.
     """
 
     state: np.ndarray
     last: np.ndarray
     form: str
     context: Sequences | None = None
+    others: tuple[Start, ...] = ()
 
 
 def guarded_run(reservoir: Reservoir, task_of: Callable[..., Task], lanes: Lanes) -> tuple[np.ndarray, np.ndarray]:
@@ -157,7 +160,7 @@ def warn_if_often_held(is_held: np.ndarray) -> None:
             f"be held to the range of the training series, from step {int(np.argmax(is_held[worst]))} on; use fewer "
             "steps, a larger alpha, difference= for a series that wanders, or more data.",
             FreeRunDivergedWarning,
-            stacklevel=3,
+            stacklevel=4,
         )
 
 

@@ -13,9 +13,10 @@ from optim.arguments import brief, choice, number
 from optim.codec import Record, Records
 from optim.saving import load_file, save_file
 from reservoir.data.containers import Container
+from reservoir.data.sequences import Sequences, restored_sequences
+from reservoir.data.series_transform import SeriesTransform
 from reservoir.drive.weights import Reservoir, check_reservoir
 from reservoir.estimators.fitted import check_error, check_fitted, instance
-from reservoir.estimators.series_transform import SeriesTransform
 from reservoir.estimators.training import SUMS
 from reservoir.graph.matrix import Shifts, checked_csr, from_matrix
 from reservoir.graph.spectrum import SpectralRadius
@@ -23,7 +24,7 @@ from reservoir.readout.sequence_ridge import SequenceRows, check_rows
 
 OPENER = "reservoir.load"
 # Fitted attributes that are not public and still need to be kept; scikit-learn's says in what form to answer.
-_PRIVATE = ("_form", "_is_1d", "_sklearn_output_config")
+_PRIVATE = ("_is_1d", "_sklearn_output_config")
 
 
 def save(estimator: Any, path: str | os.PathLike) -> None:
@@ -74,13 +75,7 @@ def save_estimator(
 
     A random generator given as ``random_state`` is not kept: None takes its place, what was drawn from it stays.
     """
-    parameters = estimator.get_params(deep=False)
-    fitted = {name: value for name, value in vars(estimator).items() if name not in parameters}
-    _check_names(type(estimator), fitted)
-    check(estimator)
-    kept = {name: _kept(value) for name, value in parameters.items()}
-    tree = {"estimator": type(estimator).__name__, "parameters": kept, "fitted": fitted}
-    save_file(path, tree, opener=opener, records=records)
+    save_file(path, _tree_of(estimator, check), opener=opener, records=records)
 
 
 def load_estimator(
@@ -92,6 +87,7 @@ def load_estimator(
     def build(tree: Any) -> Any:
         kind = known[choice("the estimator", tree["estimator"], known)]
         fitted = tree["fitted"]
+        fitted |= {name: tuple(map(build, trees)) for name, trees in tree.get("estimators", {}).items()}
         _check_names(kind, fitted)
         estimator = kind(**tree["parameters"])
         vars(estimator).update(fitted)
@@ -99,6 +95,21 @@ def load_estimator(
         return estimator
 
     return load_file(path, opener=opener, records=records, build=build, remedy="save the estimator again")
+
+
+def _tree_of(estimator: Any, check: Callable[[Any], None]) -> dict[str, Any]:
+    """What is kept of an estimator: trees of the estimators that it holds apart from its other attributes."""
+    parameters = estimator.get_params(deep=False)
+    fitted = {name: value for name, value in vars(estimator).items() if name not in parameters}
+    _check_names(type(estimator), fitted)
+    check(estimator)
+    held = {name for name, value in fitted.items() if isinstance(value, tuple) and value and hasattr(value[0], "save")}
+    return {
+        "estimator": type(estimator).__name__,
+        "parameters": {name: _kept(value) for name, value in parameters.items()},
+        "fitted": {name: value for name, value in fitted.items() if name not in held},
+        "estimators": {name: [_tree_of(each, check) for each in fitted[name]] for name in held},
+    }
 
 
 def _kept(parameter: Any) -> Any:
@@ -124,10 +135,15 @@ def _parts_of_csr(W: Any) -> dict[str, Any]:
     return {"data": W.data, "indices": W.indices, "indptr": W.indptr, "shape": W.shape}
 
 
+def _parts_of_sequences(sequences: Sequences) -> dict[str, Any]:
+    return {"rows": sequences.rows, "offsets": sequences.offsets, "form": sequences.form}
+
+
 RECORDS = {
     "Container": Record(Container, Container),
     "csr": Record(sp.csr_array, checked_csr, _parts_of_csr),
     "Shifts": Record(Shifts, lambda **parts: from_matrix(Shifts(**parts))),
+    "Sequences": Record(Sequences, restored_sequences, _parts_of_sequences),
     "SeriesTransform": Record(SeriesTransform, SeriesTransform),
     "SpectralRadius": Record(SpectralRadius, _spectral_radius),
     "Reservoir": Record(Reservoir, lambda **parts: check_reservoir(Reservoir(**parts))),

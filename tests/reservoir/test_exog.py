@@ -9,6 +9,7 @@ from reservoir import ESNForecaster, IgnoredTargetWarning
 
 SMALL = {"n_units": 30, "in_degree": 5, "washout": 10, "alpha": 1e-3, "random_state": 0}
 NAMES = ["price", "holiday"]
+pytestmark = pytest.mark.filterwarnings("ignore:context must have the:reservoir.ColdStartWarning")
 
 
 def data(n=130, seed=0):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
-from reservoir import ESNForecaster
+from reservoir import ColdStartWarning, ESNForecaster
 
 SMALL = {"n_units": 40, "in_degree": 5, "washout": 10, "alpha": 1e-6, "random_state": 0}
 CLOSED = {"rtol": 1e-7, "atol": 1e-8}
@@ -23,7 +23,7 @@ def test_a_row_is_predicted_as_the_first_step_of_a_forecast_from_those_before(di
     model = ESNForecaster(**SMALL, difference=difference, guard=None).fit(X, exog=e if has_exog else None)
     found, lag = model.predict(X, exog=e if has_exog else None), difference or 0
     assert np.isnan(found[: lag + 1]).all() and np.isfinite(found[lag + 1 :]).all()
-    for t in (lag + 30, lag + 37, 100):
+    for t in (lag + 64, lag + 70, 100):
         given = {"exog": e[t : t + 1], "context_exog": e[:t]} if has_exog else {}
         assert_allclose(found[t], model.forecast(1, context=X[:t], **given)[0], **CLOSED)
 
@@ -51,12 +51,17 @@ def test_pandas_objects_are_predicted_in_their_container():
 
 def test_the_score_is_that_of_a_free_run_after_the_rows_that_are_remembered():
     X, e = series()
-    model = ESNForecaster(**SMALL).fit(X[:200], exog=e[:200])
-    X, e = X[200:], e[200:]
-    n = 50  # half of the rows; the reservoir remembers 64, 0.93 to the power of which is 0.01
-    free = model.forecast(50, X[:n], e[n:], context_exog=e[:n])
+    model = ESNForecaster(**SMALL).fit(X[:160], exog=e[:160])
+    X, e = X[160:], e[160:]
+    n = 64  # remembered, for 0.93 to the power of it is 0.01
+    free = model.forecast(76, X[:n], e[n:], context_exog=e[:n])
     errors = ((free - X[n:]) ** 2).sum(axis=0) / ((X[n:] - X[n:].mean(axis=0)) ** 2).sum(axis=0)
     assert model.score(X, exog=e) == pytest.approx(1 - errors.mean(), rel=1e-9)
+    with pytest.warns(ColdStartWarning, match="half of X must have the 64 rows.*got 50"):
+        found = model.score(X[:100], exog=e[:100])
+        free = model.forecast(50, X[:50], e[50:100], context_exog=e[:50])
+    errors = ((free - X[50:100]) ** 2).sum(axis=0) / ((X[50:100] - X[50:100].mean(axis=0)) ** 2).sum(axis=0)
+    assert found == pytest.approx(1 - errors.mean(), rel=1e-9)
     with pytest.raises(ValueError, match="X must be one series of at least 4 rows"):
         model.score(X[:3], exog=e[:3])
 
@@ -80,3 +85,56 @@ def test_an_update_moves_every_series_and_its_index():
     assert_allclose(second.to_numpy(), model.forecast(2, context=table[:101]), **CLOSED)
     with pytest.raises(ValueError, match="each of the 2 series of fit, got 1"):
         model.update(table[210:])
+
+
+@pytest.mark.parametrize("alpha", [1e-6, "auto"])
+@pytest.mark.parametrize("settings", [{}, {"difference": 3, "n_members": 2}, {"state_noise": 1e-3}])
+def test_a_refit_is_a_fit_of_all_rows(alpha, settings):
+    X, e = series()
+    settings = SMALL | {"alpha": alpha} | settings
+    pieces = ESNForecaster(**settings).fit(X[:200], exog=e[:200]).update(X[200:250], exog=e[200:250])
+    pieces.update(X[250:], exog=e[250:], refit=True)
+    whole = ESNForecaster(**settings).fit(X, exog=e)
+    for name in ("coef_", "intercept_", "state_", "last_", "range_", "alpha_"):
+        assert_array_equal(getattr(pieces, name), getattr(whole, name))
+    assert_array_equal(pieces.forecast(9, exog=e[:9]), whole.forecast(9, exog=e[:9]))
+    assert_array_equal(pieces.seen_.rows, whole.seen_.rows)
+
+
+def test_a_refit_keeps_a_reservoir_that_nobody_can_draw_again():
+    X, _ = series()
+    model = ESNForecaster(**SMALL | {"random_state": None}).fit([X[:100], X[100:180]])
+    reservoir = model.reservoir_
+    model.update([X[100:120], X[180:200]], refit=True)
+    assert model.reservoir_ is reservoir
+    kept = ESNForecaster(**SMALL, warm_start=True)
+    kept.reservoir_, kept.noise_seed_ = reservoir, model.noise_seed_
+    assert_allclose(model.coef_, kept.fit([X[:120], X[100:200]]).coef_, rtol=1e-9)
+
+
+def test_what_is_given_to_fit_may_be_changed_afterwards():
+    X, _ = series()
+    given = X[:200].copy()
+    model = ESNForecaster(**SMALL).fit(given)
+    given[:] = 0
+    assert_array_equal(model.update(X[200:], refit=True).coef_, ESNForecaster(**SMALL).fit(X).coef_)
+    with pytest.raises(TypeError, match="refit must be True or False"):
+        model.update(X[:10], refit="yes")
+
+
+def test_an_update_that_fails_changes_no_member(monkeypatch):
+    X, _ = series()
+    model = ESNForecaster(**SMALL, n_members=3).fit(X[:200])
+    before = model.forecast(5)
+    calls, go_on = [], ESNForecaster._go_on
+
+    def failing(self, *args):
+        calls.append(self)
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        return go_on(self, *args)
+
+    monkeypatch.setattr(ESNForecaster, "_go_on", failing)
+    with pytest.raises(KeyboardInterrupt):
+        model.update(X[200:])
+    assert_array_equal(model.forecast(5), before)

@@ -48,13 +48,13 @@ def test_an_interval_covers_what_it_says():
     x = autoregression(2000, seed=3)
     model, n_inside = ESNForecaster(**SMALL).fit(x[:400]), []
     for origin in range(450, 1950, 50):
-        found = model.forecast_interval(12, 0.8, context=x[origin - 60 : origin])
+        found = model.forecast_interval(12, 0.8, context=x[origin - 64 : origin])
         assert (found.lower <= found.upper).all()
         n_inside.append(((found.lower <= x[origin : origin + 12]) & (x[origin : origin + 12] <= found.upper)).mean())
     # 30 origins of 12 steps that hang together: about 90 independent ones, a deviation of 4 %.
     assert 0.68 < np.mean(n_inside) < 0.92
     assert found.coverage == 0.8
-    assert_array_equal(found.point, model.forecast(12, context=x[1840:1900]))
+    assert_array_equal(found.point, model.forecast(12, context=x[1836:1900]))
 
 
 def test_several_series_and_tables_keep_their_form():

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
-from reservoir import ESNForecaster
+from reservoir import ColdStartWarning, ESNForecaster, LayoutWarning
+from reservoir.data.states import steps_of_memory
 
 SMALL = {"n_units": 60, "in_degree": 5, "washout": 20, "alpha": 1e-6, "random_state": 0}
 # A closed loop repeats rounding errors of the equations by hand over its steps.
@@ -111,9 +112,27 @@ def test_a_forecast_goes_on_after_the_training_series():
     assert_allclose(model.forecast(30), model.forecast(30, context=X), **CLOSED)
 
 
+@pytest.mark.parametrize("leak_rate", [0.7, (0.5, 1.0)])
+def test_a_context_shorter_than_what_is_remembered_is_warned_of(leak_rate):
+    X = circle()
+    model = ESNForecaster(**SMALL, leak_rate=leak_rate, difference=1).fit(X)
+    n = steps_of_memory(0.9, model.reservoir_.leak) + 1
+    model.forecast(5, context=X[:n])
+    with pytest.warns(ColdStartWarning, match=f"context must have the {n} rows.*got {n - 1}") as met:
+        model.forecast(5, context=X[: n - 1])
+    assert len(met) == 1 and met[0].filename == __file__
+
+
+def test_a_context_as_long_as_the_series_of_the_fit_is_long_enough():
+    model = ESNForecaster(**SMALL).fit([circle(30), circle(22)])
+    assert model.forecast(2, context=circle(30)).shape == (2, 2)
+
+
 def test_one_row_is_context_enough():
     model = ESNForecaster(**SMALL).fit(circle())
-    assert_allclose(model.forecast(5, context=circle(1)), by_hand(model, circle(1), 5), **CLOSED)
+    with pytest.warns(ColdStartWarning):
+        found = model.forecast(5, context=circle(1))
+    assert_allclose(found, by_hand(model, circle(1), 5), **CLOSED)
 
 
 def driven(n=600, seed=0):
@@ -148,6 +167,15 @@ def test_several_series_are_learnt_and_continued_one_by_one():
     by_lengths = ESNForecaster(**SMALL).fit(joined, lengths=[300, 400, 350])
     assert_array_equal(by_lengths.coef_, model.coef_)
     assert by_lengths.forecast(40).shape == (3, 40, 2)
+
+
+def test_series_in_rows_are_warned_of():
+    model, waves = ESNForecaster(10, alpha=1.0, guard=None, random_state=0), circle(100).T
+    with pytest.warns(LayoutWarning, match=r"read as 2 steps of 100 features.*give X\.T") as met:
+        model.fit([waves[0], waves[1]])
+    assert met[0].filename == __file__
+    front = np.exp(-0.05 * (np.arange(40) - np.arange(20.0)[:, None]) ** 2)
+    model.fit(front)
 
 
 @pytest.mark.parametrize(

@@ -8,8 +8,8 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from reservoir import ESNForecaster
 from reservoir.drive.routes import drive
-from reservoir.estimators import free_run_penalty
-from reservoir.estimators.free_run_penalty import CANDIDATES, Judge
+from reservoir.forecasting import free_run_penalty
+from reservoir.forecasting.free_run_penalty import CANDIDATES, HORIZON, Judge, starts
 
 SMALL = {"n_units": 25, "in_degree": 5, "random_state": 0}
 
@@ -38,7 +38,7 @@ def judge(monkeypatch):
 def test_places_are_within_a_series_and_their_states_those_of_the_whole_run(judge, n):
     j = judge(n)
     n_rows = len(j.task.rows)
-    places, horizons = j._starts(5, n_rows, 7)
+    places, horizons = starts(j.task.offsets, 5, n_rows, 7, HORIZON)
     ends = j.task.offsets[np.searchsorted(j.task.offsets, places, side="right")]
     assert len(places) > 3 and (places + horizons <= ends).all() and (horizons > 0).all()
     states = drive(j.reservoir, replace(j.task, watch=None), wants_states=True).states

@@ -12,15 +12,20 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from contracts import ESTIMATORS, SUPERVISED, WITH_ROWS, every
 from estimator_data import BATCH, BLOCKS, flat, parts, rows, with_ids
+from reservoir import ESNSearchCV
 from scikit_learn_checks import PIPELINES_FIT_THEIR_STEPS, NumberRows, clashes_with_sequences
 
 # ------------------------------------------------------------------------------------------------- its checks
 
 
+SEARCH = ESNSearchCV(ESTIMATORS["forecaster"].make(), n_candidates=2, cv=2, random_state=0)
+
+
 @pytest.mark.compiled
 @pytest.mark.filterwarnings("ignore::reservoir.IgnoredTargetWarning")  # the checks give y to whoever has a fit
+@pytest.mark.filterwarnings("ignore::reservoir.ColdStartWarning")  # and score few rows
 @parametrize_with_checks(
-    [contract.make() for contract in ESTIMATORS.values()], expected_failed_checks=clashes_with_sequences
+    [*(contract.make() for contract in ESTIMATORS.values()), SEARCH], expected_failed_checks=clashes_with_sequences
 )
 def test_scikit_learn_check(estimator, check):
     check(estimator)

@@ -6,7 +6,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from reservoir import ESNForecaster
 from reservoir.data.sequences import Sequences
-from reservoir.estimators.series_transform import SeriesTransform
+from reservoir.data.series_transform import SeriesTransform
 
 
 def two_series(seed=0):

@@ -46,7 +46,7 @@ class SeriesTransform:
     --------
     >>> import numpy as np
     >>> from reservoir.data.sequences import Sequences
-    >>> from reservoir.estimators.series_transform import SeriesTransform
+    >>> from reservoir.data.series_transform import SeriesTransform
     >>> X = Sequences(np.array([[1.0], [2.0], [4.0], [5.0]]), np.array([0, 4]))
     >>> transform = SeriesTransform.learnt(X, lag=1, standardize=False)
     >>> z = transform.forward(X)

@@ -16,11 +16,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from optim.threads import single_blas_thread
+from reservoir.data.series_transform import SeriesTransform
 from reservoir.drive.closed_loop import Lanes, run_closed
 from reservoir.drive.routes import drive
 from reservoir.drive.task import Task
 from reservoir.drive.weights import Reservoir
-from reservoir.estimators.series_transform import SeriesTransform
 from reservoir.estimators.training import AUTO_ALPHAS, n_features, take_sums, train
 from reservoir.readout.linear import Readout
 from reservoir.readout.ridge import solve, total_of
@@ -86,7 +86,7 @@ class Judge:
         coef, intercept = _stacked([readouts[k] for k in known])
         n_rows = len(self.task.rows)
         begin = n_rows * (N_THIRDS - 1) // N_THIRDS
-        places, horizons = self._starts(begin, n_rows, STARTS_OF_LONG)
+        places, horizons = starts(self.task.offsets, begin, n_rows, STARTS_OF_LONG, HORIZON)
         free = self._free_errors(coef, intercept, self._states_before(places), places, horizons)
         single = np.array([_step_error(tail, c, b) for c, b in zip(coef, intercept, strict=True)])
         best = _best(single, free)
@@ -112,7 +112,7 @@ class Judge:
             errors = Z[block] @ coef.transpose(0, 2, 1) + intercept[:, None] - Y[block]
             single += np.sum(errors**2, axis=(1, 2))
             steps.append(errors)
-            places, horizons = self._starts(int(block[0]), int(block[-1]) + 1, STARTS_A_BLOCK)
+            places, horizons = starts(task.offsets, int(block[0]), int(block[-1]) + 1, STARTS_A_BLOCK, HORIZON)
             if len(places) > 0:
                 free.append(self._free_errors(coef, intercept, states[places - 1], places, horizons))
         best = _best(single, np.concatenate(free, axis=1) if free else np.ones((len(CANDIDATES), 1)))
@@ -136,16 +136,6 @@ class Judge:
         counts = np.ones(len(errors), bool) if task.weights is None else task.weights[begin:] > 0
         counts[: min(LONGEST_START, len(errors) // 2)] = False
         return errors[counts].astype(float)
-
-    def _starts(self, begin: int, end: int, n_starts: int) -> tuple[np.ndarray, np.ndarray]:
-        """Places t, within rows ``begin`` .. ``end``, whose step is the first of a free run, and the runs' lengths."""
-        offsets = self.task.offsets
-        last = max(begin, end - HORIZON)
-        places = np.unique(np.linspace(begin, last, n_starts).astype(int))
-        series = np.searchsorted(offsets, places, side="right") - 1
-        places = places[places > offsets[series]]
-        series = np.searchsorted(offsets, places, side="right") - 1
-        return places, np.minimum(HORIZON, np.minimum(end, offsets[series + 1]) - places)
 
     def _states_before(self, places: np.ndarray) -> np.ndarray:
         """(L, N) states after the rows before ``places``, which rise."""
@@ -180,6 +170,18 @@ class Judge:
         with np.errstate(over="ignore", invalid="ignore"):  # runs that no guard holds may leave all bounds
             squares = np.mean((outputs - self.task.targets[rows]) ** 2, axis=3)
         return np.sum(np.where(counts, squares, 0.0), axis=2) / counts.sum(axis=1)
+
+
+def starts(offsets: np.ndarray, begin: int, end: int, n_starts: int, horizon: int) -> tuple[np.ndarray, np.ndarray]:
+    """Rows t in ``begin`` .. ``end`` whose step is the first of a free run, and the runs' lengths, at most ``horizon``.
+
+    ``offsets`` (n_series + 1,) are of the series that the rows belong to: a run ends with its own.
+    """
+    places = np.unique(np.linspace(begin, max(begin, end - horizon), n_starts).astype(int))
+    series = np.searchsorted(offsets, places, side="right") - 1
+    places = places[places > offsets[series]]
+    series = np.searchsorted(offsets, places, side="right") - 1
+    return places, np.minimum(horizon, np.minimum(end, offsets[series + 1]) - places)
 
 
 def _stacked(readouts: list[Readout]) -> tuple[np.ndarray, np.ndarray]:

@@ -8,32 +8,30 @@ z is the series, differenced if wanted and standardised, and e what is known in 
 
 from __future__ import annotations
 
-import warnings
+from copy import copy
+from functools import partial
 from typing import Any
 
 import numpy as np
+from sklearn.base import clone
 from sklearn.utils.validation import check_is_fitted
 
-from optim.arguments import brief, choice, flag, integer, number, precision
-from reservoir.alarms import IgnoredTargetWarning
-from reservoir.data.containers import as_table, containers_of, in_containers
-from reservoir.data.exog import names_of, read_exog, read_future
-from reservoir.data.reading import read_sequences
-from reservoir.data.sequences import Sequences, check_washout
+from optim.arguments import choice, integer
+from optim.threads import n_threads, run_all
+from reservoir.data.cold_start import warn_of_a_short_context
+from reservoir.data.containers import containers_of, in_containers
+from reservoir.data.sequences import Sequences
+from reservoir.data.states import steps_of_memory
 from reservoir.drive.closed_loop import Lanes
 from reservoir.drive.routes import drive
 from reservoir.drive.task import Task
-from reservoir.estimators.estimator import all_or_nothing, progress
-from reservoir.estimators.forecast_paths import ForecastsPaths
+from reservoir.estimators.estimator import all_or_nothing
 from reservoir.estimators.free_run import Start, guarded_run, range_of, warn_if_often_held, watched
-from reservoir.estimators.free_run_penalty import Judge
-from reservoir.estimators.series_transform import SeriesTransform
 from reservoir.estimators.training import SOLVERS, is_auto, train
+from reservoir.forecasting.forecast_paths import ForecastsPaths
+from reservoir.forecasting.free_run_penalty import Judge
 from reservoir.memory import check_memory
 from reservoir.readout.linear import Readout
-
-# Rows at the start of a series that teach nothing by default, if it is long.
-LONGEST_WASHOUT = 100
 
 
 class ESNForecaster(ForecastsPaths):
@@ -61,6 +59,9 @@ class ESNForecaster(ForecastsPaths):
         "auto" chooses from 1e-11, 1e-10, ..., 100 by errors of single steps and of free runs on blocks of the series
         that are held out: five in turn, or the last third where there are more than two rows for each feature of the
         readout. It keeps errors of rows held out, which ``forecast_interval`` needs.
+    n_members : int >= 1
+        Forecasters with reservoirs of their own, of which the median is the forecast; ``forecast_paths`` are dealt out
+        to them.
     state_noise, include_input, fit_intercept, alpha_selection, solver
         How the readout is learnt; as in :class:`reservoir.ESNRegressor`. ``alpha_selection`` acts on an array of
         candidates alone.
@@ -79,10 +80,14 @@ class ESNForecaster(ForecastsPaths):
         exog.
     container_ : object or None
         How the index of a pandas object goes on.
+    seen_ : Sequences
+        Rows of the training series, columns of exog last, and what ``update`` has added.
     state_ : (n_sequences, n_units)
         States at the end of the training series, from which a forecast without context goes on.
     last_ : (n_sequences, difference + 1, n_features)
         Their last rows, as many as a forecast needs.
+    other_members_ : tuple of ESNForecaster
+        Those after the first, which is this one: all other attributes are its own.
     n_exog_ : int
     exog_names_ : (n_exog,) or None
         Names of the columns of ``exog``, if it had any.
@@ -139,6 +144,7 @@ class ESNForecaster(ForecastsPaths):
         alpha_selection="gcv",
         solver="qr",
         sequence_column=None,
+        n_members=1,
         warm_start=False,
         dtype=None,
         device=None,
@@ -165,6 +171,7 @@ class ESNForecaster(ForecastsPaths):
         self.alpha_selection = alpha_selection
         self.solver = solver
         self.sequence_column = sequence_column
+        self.n_members = n_members
         self.warm_start = warm_start
         self.dtype = dtype
         self.device = device
@@ -178,7 +185,7 @@ class ESNForecaster(ForecastsPaths):
 
         Parameters
         ----------
-        X : (n_steps, n_features), a pandas Series, or any form of several series
+        X : (n_steps, n_features), (n_steps,), a pandas Series, or any form of several series
             At least 2 rows each, ``difference`` + 2 where there is one, and more than a ``washout`` that is a number.
         y : None
             Here for scikit-learn's tools; what is given is not used, and warned of.
@@ -191,46 +198,9 @@ class ESNForecaster(ForecastsPaths):
         -------
         self
         """
-        sequences = read_sequences(
-            self, as_table(X), groups=groups, lengths=lengths, sequence_column=self.sequence_column,
-            dtype=precision("dtype", self.dtype), reset=True, target="none",
-        )  # fmt: skip
-        if y is not None:
-            warnings.warn(
-                f"y must be left out, for a forecaster learns the next row of X, got {brief(y)}, which is not used; "
-                "put all columns to forecast into X, and what is known in advance into exog=.",
-                IgnoredTargetWarning,
-                stacklevel=3,
-            )
-        lag = self._lag(sequences)
-        self.n_exog_, self.exog_names_, self.exog_transform_ = 0, None, None
-        if exog is not None:
-            self.exog_names_ = names_of(exog, "exog")
-            beside = read_exog(sequences, exog, self.exog_names_, "exog")
-            self.n_exog_ = beside.shape[1]
-            of_exog = Sequences(beside, sequences.offsets)
-            self.exog_transform_ = SeriesTransform.learnt(of_exog, standardize=self.standardize)
-        self.transform_ = SeriesTransform.learnt(sequences, lag=lag, standardize=self.standardize)
-        series, pairs = self._pairs(sequences, self._beside(sequences, exog))
-        targets = np.delete(series.rows, series.offsets[:-1], axis=0)
-        self._draw(pairs.rows.shape[1], 0, sequences.rows.dtype)
-        n_read = pairs.rows.shape[1] if self.include_input else 0
-        shift = np.concatenate([pairs.rows.mean(axis=0, dtype=float)[:n_read], targets.mean(axis=0, dtype=float)])
-        task = self._task(
-            pairs, pairs.rows, targets=targets, weights=pairs.weights_after(self._washout_of(pairs)), shift=shift,
-            noise=number("state_noise", self.state_noise, least=0, remedy="0 turns it off"),
-            noise_seed=self.noise_seed_,
-            watch=progress("ESNForecaster", self.verbose),
-        )  # fmt: skip
-        self.state_ = np.empty((sequences.n_sequences, self.n_units), sequences.rows.dtype)
-        readout = self._trained(task, self.state_)
-        task.tell(1.0)
-        self.coef_, self.intercept_ = readout.coef, readout.intercept
-        self.alpha_, self.condition_ = readout.alpha, readout.condition
-        self._refuse_overflow(self.state_, "states")
-        self.last_ = self._ends(sequences)
-        self.range_ = range_of(sequences.rows)
-        self._form, self.container_ = sequences.form, containers_of(X, sequences.form)
+        sequences, beside = self._read_series(X, y, exog, groups, lengths)
+        self._learn(sequences, beside)
+        self.container_ = containers_of(X, sequences.form)
         return self
 
     def run(self, X, *, groups=None, lengths=None, initial_state=None):
@@ -263,11 +233,14 @@ class ESNForecaster(ForecastsPaths):
         Returns
         -------
         (n_steps, n_features) for one series
-            A list of these for a list, (n_sequences, n_steps, n_features) for a 3-D array or several series. A
-            DataFrame or Series goes on as one, its index by its frequency: the one given to ``fit``, or the context.
+            A list of these for a list, (n_sequences, n_steps, n_features) for a 3-D array or several series. A 1-D
+            array goes on as one, (n_steps,), and so does a DataFrame or Series, its index by its frequency: the one
+            given to ``fit``, or the context.
 
         Warns
         -----
+        ColdStartWarning
+            If a context is shorter than what the reservoir remembers.
         FreeRunDivergedWarning
             If the guard had to act on more than 1 % of the steps of a series, or values are not finite: the last finite
             row is then repeated. Without a guard, if values leave the range of the training series by more than its
@@ -278,14 +251,7 @@ class ESNForecaster(ForecastsPaths):
         start, container = self._start(context, context_exog, groups, lengths)
         S, O = len(start.last), self.last_.shape[2]
         check_memory(8 * S * n_steps * (4 * O + self.n_exog_), f"{n_steps} steps of {S} series")
-        lanes = self._lanes(start, self._given(exog, S, n_steps))
-        z, is_held = guarded_run(self.reservoir_, self._task, lanes)
-        series = self.transform_.backward(z, start.last).astype(start.last.dtype)
-        if self.guard is not None:
-            warn_if_often_held(is_held)
-        seen = self.range_ if self.guard is None else np.array([[-np.inf], [np.inf]])
-        series = watched(series.reshape(S * n_steps, O), n_steps * np.arange(S + 1), seen).reshape(S, n_steps, O)
-        return in_containers(series, start.form, container)
+        return in_containers(self._free_run(start, self._given(exog, S, n_steps)), start.form, container)
 
     def _start(self, context: Any, exog: Any, groups: Any, lengths: Any) -> tuple[Start, Any]:
         """Where a forecast begins, and what it comes in."""
@@ -296,7 +262,46 @@ class ESNForecaster(ForecastsPaths):
             raise ValueError(
                 "context must be given with context_exog, groups or lengths, got None; pass it, or leave these out."
             )
-        return Start(self.state_, self.last_, self._form), self.container_
+        return self._at_the_end(), self.container_
+
+    def _at_the_end(self) -> Start:
+        """Where a forecast without a context begins."""
+        others = tuple(other._at_the_end() for other in self.other_members_)
+        return Start(self.state_, self.last_, self.seen_.form, others=others)
+
+    def _learn(self, sequences: Sequences, beside: np.ndarray | None, *, draws: bool = True) -> None:
+        """Fit to series and what goes beside them; ``draws`` reservoirs, or keeps those that are there."""
+        n_others = integer("n_members", self.n_members, remedy="1 is a forecaster alone") - 1
+        task = self._fitting_task(sequences, beside, draws=draws)
+        self.state_ = np.empty((sequences.n_sequences, self.n_units), sequences.rows.dtype)
+        readout = self._trained(task, self.state_)
+        task.tell(1.0)
+        self.coef_, self.intercept_ = readout.coef, readout.intercept
+        self.alpha_, self.condition_ = readout.alpha, readout.condition
+        self._refuse_overflow(self.state_, "states")
+        self.last_ = self._ends(sequences)
+        self.range_ = range_of(sequences.rows)
+        rows = sequences.rows.copy() if beside is None else np.concatenate([sequences.rows, beside], axis=1)
+        self.seen_ = Sequences(rows, sequences.offsets, sequences.form)
+        others = [self._another(k) for k in range(n_others)] if draws else [copy(each) for each in self.other_members_]
+        run_all(
+            partial(ESNForecaster._learn, draws=draws),
+            [(each, sequences, beside) for each in others],
+            n_threads(self.n_jobs),
+        )
+        for other in others:
+            other.seen_ = self.seen_
+        self.other_members_ = tuple(others)
+
+    def _another(self, k: int) -> ESNForecaster:
+        """Member k after the first, not fitted."""
+        seed = int(np.random.default_rng([self.noise_seed_, 2, k]).integers(2**32))
+        other = clone(self).set_params(n_members=1, random_state=seed, warm_start=False, n_jobs=1, verbose=0)
+        for name in ("n_features_in_", "feature_names_in_", "n_exog_", "exog_names_"):
+            if hasattr(self, name):
+                setattr(other, name, getattr(self, name))
+        other.container_ = None
+        return other
 
     def _trained(self, task: Task, final: np.ndarray) -> Readout:
         self.residuals_ = None
@@ -310,82 +315,43 @@ class ESNForecaster(ForecastsPaths):
         readout, self.residuals_ = judge.train(self.solver, final)
         return readout
 
-    def _lag(self, sequences: Sequences) -> int:
-        """Steps between the rows of a difference, 0 for none; every series is long enough to learn from."""
-        lag = 0 if self.difference is None else integer("difference", self.difference, remedy="1, a season, or None")
-        flag("standardize", self.standardize)
-        if self.guard is not None:
-            number("guard", self.guard, least=0, remedy="0.25 lets a quarter of the range pass, None everything")
-        shortest = int(sequences.lengths.min())
-        if shortest < 2:
-            raise ValueError(
-                "X must have at least 2 rows in every sequence, got one of 1 sample (n_samples=1); "
-                "a forecast learns from a row and the next."
-            )
-        if lag > 0 and shortest < lag + 2:
-            raise ValueError(
-                f"difference must leave 2 rows of every sequence, got difference={lag} and one of {shortest} rows; "
-                "use a shorter season, or None."
-            )
-        return lag
-
-    def _washout_of(self, pairs: Sequences) -> int:
-        """Rows of every series that teach nothing: by default a tenth of the shortest, at most 100."""
-        if isinstance(self.washout, str):
-            choice("washout", self.washout, ("auto",), or_else="a number of steps")
-            return min(LONGEST_WASHOUT, int(pairs.lengths.min()) // 10)
-        return check_washout(pairs, self.washout)
-
-    def _ends(self, sequences: Sequences) -> np.ndarray:
-        """(n_sequences, lag + 1, n_features) last rows of every series."""
-        ends = sequences.offsets[1:, None] + np.arange(-self.transform_.lag - 1, 0)
-        return sequences.rows[ends]
-
-    def _beside(self, sequences: Sequences, exog: Any, name: str = "exog") -> np.ndarray | None:
-        """(n_steps, n_exog) what was given beside the rows of ``sequences``."""
-        if (exog is None) != (self.n_exog_ == 0):
-            came, todo = ("None", "pass it") if exog is None else ("an array", "leave it out, or fit with exog")
-            raise ValueError(f"{name} must be given exactly if the model was fitted with exog, got {came}; {todo}.")
-        if exog is None:
-            return None
-        beside = read_exog(sequences, exog, self.exog_names_, name)
-        if beside.shape[1] != self.n_exog_:
-            raise ValueError(
-                f"{name} must have {self.n_exog_} columns, got {beside.shape[1]}; pass the same ones as in fit."
-            )
-        return beside
-
-    def _pairs(self, sequences: Sequences, beside: np.ndarray | None) -> tuple[Sequences, Sequences]:
-        """The series as the reservoir sees them, and inputs [X(t); exog(t+1)] of every step that has a next one."""
-        series = self.transform_.forward(sequences)
-        rows = np.delete(series.rows, series.offsets[1:] - 1, axis=0)
-        if beside is not None:
-            beside = self.exog_transform_.forward(Sequences(beside, sequences.offsets)).rows
-            beside = beside[self.transform_.is_kept(sequences)]
-            rows = np.concatenate([rows, np.delete(beside, series.offsets[:-1], axis=0)], axis=1)
-        return series, Sequences(rows, series.offsets - np.arange(len(series.offsets)))
-
-    def _read_long_enough(self, X: Any, groups: Any, lengths: Any, name: str = "X") -> Sequences:
-        """X for a fitted model, of which every series has the rows of a difference."""
-        sequences = self._read(as_table(X), groups=groups, lengths=lengths)
-        needed, shortest = self.transform_.lag + 1, int(sequences.lengths.min())
-        if shortest < needed:
-            raise ValueError(
-                f"{name} must have {needed} rows or more for difference={self.difference}, got {shortest}; give more."
-            )
-        return sequences
-
     def _synchronise(self, context: Any, exog: Any, groups: Any, lengths: Any) -> Start:
         """States and last rows after ``context``."""
         sequences = self._read_long_enough(context, groups, lengths, "context")
-        series, pairs = self._pairs(sequences, self._beside(sequences, exog, "context_exog"))
+        remedy = "give more rows, or go on from the training series by update"
+        warn_of_a_short_context(sequences, self._n_remembered(), "context", remedy, depth=3)
+        return self._after(sequences, self._beside(sequences, exog, "context_exog"))
+
+    def _n_remembered(self) -> int:
+        """Rows that a context should have: what the reservoir remembers, if a series of the fit was as long."""
+        remembered = steps_of_memory(self.spectral_radius, self.reservoir_.leak) + self.transform_.lag
+        return min(remembered, int(self.seen_.lengths.max()))
+
+    def _after(self, sequences: Sequences, beside: np.ndarray | None) -> Start:
+        """States and last rows after series that begin at rest."""
+        series, pairs = self._pairs(sequences, beside)
         state = np.zeros((sequences.n_sequences, self.n_units), series.rows.dtype)
         longer = np.flatnonzero(pairs.lengths > 0)
         if len(longer) > 0:
             filled = Sequences(pairs.rows, np.concatenate([[0], np.cumsum(pairs.lengths[longer])]))
             state[longer] = drive(self.reservoir_, self._task(filled, filled.rows), wants_final=True).final
             self._refuse_overflow(state, "states")
-        return Start(state, self._ends(sequences), sequences.form, series)
+        others = tuple(other._after(sequences, beside) for other in self.other_members_)
+        return Start(state, self._ends(sequences), sequences.form, series, others)
+
+    def _free_run(self, start: Start, exog: np.ndarray) -> np.ndarray:
+        """(S, n_steps, n_features) rows that follow ``start``, with ``exog`` (S, n_steps, n_exog) as given."""
+        S, n_steps, O = *exog.shape[:2], self.last_.shape[2]
+        z, is_held = guarded_run(self.reservoir_, self._task, self._lanes(start, exog))
+        series = self.transform_.backward(z, start.last).astype(start.last.dtype)
+        if self.guard is not None:
+            warn_if_often_held(is_held)
+        seen = self.range_ if self.guard is None else np.array([[-np.inf], [np.inf]])
+        series = watched(series.reshape(S * n_steps, O), n_steps * np.arange(S + 1), seen).reshape(S, n_steps, O)
+        if not self.other_members_:
+            return series
+        pairs = zip(self.other_members_, start.others, strict=True)
+        return np.median([series, *(other._free_run(its, exog) for other, its in pairs)], axis=0)
 
     def _lanes(self, start: Start, exog: np.ndarray) -> Lanes:
         """Free runs from ``start`` with ``exog`` (S, n_steps, n_exog), a lane a series."""
@@ -394,12 +360,3 @@ class ESNForecaster(ForecastsPaths):
             low, high = self.transform_.bounds(exog.shape[1], self.guard, start.context)
         last = self.transform_.latest(start.last)
         return Lanes(start.state, last, self.coef_, self.intercept_, exog, low, high)
-
-    def _given(self, exog: Any, n_series: int, n_steps: int) -> np.ndarray:
-        """(n_series, n_steps, n_exog), as the reservoir sees it, from what the user gave."""
-        if self.n_exog_ == 0:
-            if exog is not None:
-                raise ValueError("exog must be None for a model fitted without it, got an array; fit with exog.")
-            return np.zeros((n_series, n_steps, 0))
-        given = read_future(exog, self.exog_names_, n_series, n_steps, self.n_exog_)
-        return (given - self.exog_transform_.mean) / self.exog_transform_.scale

@@ -14,10 +14,11 @@ import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
 from optim.arguments import fraction, integer
-from reservoir.data.containers import in_containers
+from reservoir.data.containers import Container, in_containers
 from reservoir.drive.closed_loop import run_closed
 from reservoir.estimators.estimator import generator
-from reservoir.estimators.following import FollowsRows
+from reservoir.estimators.free_run import Start
+from reservoir.forecasting.following import FollowsRows
 from reservoir.memory import check_memory
 
 PATHS_OF_AN_INTERVAL = 500
@@ -60,7 +61,7 @@ class ForecastsPaths(FollowsRows):
 
         Returns
         -------
-        (n_paths, n_steps, n_features) for one series
+        (n_paths, n_steps, n_features) for one series, (n_paths, n_steps) for a Series or a 1-D array
             A list of these for a list, (n_sequences, n_paths, n_steps, n_features) for others.
 
         Raises
@@ -71,24 +72,43 @@ class ForecastsPaths(FollowsRows):
         check_is_fitted(self)
         n_steps = integer("n_steps", n_steps, remedy="give the steps to forecast")
         n_paths = integer("n_paths", n_paths, remedy="give a number of paths")
+        self._require_residuals()
+        start, container = self._start(context, context_exog, groups, lengths)
+        rng = None if random_state is None else generator(random_state)
+        paths = self._paths(start, self._given(exog, len(start.last), n_steps), n_paths, rng)
+        if isinstance(container, Container) and container.is_series:
+            return paths[0, :, :, 0]
+        return in_containers(paths, start.form, None)
+
+    def _require_residuals(self) -> None:
         if self.residuals_ is None:
             raise ValueError(
                 f"alpha must be 'auto' for paths and intervals, got {self.alpha!r} in fit; errors of rows held out are "
                 "then kept."
             )
-        start, _ = self._start(context, context_exog, groups, lengths)
-        S = len(start.last)
-        check_memory(8 * S * n_paths * (4 * self.n_units + n_steps * self.last_.shape[2]), f"{n_paths} paths")
-        lanes = self._lanes(start, self._given(exog, S, n_steps))
-        low, high = (np.broadcast_to(bound, (S, n_steps, self.last_.shape[2])) for bound in (lanes.low, lanes.high))
+
+    def _paths(self, start: Start, exog: np.ndarray, n_paths: int, rng: np.random.Generator | None) -> np.ndarray:
+        """(S, n_paths, n_steps, n_features) that follow ``start``, with ``exog`` (S, n_steps, n_exog).
+
+        They are dealt out to the members of an ensemble, as many to each, or one more to the first.
+        """
+        members = [(self, start), *zip(self.other_members_, start.others, strict=True)][:n_paths]
+        shares = [len(part) for part in np.array_split(np.arange(n_paths), len(members))]
+        found = [m._own_paths(its, exog, n, rng) for (m, its), n in zip(members, shares, strict=True)]
+        return np.concatenate(found, axis=1)
+
+    def _own_paths(self, start: Start, exog: np.ndarray, n_paths: int, rng: np.random.Generator | None) -> np.ndarray:
+        (S, n_steps), O = exog.shape[:2], self.last_.shape[2]
+        check_memory(8 * S * n_paths * (4 * self.n_units + n_steps * O), f"{n_paths} paths")
+        lanes = self._lanes(start, exog)
+        low, high = (np.broadcast_to(bound, (S, n_steps, O)) for bound in (lanes.low, lanes.high))
         several = {"state": lanes.state, "last": lanes.last, "exog": lanes.exog, "low": low, "high": high}
         lanes = replace(lanes, **{name: np.repeat(values, n_paths, axis=0) for name, values in several.items()})
-        rng = np.random.default_rng([self.noise_seed_, 1]) if random_state is None else generator(random_state)
+        rng = np.random.default_rng([self.noise_seed_, 1]) if rng is None else rng
         drawn = rng.integers(len(self.residuals_), size=(S * n_paths, n_steps))
         z, _ = run_closed(self.reservoir_, lanes, self.residuals_[drawn])
         paths = self.transform_.backward(z, np.repeat(start.last, n_paths, axis=0)).astype(start.last.dtype)
-        paths = paths.reshape(S, n_paths, n_steps, -1)
-        return in_containers(paths, start.form, None)
+        return paths.reshape(S, n_paths, n_steps, O)
 
     def forecast_interval(
         self, n_steps, coverage=0.9, context=None, exog=None, *, context_exog=None, groups=None, lengths=None
@@ -117,11 +137,12 @@ class ForecastsPaths(FollowsRows):
             As ``forecast_paths``.
         """
         coverage = fraction("coverage", coverage, remedy="0.9 holds nine in ten")
-        following = {"context_exog": context_exog, "groups": groups, "lengths": lengths}
-        paths = self.forecast_paths(n_steps, PATHS_OF_AN_INTERVAL, context, exog, **following)
-        point = self.forecast(n_steps, context, exog, **following)
+        check_is_fitted(self)
+        n_steps = integer("n_steps", n_steps, remedy="give the steps to forecast")
+        self._require_residuals()
         start, container = self._start(context, context_exog, groups, lengths)
-        paths = np.asarray(paths).reshape(len(start.last), PATHS_OF_AN_INTERVAL, n_steps, -1)
+        ahead = self._given(exog, len(start.last), n_steps)
+        paths = self._paths(start, ahead, PATHS_OF_AN_INTERVAL, None)
         bounds = np.quantile(paths, [(1 - coverage) / 2, (1 + coverage) / 2], axis=1)
-        lower, upper = (in_containers(bound, start.form, container) for bound in bounds)
-        return ForecastInterval(point, lower, upper, coverage)
+        found = (in_containers(rows, start.form, container) for rows in (self._free_run(start, ahead), *bounds))
+        return ForecastInterval(*found, coverage)

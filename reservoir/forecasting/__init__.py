@@ -1,0 +1,1 @@
+"""Forecasters: a series, what is chosen from it, and what follows it."""

@@ -1,0 +1,1 @@
+"""Search of hyper-parameters: candidates, how they are judged, and what scikit-learn users meet."""
