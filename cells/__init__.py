@@ -22,6 +22,7 @@ from cells.state_dict import from_state_dict, to_state_dict
 from cells.stepper import Stepper
 from cells.train import TrainingResult, train
 from cells.truncated import TruncatedObjective
+from optim.release import version
 
 if TYPE_CHECKING:
     from cells.estimators.recurrent import RNNClassifier, RNNRegressor
@@ -65,6 +66,8 @@ _WITH_SCIKIT_LEARN = {
 
 
 def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        return version()
     if name in _WITH_SCIKIT_LEARN:
         return getattr(import_module(_WITH_SCIKIT_LEARN[name]), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -21,6 +21,8 @@ Arrays and threads:
   how many there are.
 """
 
+from typing import Any
+
 from optim.acceptance import LineSearch
 from optim.adaptive import Adagrad, Adam, RMSProp
 from optim.batches import Epochs, RandomBatches
@@ -34,6 +36,7 @@ from optim.flat_curvature import FlatCurvatureWarning
 from optim.hessian_free import HessianFree, HessianFreeState
 from optim.loop import Progress, minimize
 from optim.problem import Batches, Evaluation, Linearization, Objective, from_callables
+from optim.release import version
 from optim.result import Result, StopReason, Trace
 from optim.schedule import Cosine, Piecewise, RisingMomentum, StepDecay, Warmup
 from optim.threads import n_threads, run_all, single_blas_thread
@@ -87,3 +90,9 @@ __all__ = [
     "single_blas_thread",
     "to_host",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        return version()
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -15,6 +15,7 @@ import numpy as np
 
 LARGEST = 2**63 - 1  # what a kernel's integers hold
 _DEEPEST = 32  # lists in lists; NumPy walks a list that holds itself twice for ever
+_RANDOM = (np.random.Generator, np.random.BitGenerator, np.random.SeedSequence)
 _NO_NUMBERS = (bool, np.timedelta64)  # though Python and NumPy count them among the integers
 
 
@@ -208,6 +209,30 @@ def precision(name: str, value: Any) -> type[np.floating] | None:
     if found not in (np.float64, np.float32):
         raise ValueError(message)
     return found.type
+
+
+def generator(random_state: Any) -> np.random.Generator:
+    """Generator from what scikit-learn's users pass; an int gives the same numbers every time.
+
+    Raises
+    ------
+    TypeError, ValueError
+        For what is neither None, a Generator, a RandomState nor an integer >= 0.
+
+    Examples
+    --------
+    >>> from optim.arguments import generator
+    >>> int(generator(0).integers(100))
+    85
+    """
+    if isinstance(random_state, np.random.RandomState):
+        return np.random.default_rng(random_state.randint(2**31, size=4))
+    if random_state is None or isinstance(random_state, _RANDOM):
+        return np.random.default_rng(random_state)
+    if isinstance(random_state, numbers.Integral) and random_state > LARGEST:  # a seed of many bits, as NumPy takes it
+        return np.random.default_rng(int(random_state))
+    seed = integer("random_state", random_state, least=0, remedy="a Generator, a RandomState and None serve as well")
+    return np.random.default_rng(seed)
 
 
 def flag(name: str, value: Any, *, remedy: str = "give True or False") -> bool:

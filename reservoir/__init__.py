@@ -8,6 +8,7 @@ import sys
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from optim.release import version
 from reservoir.alarms import (
     ColdStartWarning,
     FreeRunDivergedWarning,
@@ -22,7 +23,7 @@ from reservoir.estimators.persistence import load
 from reservoir.graph import spectrum, topology
 
 if TYPE_CHECKING:
-    from reservoir import metrics, model_selection
+    from reservoir import datasets, metrics, model_selection, plotting
     from reservoir.estimators.classifier import ESNClassifier
     from reservoir.estimators.regressor import ESNRegressor
     from reservoir.estimators.transformer import ReservoirTransformer
@@ -43,9 +44,11 @@ __all__ = [
     "ReservoirTransformer",
     "SpectralRadiusWarning",
     "StateOverflowError",
+    "datasets",
     "load",
     "metrics",
     "model_selection",
+    "plotting",
     "spectrum",
     "topology",
 ]
@@ -53,6 +56,7 @@ __all__ = [
 # Public modules that live in a wing: ``from reservoir.topology import ring`` finds them under their short names.
 sys.modules |= {f"{__name__}.topology": topology, f"{__name__}.spectrum": spectrum}
 
+_LOADED_LATE = ("datasets", "metrics", "model_selection", "plotting")
 _WITH_SCIKIT_LEARN = {
     "ESNClassifier": "reservoir.estimators.classifier",
     "ESNForecaster": "reservoir.forecasting.forecaster",
@@ -63,7 +67,9 @@ _WITH_SCIKIT_LEARN = {
 
 
 def __getattr__(name: str) -> Any:
-    if name in ("metrics", "model_selection"):
+    if name == "__version__":
+        return version()
+    if name in _LOADED_LATE:
         return import_module(f"reservoir.{name}")
     if name in _WITH_SCIKIT_LEARN:
         return getattr(import_module(_WITH_SCIKIT_LEARN[name]), name)

@@ -132,11 +132,11 @@ def _length(settings: Settings, n_free: int) -> int:
 
 def _lorenz(settings: Settings, *, n_free: int = 1200) -> float:
     """Mean valid time over the starts."""
+    from reservoir.datasets import LORENZ_LYAPUNOV_TIME, lorenz63
     from reservoir.metrics import valid_prediction_time
-    from studies.tasks.signals import LORENZ_LYAPUNOV_TIME, lorenz63
 
     rng = settings.data_rng()
-    x = lorenz63(_length(settings, n_free), rng=rng)
+    x = lorenz63(_length(settings, n_free), random_state=rng)
     z = (x - x[: settings.n_train].mean(axis=0)) / x[: settings.n_train].std(axis=0)
     noise = NOISE * rng.standard_normal(z.shape) if settings.task == "noisy_lorenz" else 0.0
     times = [
@@ -148,9 +148,9 @@ def _lorenz(settings: Settings, *, n_free: int = 1200) -> float:
 
 def _mackey_glass(settings: Settings, *, n_free: int = 84) -> float:
     """Root mean square error after 84 free steps over the starts, in standard deviations."""
-    from studies.tasks.signals import mackey_glass
+    from reservoir.datasets import mackey_glass
 
-    x = mackey_glass(_length(settings, n_free), rng=settings.data_rng())
+    x = mackey_glass(_length(settings, n_free), random_state=settings.data_rng())
     z = (x - x[: settings.n_train].mean()) / x[: settings.n_train].std()
     errors = [free[-1, 0] - truth[-1, 0] for truth, free in _free_runs(settings, z, z, n_free)]
     return free_run_nrmse(np.array(errors), z[settings.n_train :])

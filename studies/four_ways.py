@@ -221,9 +221,9 @@ def _sunspots(settings: Settings) -> float:
 
 
 def _narma10(settings: Settings) -> float:
-    from studies.tasks.signals import narma10
+    from reservoir.datasets import narma10
 
-    return _follow(settings, *narma10(settings.n_train + settings.n_test, rng=settings.data_rng()))
+    return _follow(settings, *narma10(settings.n_train + settings.n_test, random_state=settings.data_rng()))
 
 
 def _follow(settings: Settings, X: np.ndarray, y: np.ndarray) -> float:
@@ -239,10 +239,10 @@ def _follow(settings: Settings, X: np.ndarray, y: np.ndarray) -> float:
 
 def _mackey_glass(settings: Settings, *, n_free: int = 84, n_context: int = 500, n_starts: int = 50) -> float:
     from reservoir import ESNForecaster
-    from studies.tasks.signals import mackey_glass
+    from reservoir.datasets import mackey_glass
 
     n_train = settings.n_train
-    x = mackey_glass(n_train + settings.n_test + n_context + n_free, rng=settings.data_rng())
+    x = mackey_glass(n_train + settings.n_test + n_context + n_free, random_state=settings.data_rng())
     z = (x - x[:n_train].mean()) / x[:n_train].std()
     begins = np.linspace(n_train, n_train + settings.n_test, n_starts).astype(int) + n_context
     if settings.way == ECHO_STATE:

@@ -62,12 +62,12 @@ RANKING = Ranking("valid_time_lyapunov", better="higher")
 def run(settings: Settings) -> list[dict]:
     """Valid time of the free run from every start."""
     from reservoir import ESNForecaster
+    from reservoir.datasets import LORENZ_LYAPUNOV_TIME, lorenz63
     from reservoir.metrics import valid_prediction_time
-    from studies.tasks.signals import LORENZ_LYAPUNOV_TIME, lorenz63
 
     n_train, n_free, stride = settings.n_train, settings.n_free, 400
     n_total = n_train + settings.n_starts * stride + settings.n_context + n_free
-    x = lorenz63(n_total, rng=settings.data_rng(), dt=DT)
+    x = lorenz63(n_total, random_state=settings.data_rng(), dt=DT)
     z = (x - x[:n_train].mean(axis=0)) / x[:n_train].std(axis=0)
     model = ESNForecaster(**settings.arguments()).fit(z[:n_train])
     rows = []

@@ -87,10 +87,10 @@ RANKING = Ranking("nrmse", within=("tau", "horizon_steps"))
 def run(settings: Settings) -> list[dict]:
     """NRMSE of the free run at every horizon."""
     from reservoir import ESNForecaster
-    from studies.tasks.signals import mackey_glass
+    from reservoir.datasets import mackey_glass
 
     n_free, n_train = max(HORIZONS), settings.n_train
-    x = mackey_glass(n_train + 2000 + settings.n_context + n_free, rng=settings.data_rng(), tau=settings.tau)
+    x = mackey_glass(n_train + 2000 + settings.n_context + n_free, random_state=settings.data_rng(), tau=settings.tau)
     z = (x - x[:n_train].mean()) / x[:n_train].std()
     model = ESNForecaster(**settings.arguments()).fit(z[:n_train])
     errors = np.empty((settings.n_starts, n_free))

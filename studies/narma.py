@@ -53,10 +53,10 @@ RANKING = Ranking("nrmse")
 def run(settings: Settings) -> list[dict]:
     """NRMSE on the test part of one series."""
     from reservoir import ESNRegressor
+    from reservoir.datasets import narma10
     from reservoir.metrics import nrmse
-    from studies.tasks.signals import narma10
 
-    u, y = narma10(settings.n_train + settings.n_test, rng=settings.data_rng())
+    u, y = narma10(settings.n_train + settings.n_test, random_state=settings.data_rng())
     model = ESNRegressor(**settings.arguments()).fit(u[: settings.n_train], y[: settings.n_train])
     # predicted from the start of the series, so that the test part begins with a state that is warm
     answer = model.predict(u)

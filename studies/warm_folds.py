@@ -85,12 +85,12 @@ def run(settings: Settings) -> list[dict]:
 
 def _data(settings: Settings) -> tuple[np.ndarray, np.ndarray]:
     """Inputs (T, 1) and targets (T,)."""
+    from reservoir.datasets import narma10
     from studies.tasks.recordings import santa_fe_laser
-    from studies.tasks.signals import narma10
 
     n, rng = N_TRAIN + N_TEST, settings.data_rng()
     if settings.task == "narma":
-        u, y = narma10(n, rng=rng)
+        u, y = narma10(n, random_state=rng)
         return u, y[:, 0]
     if settings.task == "laser":
         x = santa_fe_laser()

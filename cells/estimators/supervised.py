@@ -19,13 +19,12 @@ from cells.predict import Answer, Wanted, run_network
 from cells.shares.carried import check_rows, refuse_unless_carried
 from cells.shares.data import SequenceData
 from cells.train import train
-from optim.arguments import precision
+from optim.arguments import generator, precision
 from optim.batches import RandomBatches
 from optim.threads import n_threads
 from reservoir.data.reading import read_sequences
 from reservoir.data.sequences import Sequences
 from reservoir.data.standardise import standard, standardised
-from reservoir.estimators.estimator import generator
 
 _BATCH = 64  # sequences of a step where nothing else is said
 

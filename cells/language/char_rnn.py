@@ -20,9 +20,9 @@ from cells.language.writing import MOST_WRITTEN, Completion, check_temperature, 
 from cells.stepper import Stepper
 from cells.train import TrainingResult, train
 from cells.truncated import TruncatedObjective
-from optim.arguments import integer, precision
+from optim.arguments import generator, integer, precision
 from optim.threads import n_threads
-from reservoir.estimators.estimator import all_or_nothing, generator
+from reservoir.estimators.estimator import all_or_nothing
 
 _MOST_BEAMS = 2**16  # each keeps a state, and a probability of every character
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import numbers
 import os
 import types
 from collections.abc import Callable
@@ -13,7 +12,7 @@ import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
-from optim.arguments import LARGEST, brief, choice, flag, integer, number, reals
+from optim.arguments import brief, choice, flag, generator, integer, number, reals
 from optim.device import check_device
 from optim.interrupts import interrupts_deferred
 from optim.threads import n_threads
@@ -27,7 +26,6 @@ from reservoir.drive.weights import Reservoir, build_reservoir
 from reservoir.estimators.persistence import save
 from reservoir.graph.matrix import MOST_WEIGHTS
 
-_RANDOM = (np.random.Generator, np.random.BitGenerator, np.random.SeedSequence)
 _FLAGS = ("fit_intercept", "include_input", "warm_start")
 
 
@@ -189,18 +187,6 @@ class ReservoirEstimator(BaseEstimator):
     @property
     def _n_features_out(self) -> int:
         return self.reservoir_.n_units
-
-
-def generator(random_state: Any) -> np.random.Generator:
-    """Generator from what scikit-learn users pass; an int gives the same numbers every time."""
-    if isinstance(random_state, np.random.RandomState):
-        return np.random.default_rng(random_state.randint(2**31, size=4))
-    if random_state is None or isinstance(random_state, _RANDOM):
-        return np.random.default_rng(random_state)
-    if isinstance(random_state, numbers.Integral) and random_state > LARGEST:  # a seed of many bits, as NumPy takes it
-        return np.random.default_rng(int(random_state))
-    seed = integer("random_state", random_state, least=0, remedy="a Generator, a RandomState and None serve as well")
-    return np.random.default_rng(seed)
 
 
 def progress(name: str, verbose: int) -> Any:

@@ -13,10 +13,9 @@ from typing import Any
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
-from optim.arguments import fraction, integer
+from optim.arguments import fraction, generator, integer
 from reservoir.data.containers import Container, in_containers
 from reservoir.drive.closed_loop import run_closed
-from reservoir.estimators.estimator import generator
 from reservoir.estimators.free_run import Start
 from reservoir.forecasting.following import FollowsRows
 from reservoir.memory import check_memory

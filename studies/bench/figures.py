@@ -9,15 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from reservoir.plotting import COLOURS, FAINT, GRID, INK
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-# Okabe and Ito 2008: blue, vermilion, green, orange, purple, sky, grey; their yellow is too pale for lines.
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#E69F00", "#CC79A7", "#56B4E9", "#7F7F7F")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
-INK = "#22272E"
-FAINT = "#8B949E"
 STYLE = {
     "figure.dpi": 110,
     "savefig.dpi": 160,
@@ -34,7 +32,7 @@ STYLE = {
     "axes.axisbelow": True,
     "axes.spines.top": False,
     "axes.spines.right": False,
-    "grid.color": "#E3E6EA",
+    "grid.color": GRID,
     "grid.linewidth": 0.8,
     "text.color": INK,
     "xtick.color": INK,

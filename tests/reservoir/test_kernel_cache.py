@@ -203,11 +203,11 @@ FIT = """
 import numpy as np
 from cells import RNNRegressor
 from reservoir import ESNRegressor
-from studies.tasks import signals
+from reservoir.datasets import narma10
 X = np.random.default_rng(0).standard_normal((60, 2))
 for model in (ESNRegressor(10, random_state=0), RNNRegressor(n_units=3, max_epochs=1, random_state=0)):
     print(np.isfinite(model.fit(X, X[:, 0]).predict(X)).all())
-print(np.isfinite(signals.narma10(20, rng=np.random.default_rng(0))[1]).all())
+print(np.isfinite(narma10(20, random_state=0)[1]).all())
 """
 
 

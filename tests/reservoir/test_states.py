@@ -9,8 +9,8 @@ from sklearn.metrics import r2_score
 
 from estimator_data import BATCH, BLOCKS
 from reservoir import ColdStartWarning, ESNClassifier, ESNForecaster, ESNRegressor, ReservoirTransformer
+from reservoir.datasets import mackey_glass
 from reservoir.metrics import nrmse
-from studies.tasks.signals import mackey_glass
 
 SMALL = {"n_units": 30, "in_degree": 5, "random_state": 0}
 HELD = {**SMALL, "alpha": 1.0, "solver": "gram"}  # a penalty that makes the sums well-conditioned
@@ -148,7 +148,7 @@ def test_an_estimator_without_states_says_so():
 @pytest.fixture(scope="module")
 def chaos():
     """A model of Mackey-Glass, and the 200 rows that go on from what it has learnt."""
-    z = mackey_glass(2201, rng=np.random.default_rng(0))
+    z = mackey_glass(2201, random_state=np.random.default_rng(0))
     model = ESNRegressor(300, leak_rate=0.3, washout=100, alpha=1e-10, random_state=0).fit(z[:2000], z[1:2001, 0])
     return model, z[2000:-1], z[2001:, 0]
 
