@@ -8,7 +8,6 @@ SEQUENCES_ARE_NOT_ROWS = {
     "check_methods_sample_order_invariance": "rows in another order are another sequence",
     "check_methods_subset_invariance": "the answer at a row depends on the rows before it",
     "check_sample_weight_equivalence_on_dense_data": "a row of weight 0 is remembered, a row left out is not",
-    "check_class_weight_classifiers": "with more features than a class has rows, weights 1e7 apart leave both met",
 }
 
 
@@ -18,8 +17,6 @@ def clashes_with_sequences(estimator):
     clashes = [name for name in SEQUENCES_ARE_NOT_ROWS if answers_rows and "weight" not in name]
     if answers_rows and has_fit_parameter(estimator, "sample_weight"):
         clashes.append("check_sample_weight_equivalence_on_dense_data")
-    if "class_weight" in estimator.get_params():
-        clashes.append("check_class_weight_classifiers")
     return {name: SEQUENCES_ARE_NOT_ROWS[name] for name in clashes}
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 from sklearn.base import ClassifierMixin
@@ -18,9 +17,6 @@ from reservoir.data.targets import check_weights, read_y
 from reservoir.estimators.echo_state import PARAMETERS
 from reservoir.estimators.estimator import all_or_nothing
 from reservoir.estimators.pooled_network import PooledNetwork
-from reservoir.estimators.training import is_auto
-
-ALPHA_OF_ROWS = 1e-6
 
 
 class ESNClassifier(ClassifierMixin, PooledNetwork):
@@ -181,9 +177,6 @@ class ESNClassifier(ClassifierMixin, PooledNetwork):
             self._refuse_several_labels(sequences)
             self._add_pooled(sequences, targets, initial_state)
         return self
-
-    def _alpha_of_rows(self) -> Any:
-        return ALPHA_OF_ROWS if is_auto(self.alpha) else self.alpha
 
     def _refuse_unknown(self, labels: np.ndarray, name: str) -> None:
         unknown = np.setdiff1d(labels, self.classes_)

@@ -184,16 +184,12 @@ class EchoStateNetwork(ReservoirEstimator):
                 before[sequences.offsets[:-1]] = 0
         return before
 
-    def _alpha_of_rows(self) -> Any:
-        """What ``alpha`` means where every row is read."""
-        return self.alpha
-
     def _fit_readout(self, sequences: Sequences, targets: np.ndarray) -> None:
         self._draw(sequences.rows.shape[1], targets.shape[1], sequences.rows.dtype)
         task = self._measured(self._fitting_task(sequences, targets))
         state = np.empty((sequences.n_sequences, self.reservoir_.n_units), self.reservoir_.dtype)
         readout = train(
-            self.reservoir_, task, alpha=self._alpha_of_rows(), alpha_selection=self.alpha_selection,
+            self.reservoir_, task, alpha=self.alpha, alpha_selection=self.alpha_selection,
             solver=self.solver, fit_intercept=self.fit_intercept, final=state,
         )  # fmt: skip
         task.tell(1.0)
@@ -206,8 +202,7 @@ class EchoStateNetwork(ReservoirEstimator):
 
     def _add_to_sums(self, sequences: Sequences, targets: np.ndarray, initial_state: Any) -> None:
         """Add rows to what has been seen, from ``initial_state`` on, and keep the states after the last of them."""
-        alpha = self._alpha_of_rows()
-        alpha = alpha if is_auto(alpha) else check_alpha(alpha)
+        alpha = self.alpha if is_auto(self.alpha) else check_alpha(self.alpha)
         choice("solver", self.solver, SOLVERS)
         if isinstance(alpha, np.ndarray):
             raise NotImplementedError(
@@ -364,9 +359,8 @@ PARAMETERS = """    n_units : int >= 1
     fit_intercept : bool
     alpha : "auto", float >= 0, or (n,) array of candidates
         Penalty of the ridge regression, added to the sum of squares as in scikit-learn's Ridge. "auto": where every row
-        is read and y holds numbers the power of ten from 1e-11 to 1e2 that cross-validation over 5 blocks of time
-        chooses, ``partial_fit`` at every call, and for labels of rows 1e-6; where sequences are pooled, and features
-        standardised, one of 1e-3 to 1e6.
+        is read the power of ten from 1e-11 to 1e2 that cross-validation over 5 blocks of time chooses, ``partial_fit``
+        at every call; where sequences are pooled, and features standardised, one of 1e-3 to 1e6.
     alpha_selection : {"gcv", "loo", "blocked"}
         How one of an array's candidates is chosen where every row is read: generalised cross-validation, exact
         leave-one-out, or cross-validation over 5 blocks of time. Where sequences are pooled it is always
