@@ -11,9 +11,8 @@ import numpy as np
 from sklearn.base import clone
 from sklearn.model_selection import ParameterGrid, ParameterSampler
 
-from optim.arguments import brief, number
+from optim.arguments import brief, generator, number
 from reservoir.drive.weights import Reservoir
-from reservoir.estimators.estimator import generator
 from reservoir.forecasting.forecaster import ESNForecaster
 from reservoir.graph.matrix import Shifts
 

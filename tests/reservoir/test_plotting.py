@@ -12,7 +12,7 @@ pd = pytest.importorskip("pandas")
 from matplotlib.dates import num2date  # noqa: E402
 from matplotlib.figure import Figure  # noqa: E402
 
-from reservoir.estimators.forecast_paths import ForecastInterval  # noqa: E402
+from reservoir.forecasting.forecast_paths import ForecastInterval  # noqa: E402
 
 DAYS = pd.date_range("2024-01-01", periods=60, freq="D")
 
