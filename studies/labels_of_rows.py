@@ -89,3 +89,17 @@ def _logistic(u: np.ndarray, y: np.ndarray, n: int) -> np.ndarray:
     lags = windows(u, N_LAGS)
     model = make_pipeline(StandardScaler(), LogisticRegressionCV(cv=StratifiedKFold(3), max_iter=1000))
     return model.fit(lags[N_LAGS:n], y[N_LAGS:n]).predict(lags[n:])
+
+
+def plot(rows):
+    """Share of right answers of each model, a point a series, horizon and seed: one panel a question."""
+    from studies.bench.figures import COLOURS, panels, strip
+
+    questions = list(rows["question"].unique())
+    figure, all_axes = panels(len(questions), width=6.4)
+    for axes, question in zip(all_axes, questions, strict=True):
+        here = rows[rows["question"] == question].groupby("model", sort=False)["accuracy"]
+        groups = {name.replace(", ", "\n").replace(" ", "\n"): values for name, values in here}
+        strip(axes, groups, colours=dict.fromkeys(groups, COLOURS[0]))
+        axes.set(title="is it high?" if question == "high" else "does it rise?", ylabel="share of right answers")
+    return figure
