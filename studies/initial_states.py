@@ -16,7 +16,7 @@ except for `pattern`, which has one only.
 Sources. The lecture's ways to give inputs: as the initial states of all units, of a subset, as the states of the same
 subset at every step; and to learn the initial state as one learns weights.
 
-Expected run time: two and a half minutes by default on one core.
+Expected run time: a minute by default on one core.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class Settings:
     n_steps: int = 20
     n_sequences: int = 200
     structural: float = 0.03
-    max_products: int = 1500
+    max_products: int = 500
     seed: int = 0
 
 
@@ -58,7 +58,7 @@ GRID = {
         for task, ways in WAYS.items()
     ],
 }
-EXPECTED_S = {"quick": 5, "default": 150}
+EXPECTED_S = {"quick": 5, "default": 60}
 COLUMNS = ("nrmse", "first_nrmse", "loss")
 BY = ("task", "way")
 RANKING = Ranking("nrmse", within=("task",))
