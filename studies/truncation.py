@@ -41,7 +41,7 @@ class Settings:
 
 
 GRID = {
-    "quick": [{"lag": 3, "window": [2, 4, FULL], "n_units": 4, "n_updates": 800, "seed": range(2)}],
+    "quick": [{"lag": 3, "window": [2, 4, FULL], "n_units": 4, "n_steps": 60, "n_updates": 600, "seed": range(2)}],
     "default": [{"window": [5, 8, 9, 10, 11, 12, 15, 20, FULL], "seed": range(5)}],
 }
 EXPECTED_S = {"quick": 4, "default": 170}
