@@ -210,7 +210,11 @@ def plot(rows):
 
     tasks = list(rows["task"].unique())
     figure, all_axes = panels(len(tasks), width=3.2)
-    labels = {"oscillation": "amplitude, largest error", "three bits": "share of patterns lost", "chaos": "exponent"}
+    labels = {
+        "oscillation": "amplitude, largest error",
+        "three bits": "share of patterns lost",
+        "chaos": "exponent, relative error",
+    }
     for axes, task, colour in zip(all_axes, tasks, COLOURS, strict=False):
         here = rows[rows["task"] == task]
         strip(axes, {"": here["off_by"]}, colours={"": colour})

@@ -127,7 +127,7 @@ def plot(rows):
     figure, all_axes = panels(len(tasks), width=4.0, height=3.6)
     for axes, task in zip(all_axes, tasks, strict=True):
         here = rows[rows["task"] == task]
-        strip(axes, {way.replace(" ", "\\n"): here[here["way"] == way]["nrmse"] for way in here["way"].unique()})
+        strip(axes, {way.replace(" ", "\n"): here[here["way"] == way]["nrmse"] for way in here["way"].unique()})
         axes.set(title=task, ylabel="NRMSE")
         axes.tick_params(axis="x", labelsize=8)
         log_axis(axes)

@@ -158,7 +158,7 @@ def finding(rows) -> str:
 
 def plot(rows):
     """A panel a sentence."""
-    from studies.bench.figures import FAINT, log_axis, median_line, panels
+    from studies.bench.figures import FAINT, log_axis, median_line, panels, size_axis
 
     labels = {
         "units": ("units", "NRMSE of NARMA-10"),
@@ -176,8 +176,9 @@ def plot(rows):
         axes.legend()
         if claim == "activity":
             axes.axhline(1.0, color=FAINT, linewidth=0.8, zorder=1)
-        else:
+        elif claim == "inputs":
             axes.set_xscale("log")
-        if claim == "units":
+        else:
+            size_axis(axes, sorted(here["value"].astype(int).unique()))
             log_axis(axes)
     return figure
