@@ -72,7 +72,7 @@ GRID = {
     "default": [{"task": task, **taught, "seed": range(5)} for task, taught in TAUGHT.items()],
 }
 EXPECTED_S = {"quick": 4, "default": 130}
-COLUMNS = ("off_by", "is_reached", "loss", "n_products")
+COLUMNS = ("distance", "is_reached", "loss", "n_products")
 BY = ("task",)
 SIDE_BY_SIDE = True
 
@@ -90,7 +90,7 @@ def run(settings: Settings) -> list[dict]:
     result = minimize(objective, theta, method, max_iterations=1000, max_products=settings.max_products)
     error = float(error_of(objective.network, result.theta))
     reached = int(error <= GOALS[settings.task])
-    return [{"off_by": error, "is_reached": reached, "loss": result.value, "n_products": result.state.products}]
+    return [{"distance": error, "is_reached": reached, "loss": result.value, "n_products": result.state.products}]
 
 
 def finding(rows) -> str:
@@ -98,7 +98,7 @@ def finding(rows) -> str:
     said = []
     for task, group in rows.groupby("task", sort=False):
         said.append(
-            f"{task}: {group['is_reached'].sum()} of {len(group)} runs, median error {group['off_by'].median():.2g}"
+            f"{task}: {group['is_reached'].sum()} of {len(group)} runs, median error {group['distance'].median():.2g}"
         )
     return f"Reached far beyond what was taught: {'; '.join(said)}."
 
@@ -224,10 +224,10 @@ def plot(rows):
     }
     for axes, task, colour in zip(all_axes, tasks, COLOURS, strict=False):
         here = rows[rows["task"] == task]
-        strip(axes, {"": here["off_by"]}, colours={"": colour})
+        strip(axes, {"": here["distance"]}, colours={"": colour})
         bar_line(axes, GOALS[task], f"goal {GOALS[task]:.0%}")
         axes.set(title=f"{task}: {here['is_reached'].sum()} of {len(here)}", ylabel=labels[task])
         axes.set_xticks([])
         axes.set_yscale("symlog", linthresh=0.01)
-        axes.set_ylim(-0.001, 2.0 * max([0.1, *here["off_by"][np.isfinite(here["off_by"])]]))
+        axes.set_ylim(-0.001, 2.0 * max([0.1, *here["distance"][np.isfinite(here["distance"])]]))
     return figure
