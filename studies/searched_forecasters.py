@@ -101,7 +101,7 @@ def _valid_time(settings: Settings) -> float:
     n_free = 12 * a_period
     n_rows, rng = N_TRAIN + N_STARTS * n_free, np.random.default_rng(settings.seed)
     if settings.series == "mackey_glass":
-        X = mackey_glass(n_rows, rng=rng)[:, None]
+        X = mackey_glass(n_rows, rng=rng).reshape(-1, 1)
     else:
         X = lorenz63(n_rows, rng=rng, dt=LORENZ_PERIOD / a_period)
     model, times = _fitted(settings, X[:N_TRAIN]), []
