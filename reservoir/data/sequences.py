@@ -8,7 +8,6 @@ from typing import Any, Literal
 import numpy as np
 
 from optim.arguments import array, brief, choice, integer, precision
-from reservoir.data.tables import read_only
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,6 +111,13 @@ class Sequences:
         the other forms get one entry a sequence.
         """
         return self.on_rows(values) if self.form in ("rows", "column") else values
+
+
+def read_only(array: np.ndarray) -> np.ndarray:
+    """A view that cannot be written through."""
+    array = array.view()
+    array.flags.writeable = False
+    return array
 
 
 FORMS = ("rows", "list", "stack", "groups", "lengths", "column")
