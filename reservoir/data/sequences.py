@@ -9,6 +9,8 @@ import numpy as np
 
 from optim.arguments import array, brief, choice, integer, precision
 
+FORMS = ("rows", "list", "stack", "groups", "lengths", "column")
+
 
 @dataclass(frozen=True, eq=False)
 class Sequences:
@@ -118,9 +120,6 @@ def read_only(array: np.ndarray) -> np.ndarray:
     array = array.view()
     array.flags.writeable = False
     return array
-
-
-FORMS = ("rows", "list", "stack", "groups", "lengths", "column")
 
 
 def restored_sequences(rows: Any, offsets: Any, form: Any) -> Sequences:
