@@ -103,11 +103,11 @@ def _valid_time(settings: Settings) -> float:
 
     a_period = PERIOD_ROWS[settings.series]
     n_free = 12 * a_period
-    n_rows, rng = N_TRAIN + N_STARTS * n_free, np.random.default_rng(settings.seed)
+    n_rows, seed = N_TRAIN + N_STARTS * n_free, settings.seed
     if settings.series == "mackey_glass":
-        X = mackey_glass(n_rows, rng=rng).reshape(-1, 1)
+        X = mackey_glass(n_rows, random_state=seed).reshape(-1, 1)
     else:
-        X = lorenz63(n_rows, rng=rng, dt=LORENZ_PERIOD / a_period)
+        X = lorenz63(n_rows, random_state=seed, dt=LORENZ_PERIOD / a_period)
     model, times = _fitted(settings, X[:N_TRAIN]), []
     for k in range(N_STARTS):
         begin = N_TRAIN + k * n_free
