@@ -7,6 +7,10 @@ error over the in-sample error of the naive forecast), and three chaotic ones, o
 at 100 and at 15 rows a period, Mackey-Glass with tau = 17), each forecast from four places: periods until the error,
 over the deviation of the series, passes 0.4. All reservoirs have 500 units; nothing here reports, it chooses.
 
+Found (one seed of tabled series). Five members have 0.89 times the errors of one, and 0.98 on one graph, so members
+have graphs of their own. Searches lose on series with a trend, of which blocks in the middle tell little about the end:
+errors are 1.18 times those of the defaults with 16 candidates (consumption 3.9, CO2 2.5, product 0.4).
+
 Sources. Bergstra and Bengio 2012, JMLR 13 (random search); Lukoševičius and Uselis 2021, Cognitive Computation 13
 (cross-validation of echo state networks).
 
@@ -94,16 +98,16 @@ def _on_graph_of(first: ESNForecaster, other: ESNForecaster, X: np.ndarray) -> E
 
 
 def _valid_time(settings: Settings) -> float:
+    from reservoir.datasets import lorenz63, mackey_glass
     from reservoir.metrics import valid_prediction_time
-    from studies.tasks.signals import lorenz63, mackey_glass
 
     a_period = PERIOD_ROWS[settings.series]
     n_free = 12 * a_period
-    n_rows, rng = N_TRAIN + N_STARTS * n_free, np.random.default_rng(settings.seed)
+    n_rows, seed = N_TRAIN + N_STARTS * n_free, settings.seed
     if settings.series == "mackey_glass":
-        X = mackey_glass(n_rows, rng=rng)[:, None]
+        X = mackey_glass(n_rows, random_state=seed).reshape(-1, 1)
     else:
-        X = lorenz63(n_rows, rng=rng, dt=LORENZ_PERIOD / a_period)
+        X = lorenz63(n_rows, random_state=seed, dt=LORENZ_PERIOD / a_period)
     model, times = _fitted(settings, X[:N_TRAIN]), []
     for k in range(N_STARTS):
         begin = N_TRAIN + k * n_free

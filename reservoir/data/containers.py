@@ -9,9 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from optim.arguments import brief, choice, integer
+from optim.arguments import as_array, brief, choice, integer
 from reservoir.alarms import IndexNotContinuedWarning
-from reservoir.data.tables import as_array
 
 KINDS = ("times", "durations", "periods", "numbers", "none")
 
@@ -128,7 +127,7 @@ def is_flat(values: Any) -> bool:
 def as_table(values: Any) -> Any:
     """A Series or plain numbers, or each Series in a list, as a table of one column; whatever else as it is."""
     if is_flat(values):
-        return as_array(values, "X")[:, None]
+        return as_array("X", values)[:, None]
     if isinstance(values, (list, tuple)):
         return [as_table(member) for member in values] if any(map(is_pandas, values)) else values
     if is_pandas(values) and not hasattr(values, "columns"):

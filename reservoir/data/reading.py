@@ -27,9 +27,9 @@ from reservoir.data.boundaries import (
     take_ids,
     without_column,
 )
-from reservoir.data.sequences import Sequences
+from reservoir.data.sequences import Sequences, read_only
 from reservoir.data.stacking import offsets_of, refuse_states_as_ids
-from reservoir.data.tables import as_array, checked, flatten, precisions, read_only
+from reservoir.data.tables import as_array, checked, flatten, precisions
 from reservoir.data.targets import read_numbers, read_weights, read_y
 
 

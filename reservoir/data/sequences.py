@@ -8,7 +8,8 @@ from typing import Any, Literal
 import numpy as np
 
 from optim.arguments import array, brief, choice, integer, precision
-from reservoir.data.tables import read_only
+
+FORMS = ("rows", "list", "stack", "groups", "lengths", "column")
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,7 +115,11 @@ class Sequences:
         return self.on_rows(values) if self.form in ("rows", "column") else values
 
 
-FORMS = ("rows", "list", "stack", "groups", "lengths", "column")
+def read_only(array: np.ndarray) -> np.ndarray:
+    """A view that cannot be written through."""
+    array = array.view()
+    array.flags.writeable = False
+    return array
 
 
 def restored_sequences(rows: Any, offsets: Any, form: Any) -> Sequences:

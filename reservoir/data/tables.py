@@ -171,13 +171,6 @@ def refuse_not_finite(array: np.ndarray, name: str) -> None:
     )
 
 
-def read_only(array: np.ndarray) -> np.ndarray:
-    """A view that cannot be written through."""
-    array = array.view()
-    array.flags.writeable = False
-    return array
-
-
 def precisions(dtype) -> list:
     """Element types that ``dtype=`` lets pass; the first is what all others become."""
     return [np.float64, np.float32] if dtype is None else [np.dtype(precision("dtype", dtype))]

@@ -21,7 +21,7 @@ _OF_GRAPH = ("n_units", "in_degree", "topology", "activation", "random_state", "
 
 
 def default_space() -> dict[str, Any]:
-    """Distributions around the defaults of a forecaster, from what the study ``searched_forecasters`` found.
+    """Wide distributions around the defaults of a forecaster; the study ``searched_forecasters`` shows what they add.
 
     Examples
     --------

@@ -59,6 +59,7 @@ def test_the_score_is_that_of_a_free_run_after_the_rows_that_are_remembered():
     assert model.score(X, exog=e) == pytest.approx(1 - errors.mean(), rel=1e-9)
     with pytest.warns(ColdStartWarning, match="half of X must have the 64 rows.*got 50"):
         found = model.score(X[:100], exog=e[:100])
+    with pytest.warns(ColdStartWarning, match="context must have"):
         free = model.forecast(50, X[:50], e[50:100], context_exog=e[:50])
     errors = ((free - X[50:100]) ** 2).sum(axis=0) / ((X[50:100] - X[50:100].mean(axis=0)) ** 2).sum(axis=0)
     assert found == pytest.approx(1 - errors.mean(), rel=1e-9)
