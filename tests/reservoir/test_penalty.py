@@ -169,6 +169,7 @@ def test_penalties_that_rounding_outweighs_are_not_judged(kind):
     folds = [sums(kind, tile[:, :15]), sums(kind, tile[:, 15:])]
     known = np.isfinite(blocked_errors(folds, np.array([0.0, 1e-30, 1e-3]))).all(axis=1)
     assert list(known) == [False, False, True]
+    assert np.isinf(blocked_errors(folds, np.array([0.0, 1e-30]))).all()
 
 
 def test_one_fold_is_an_error():

@@ -147,7 +147,7 @@ def test_a_reservoir_that_diverges_is_driven_without_a_word(monkeypatch, dtype):
         n_units=5, n_inputs=1, spectral_radius=3.0, activation="identity", in_degree=3, dtype=dtype,
         rng=np.random.default_rng(0),
     )  # fmt: skip
-    task = task_for(reservoir)
+    task = task_for(reservoir, (20_000,))
     whole = one_by_one(monkeypatch, reservoir, task, wants_states=True)
     run = drive(reservoir, task, wants_states=True)
     assert not np.isfinite(run.states).all()
