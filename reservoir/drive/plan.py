@@ -19,10 +19,9 @@ from reservoir.simd.vectors import ONE_PACK, PACK_BYTES, TWO_PACKS
 MAX_GROUPS = 8
 # Fewer steps than this in all are not worth several lanes of one series.
 WORTH_CUTTING = 3_000
-# Steps from which two packs of lanes pay, and how many there must be in a lane for each of its warm-up: before, longer
+# Steps from which two packs of lanes pay, and how many of them a lane must have for each of its warm-up: before, longer
 # lanes of one pack spend less on warm-ups.
-WORTH_TWO_PACKS = 18_000
-WORTH_A_WARM_UP = 3
+WORTH_TWO_PACKS, WORTH_A_WARM_UP = 18_000, 1.5
 # Steps of one lane from which on another pair of groups pays for its warm-ups.
 LONG_LANE = 2_048
 # Time of a step of one pack of lanes over that of two: 0.54 to 0.6 at 24 to 100 units of float64.
@@ -68,7 +67,7 @@ def choose_lanes(lengths: np.ndarray, n_units: int, dtype: np.dtype, n_warm: int
         return None
     if n_steps < WORTH_CUTTING:
         return Lanes(ONE_PACK, P, 1 if n_sequences <= P else 2)
-    if n_units >= WIDE_RESERVOIR or n_steps < max(WORTH_TWO_PACKS, WORTH_A_WARM_UP * 2 * P * n_warm):
+    if n_units >= WIDE_RESERVOIR or n_steps < max(WORTH_TWO_PACKS, WORTH_A_WARM_UP * 4 * P * n_warm):
         packs, n_lanes = ONE_PACK, P
     else:
         packs, n_lanes = TWO_PACKS, 2 * P

@@ -46,7 +46,7 @@ class ESNClassifier(ClassifierMixin, PooledNetwork):
         Whether whole sequences are decided.
     poolings_ : tuple of str, or None
         How states are pooled; None where every row is read.
-    alpha_, condition_, reservoir_, spectral_radius_error_, sums_, n_features_in_, feature_names_in_
+    alpha_, condition_, reservoir_, spectral_radius_error_, sums_, forgetting_time_, n_features_in_, feature_names_in_
         As in :class:`reservoir.ESNRegressor`, and so are the forms of X.
 
     Examples

@@ -168,6 +168,7 @@ class ReservoirEstimator(BaseEstimator):
             feedback_scaling=feedback, n_jobs=self.n_jobs,
         )  # fmt: skip
         self.noise_seed_ = int(of_noise.integers(2**63))
+        vars(self).pop("forgetting_time_", None)
         radius = self.reservoir_.radius
         self.spectral_radius_error_ = 0.0 if radius is None else radius.error
 

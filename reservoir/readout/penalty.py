@@ -137,15 +137,17 @@ def blocked_errors(
     """
     check_folds(folds)
     folds = [fold for fold in folds if fold.n_rows > 0]
-    rests = [rest.centred(fit_intercept=fit_intercept, keep=False) for rest in folds[0].each_left_out(folds)]
-    n_threads = n_threads if folds[0].n_features >= _SIDE_BY_SIDE_FROM else 1
-    reduced = run_all(lambda rest: rest.reduce(), [(rest,) for rest in rests], n_threads)
-    # Every row is in all sums but one: this is no less than what rounding does to the sums of all.
-    rounding = sum(each.rounding for each in reduced) / (len(folds) - 1)
-    is_known = (alphas > rounding) | all(each.is_full for each in reduced)
     errors = np.full((len(alphas), folds[0].n_outputs), np.inf)
-    arguments = [(*each, alphas[is_known]) for each in zip(folds, rests, reduced, strict=True)]
-    errors[is_known] = sum(run_all(_held_out_errors, arguments, n_threads))
+    n_threads = n_threads if folds[0].n_features >= _SIDE_BY_SIDE_FROM else 1
+    with single_blas_thread():
+        rests = [rest.centred(fit_intercept=fit_intercept, keep=False) for rest in folds[0].each_left_out(folds)]
+        reduced = run_all(lambda rest: rest.reduce(), [(rest,) for rest in rests], n_threads)
+        # Every row is in all sums but one: this is no less than what rounding does to the sums of all.
+        rounding = sum(each.rounding for each in reduced) / (len(folds) - 1)
+        is_known = (alphas > rounding) | all(each.is_full for each in reduced)
+        if is_known.any():
+            arguments = [(*each, alphas[is_known]) for each in zip(folds, rests, reduced, strict=True)]
+            errors[is_known] = sum(run_all(_held_out_errors, arguments, n_threads))
     return errors
 
 

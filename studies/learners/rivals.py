@@ -13,7 +13,12 @@ from importlib.util import find_spec
 import numpy as np
 
 Drive = Callable[[np.ndarray], np.ndarray]
-INSTALL = {"reservoirpy": "pip install reservoirpy==0.4.2", "jax": "pip install jax", "torch": "pip install torch"}
+INSTALL = {
+    "reservoirpy": "pip install reservoirpy==0.4.2",
+    "rclib": "pip install rclib==0.2.0",
+    "jax": "pip install jax",
+    "torch": "pip install torch",
+}
 
 
 def hint() -> str:
@@ -85,6 +90,21 @@ def reservoirpy(reservoir, coef, intercept) -> Drive | None:
         return node.run(u) @ coef[:, :N].T + u @ coef[:, N:].T + intercept
 
     return drive
+
+
+def rclib(reservoir, coef, intercept) -> Drive | None:
+    """rclib (C++, Eigen) with as many units and weights; its matrices, and so its answers, are its own."""
+    if find_spec("rclib") is None:
+        return None
+    from rclib import ESN, readouts, reservoirs
+
+    N, W = reservoir.n_units, csr(reservoir)
+    network = ESN()
+    network.add_reservoir(reservoirs.RandomSparse(N, 0.9, W.nnz / N**2, float(reservoir.leak[0]), 1.0, seed=0))
+    network.set_readout(readouts.Ridge(1.0, include_bias=True))
+    u = np.random.default_rng(0).uniform(-1, 1, (500, reservoir.n_inputs))
+    network.fit(u, u[:, :1])
+    return network.predict
 
 
 def jax_scan(reservoir, coef, intercept) -> Drive | None:

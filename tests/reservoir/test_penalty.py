@@ -147,6 +147,31 @@ def test_array_api_namespace_gives_the_same_scores():
     np.testing.assert_allclose(blocked_errors(folds, ALPHAS), scores, rtol=BRUTE_FORCE_RTOL)
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_each_fold_is_left_out_in_turn(kind):
+    tile = make_tile(*make(n_rows=1300))
+    blocks = [slice(0, 600), slice(600, 700), slice(700, 1300)]  # the long ones are summed in several pieces
+    folds = [sums(kind, tile[:, block]) for block in blocks]
+    for fold in folds:
+        fold.finish()
+    v = np.random.default_rng(3).standard_normal((2, 4)), np.ones(2)
+    for block, rest in zip(blocks, kind.each_left_out(folds), strict=True):
+        others = sums(kind, np.delete(tile, block, axis=1))
+        assert rest.n_rows == others.n_rows
+        np.testing.assert_allclose(rest.held_out_error(*v), others.held_out_error(*v), rtol=BRUTE_FORCE_RTOL)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_penalties_that_rounding_outweighs_are_not_judged(kind):
+    features, targets, weights = make()
+    features[:, 3] = features[:, 2]
+    tile = make_tile(features, targets, weights)
+    folds = [sums(kind, tile[:, :15]), sums(kind, tile[:, 15:])]
+    known = np.isfinite(blocked_errors(folds, np.array([0.0, 1e-30, 1e-3]))).all(axis=1)
+    assert list(known) == [False, False, True]
+    assert np.isinf(blocked_errors(folds, np.array([0.0, 1e-30]))).all()
+
+
 def test_one_fold_is_an_error():
     with pytest.raises(ValueError, match="at least 2 blocks"):
         blocked_errors([Gram(1, 1)], ALPHAS)

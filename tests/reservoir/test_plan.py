@@ -6,7 +6,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
 
-from reservoir.drive.plan import WIDE_RESERVOIR, WORTH_CUTTING, Lanes, choose_lanes, cut, deal, lay_out
+from reservoir.drive.plan import (
+    WIDE_RESERVOIR,
+    WORTH_CUTTING,
+    Lanes,
+    choose_lanes,
+    cut,
+    deal,
+    lay_out,
+    time_alone,
+    time_in_lanes,
+)
 from reservoir.simd.vectors import ONE_PACK, TWO_PACKS
 
 EXAMPLES = settings(max_examples=200)
@@ -164,6 +174,21 @@ def test_wide_reservoirs_get_one_pack_of_lanes():
     lengths = np.array([100_000])
     assert choose_lanes(lengths, WIDE_RESERVOIR - 1, np.dtype(float)).packs == TWO_PACKS
     assert choose_lanes(lengths, WIDE_RESERVOIR, np.dtype(float)).packs == ONE_PACK
+
+
+@pytest.mark.parametrize(("n_steps", "n_warm", "pays"), [(3000, 600, False), (10_000, 600, True), (3000, 60, True)])
+def test_lanes_pay_where_warm_ups_are_few(n_steps, n_warm, pays):
+    lanes = choose_lanes(np.array([n_steps]), 1000, np.dtype(float), n_warm)
+    ends = np.array([0, n_steps])
+    stretches = cut(ends, n_steps // lanes.total, n_warm, ends)
+    alone = time_alone(n_steps, 1000, 11.0, is_shifted=False)
+    assert (time_in_lanes(stretches, lanes, 1000, 11.0) < 0.9 * alone) == pays
+    assert time_alone(n_steps, 1000, 11.0, is_shifted=True) < alone
+
+
+def test_long_warm_ups_keep_to_one_pack_of_lanes():
+    packs = [choose_lanes(np.array([20_000]), 100, np.dtype(float), n_warm).packs for n_warm in (0, 200, 600)]
+    assert packs == [TWO_PACKS, TWO_PACKS, ONE_PACK]
 
 
 def test_more_steps_get_more_groups():

@@ -5,6 +5,7 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 from naive import drive as naive
+from reservoir import ESNRegressor, load
 from reservoir.drive import lanes as lane_runs
 from reservoir.drive import routes as runs
 from reservoir.drive.lanes import SEAM_TOLERANCE, agree
@@ -146,7 +147,7 @@ def test_a_reservoir_that_diverges_is_driven_without_a_word(monkeypatch, dtype):
         n_units=5, n_inputs=1, spectral_radius=3.0, activation="identity", in_degree=3, dtype=dtype,
         rng=np.random.default_rng(0),
     )  # fmt: skip
-    task = task_for(reservoir)
+    task = task_for(reservoir, (20_000,))
     whole = one_by_one(monkeypatch, reservoir, task, wants_states=True)
     run = drive(reservoir, task, wants_states=True)
     assert not np.isfinite(run.states).all()
@@ -154,6 +155,39 @@ def test_a_reservoir_that_diverges_is_driven_without_a_word(monkeypatch, dtype):
 
 
 # ----------------------------------------------------------------------------- how long a reservoir remembers
+
+
+@pytest.mark.parametrize(("kept", "taken"), [(30, "in lanes"), (1200, "one by one")])
+def test_what_is_known_of_forgetting_is_not_measured_again(monkeypatch, ways, kept, taken):
+    monkeypatch.setattr(runs, "forgetting_time", None)
+    drive(forgetful(), task_for(forgetful(), forgetting_time=kept))
+    assert ways.taken[0] == taken
+
+
+def test_a_fit_keeps_the_forgetting_time_for_predictions(monkeypatch, ways, tmp_path):
+    u = np.random.default_rng(0).uniform(-1, 1, (4_000, 1))
+    settings = {"n_units": N_UNITS, "spectral_radius": 0.6, "alpha": 1.0, "random_state": 0}
+    assert ESNRegressor(**settings).fit(u[:900], u[:900]).forgetting_time_ is None
+    model = ESNRegressor(**settings).fit(u[:1000], u[:1000])
+    assert 0 < model.forgetting_time_ < 200
+    monkeypatch.setattr(runs, "forgetting_time", None)
+    ways.taken.clear()
+    predicted = model.predict(u)
+    assert ways.taken == ["in lanes"]
+    model.save(tmp_path / "model.npz")
+    assert_array_equal(load(tmp_path / "model.npz").predict(u), predicted)
+    model.forgetting_time_ = 0
+    with pytest.raises(ValueError, match="forgetting_time_ must"):
+        model.save(tmp_path / "model.npz")
+
+
+def test_what_does_not_come_near_soon_is_given_up_soon():
+    reservoir = build_reservoir(
+        n_units=20, n_inputs=1, spectral_radius=0.9, leak_rate=0.1, rng=np.random.default_rng(0)
+    )
+    rows = np.random.default_rng(1).uniform(-1, 1, (20_000, 1))
+    assert forgetting_time(reservoir, Task(rows[:2_000], np.array([0, 2_000]))) == np.inf
+    assert 500 < forgetting_time(reservoir, Task(rows, np.array([0, 20_000]))) < 5_000
 
 
 def test_agreement_is_relative_to_the_largest_above_one_only():
