@@ -3,6 +3,12 @@
 A test fold that begins at rest scores how long a reservoir remembers its rest, and a search on such folds chooses
 reservoirs that forget. Here every fold begins some rows earlier, and those rows are driven through but not scored: the
 same rows count for every candidate, whatever its ``washout``.
+
+With ``n_jobs`` scikit-learn starts processes. Each imports all packages and reads its kernels from disk, which takes
+several seconds, often more than the whole search. Threads have both already, and kernels let them run side by side::
+
+    with joblib.parallel_config("threading"):
+        GridSearchCV(ESNRegressor(n_jobs=1), grid, cv=cv, n_jobs=2).fit(X, y)
 """
 
 from __future__ import annotations

@@ -40,7 +40,7 @@ from reservoir.simd.vectors import greater, lesser, like, magnitude, pack_size, 
 _FACTORS = 32  # factors 1 + exp(-|o|) <= 2 multiplied before a logarithm is taken
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy")
 def _weighted(weight, loss):
     """The part of a row in the sum: exactly nothing if it does not count, for its targets may be NaN."""
     return float(weight) * loss if weight != 0 else 0.0
@@ -48,7 +48,6 @@ def _weighted(weight, loss):
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def _evaluate_squared(outputs, targets, labels, weights, p):
-    """Sum of w ½ |o - y|²; p becomes o."""
     n, O = outputs.shape
     loss_sum = 0.0
     for r in range(n):
@@ -63,7 +62,6 @@ def _evaluate_squared(outputs, targets, labels, weights, p):
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def _evaluate_logistic(outputs, targets, labels, weights, p):
-    """Sum of w (log(1 + exp(o)) - y o); p becomes logistic(o)."""
     n, O = outputs.shape
     P = pack_size(outputs)
     loss_sum = 0.0
@@ -88,7 +86,6 @@ def _evaluate_logistic(outputs, targets, labels, weights, p):
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def _evaluate_softmax(outputs, targets, labels, weights, p):
-    """Sum of w (log sum exp(o) - y o), or of labels; p becomes softmax(o)."""
     n, O = outputs.shape
     P = pack_size(outputs)
     loss_sum = 0.0
@@ -116,7 +113,6 @@ def _evaluate_softmax(outputs, targets, labels, weights, p):
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def _curve_squared(p, weights, u):
-    """``u`` becomes w u."""
     n, O = u.shape
     for r in range(n):
         for j in range(O):
@@ -125,7 +121,6 @@ def _curve_squared(p, weights, u):
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def _curve_logistic(p, weights, u):
-    """``u`` becomes w p (1 - p) u."""
     n, O = u.shape
     for r in range(n):
         for j in range(0, O, pack_size(u)):
@@ -135,7 +130,6 @@ def _curve_logistic(p, weights, u):
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def _curve_softmax(p, weights, u):
-    """``u`` becomes w (p u - p (p·u))."""
     n, O = u.shape
     P = pack_size(u)
     for r in range(n):

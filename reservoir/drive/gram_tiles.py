@@ -26,6 +26,7 @@ from reservoir.simd.llvm_vectors import (
     masked_store,
     prefix_mask,
 )
+from reservoir.simd.vectors import lesser
 
 ONE_ROW, TWO_ROWS, THREE_ROWS = (0,), (0,) * 2, (0,) * 3
 WIDTH = PACK_BYTES // 8  # float64 only: sums of products are kept in double precision
@@ -138,7 +139,7 @@ def add_self_product_in_tiles(rows, n_columns, total):
     """
     m, row = rows.shape
     for begin in range(0, n_columns, DEPTH):
-        depth = min(DEPTH, n_columns - begin)
+        depth = lesser(DEPTH, n_columns - begin)
         for j in range(0, m, WIDTH):
             i = j
             while i + 3 <= m:

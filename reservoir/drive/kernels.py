@@ -33,6 +33,7 @@ from reservoir.simd.vectors import (
     fma,
     full,
     gather,
+    lesser,
     like,
     load,
     pack_size,
@@ -309,7 +310,7 @@ def drive_sequence(N, graph, units, activation, tanh, data, first_row, n_steps, 
                     else:
                         k0, k1 = at(graph.pointers, i // P), at(graph.pointers, i // P + 1)
                         k2 = at(graph.pointers, i // P + 2)
-                        shared = min(k1 - k0, k2 - k1)
+                        shared = lesser(k1 - k0, k2 - k1)
                         for k in range(0, shared, P):
                             one = _add_entries(k0 + k, old, packs, graph, state, one)
                             two = _add_entries(k1 + k, old, packs, graph, state, two)

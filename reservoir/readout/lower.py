@@ -56,8 +56,8 @@ def centre_lower(matrix, centre, weight, first, last):
     for i in range(first, last):
         below, factor = 0.0, weight * centre[i]
         for j in range(i):
-            below += matrix[i, j] ** 2
+            below += matrix[i, j] * matrix[i, j]
             matrix[i, j] -= factor * centre[j]
-        square += 2.0 * below + matrix[i, i] ** 2
+        square += 2.0 * below + matrix[i, i] * matrix[i, i]
         matrix[i, i] -= factor * centre[i]
     return square

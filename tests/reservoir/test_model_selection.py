@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import sklearn
+from joblib import parallel_config
 from numpy.testing import assert_array_equal
 from sklearn.base import clone
 from sklearn.metrics import get_scorer, r2_score
@@ -207,3 +208,16 @@ def test_free_runs_need_a_context_and_one_series():
         free_run_scorer("r2", warm_up=300)(ESNForecaster(), X)
     with pytest.raises(NotImplementedError, match="sequence_column must be None"):
         free_run_scorer("r2", warm_up=3)(ESNForecaster(sequence_column=0), X)
+
+
+def test_a_search_on_threads_finds_what_one_alone_does():
+    X, y = series()
+    grid = {"spectral_radius": [0.5, 0.9], "leak_rate": [0.3, 1.0]}
+
+    def scores(n_jobs):
+        cv, scoring = WarmSplit(TIME, warm_up=30), warm_scorer("r2", warm_up=30)
+        search = GridSearchCV(ESNRegressor(**SMALL, n_jobs=1), grid, cv=cv, scoring=scoring, n_jobs=n_jobs)
+        with parallel_config("threading"):
+            return search.fit(X, y).cv_results_["mean_test_score"]
+
+    assert_array_equal(scores(2), scores(1))
