@@ -73,8 +73,9 @@ class ESNForecaster(ForecastsPaths):
         States first; of the standardised series, as ``intercept_`` is.
     intercept_ : (n_features,)
     alpha_, condition_ : float
-    residuals_ : (n, n_features) or None
-        Errors of single steps on rows held out, of the standardised series; None for an ``alpha`` that was given.
+    residuals_ : (n_runs, n_run, n_features) or None
+        Errors of at most 12 free runs of 100 steps over rows held out, which ``forecast_paths`` mixes; None for an
+        ``alpha`` that was given, and of series too short to hold rows out.
     transform_, exog_transform_ : SeriesTransform
         How the series and exog are standardised and differenced, and the bounds of the guard; the second None without
         exog.
