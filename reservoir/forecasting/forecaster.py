@@ -60,8 +60,8 @@ class ESNForecaster(ForecastsPaths):
         that are held out: five in turn, or the last third where there are more than two rows for each feature of the
         readout. It keeps errors of rows held out, which ``forecast_interval`` needs.
     n_members : int >= 1
-        Forecasters with reservoirs of their own, of which the median is the forecast; ``forecast_paths`` are dealt out
-        to them.
+        Forecasters with reservoirs of their own, of which the median is the forecast; ``forecast_paths`` mix the errors
+        of all.
     state_noise, include_input, fit_intercept, alpha_selection, solver
         How the readout is learnt; as in :class:`reservoir.ESNRegressor`. ``alpha_selection`` acts on an array of
         candidates alone.
