@@ -51,7 +51,7 @@ def check_fitted(model: Any) -> None:
         if seen.n_sequences != n or seen.lengths.min() <= model.transform_.lag:
             raise ValueError(f"seen_ must be {n} series, as state_ is, got {seen.n_sequences}; save it again.")
         if model.residuals_ is not None:
-            array("residuals_", model.residuals_, shape=(None, n_outputs), dtype=np.float64)
+            array("residuals_", model.residuals_, shape=(None, None, n_outputs), dtype=np.float64)
         check_containers(model.container_, n_outputs, n)
         for other in instance("other_members_", model.other_members_, tuple):
             instance("other_members_", other, type(model))

@@ -1,26 +1,24 @@
-r"""How far a forecast may be off: free runs to which errors of single steps are added, drawn from rows held out.
+r"""How far a forecast may be off: as far as free runs over rows held out were.
 
-    z(k) = held(C [x(k); z(k-1); exog(k)] + c + e(k))
+    path = forecast + Σ_l g(l) E(l) / √L,    g(l) ~ N(0, 1)
 
-e(k) is a row of ``residuals_``, the features of a row together, drawn anew for every step of every path.
+E(l) of the L runs in ``residuals_`` is truth minus free run at every step, so that what is drawn has the deviation that
+they had at each step, and hangs together as they did over steps and features.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from scipy.special import ndtri
 from sklearn.utils.validation import check_is_fitted
 
 from optim.arguments import fraction, generator, integer
 from reservoir.data.containers import Container, in_containers
-from reservoir.drive.closed_loop import run_closed
-from reservoir.estimators.free_run import Start
 from reservoir.forecasting.following import FollowsRows
 from reservoir.memory import check_memory
-
-PATHS_OF_AN_INTERVAL = 500
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,13 +40,13 @@ class ForecastInterval:
 
 
 class ForecastsPaths(FollowsRows):
-    """Paths and intervals of a forecaster whose fit has kept errors of rows held out."""
+    """Paths and intervals of a forecaster whose fit has kept errors of free runs over rows held out."""
 
     def forecast_paths(
         self, n_steps, n_paths=100, context=None, exog=None, *, context_exog=None, groups=None, lengths=None,
         random_state=None,
     ):  # fmt: skip
-        """Futures that may be: free runs with the errors of single steps added.
+        """Futures that may be: the forecast with errors added, mixed from those of free runs over rows held out.
 
         Parameters
         ----------
@@ -66,64 +64,36 @@ class ForecastsPaths(FollowsRows):
         Raises
         ------
         ValueError
-            If the model was fitted with another penalty than ``alpha="auto"``, which holds no rows out.
+            If the model was fitted with another penalty than ``alpha="auto"``, or to a handful of rows: none are held
+            out then.
         """
         check_is_fitted(self)
-        n_steps = integer("n_steps", n_steps, remedy="give the steps to forecast")
         n_paths = integer("n_paths", n_paths, remedy="give a number of paths")
-        self._require_residuals()
+        residuals = self._errors_of_runs(integer("n_steps", n_steps, remedy="give the steps to forecast"))
         start, container = self._start(context, context_exog, groups, lengths)
-        rng = None if random_state is None else generator(random_state)
-        paths = self._paths(start, self._given(exog, len(start.last), n_steps), n_paths, rng)
+        point = self._free_run(start, self._given(exog, len(start.last), n_steps))
+        check_memory(16 * n_paths * point.size, f"{n_paths} paths")
+        rng = np.random.default_rng([self.noise_seed_, 1]) if random_state is None else generator(random_state)
+        shares = rng.standard_normal((len(point), n_paths, len(residuals))) / np.sqrt(len(residuals))
+        paths = (point[:, None] + np.tensordot(shares, residuals, axes=1)).astype(point.dtype)
         if isinstance(container, Container) and container.is_series:
             return paths[0, :, :, 0]
         return in_containers(paths, start.form, None)
-
-    def _require_residuals(self) -> None:
-        if self.residuals_ is None:
-            raise ValueError(
-                f"alpha must be 'auto' for paths and intervals, got {self.alpha!r} in fit; errors of rows held out are "
-                "then kept."
-            )
-
-    def _paths(self, start: Start, exog: np.ndarray, n_paths: int, rng: np.random.Generator | None) -> np.ndarray:
-        """(S, n_paths, n_steps, n_features) that follow ``start``, with ``exog`` (S, n_steps, n_exog).
-
-        They are dealt out to the members of an ensemble, as many to each, or one more to the first.
-        """
-        members = [(self, start), *zip(self.other_members_, start.others, strict=True)][:n_paths]
-        shares = [len(part) for part in np.array_split(np.arange(n_paths), len(members))]
-        found = [m._own_paths(its, exog, n, rng) for (m, its), n in zip(members, shares, strict=True)]
-        return np.concatenate(found, axis=1)
-
-    def _own_paths(self, start: Start, exog: np.ndarray, n_paths: int, rng: np.random.Generator | None) -> np.ndarray:
-        (S, n_steps), O = exog.shape[:2], self.last_.shape[2]
-        check_memory(8 * S * n_paths * (4 * self.n_units + n_steps * O), f"{n_paths} paths")
-        lanes = self._lanes(start, exog)
-        low, high = (np.broadcast_to(bound, (S, n_steps, O)) for bound in (lanes.low, lanes.high))
-        several = {"state": lanes.state, "last": lanes.last, "exog": lanes.exog, "low": low, "high": high}
-        lanes = replace(lanes, **{name: np.repeat(values, n_paths, axis=0) for name, values in several.items()})
-        rng = np.random.default_rng([self.noise_seed_, 1]) if rng is None else rng
-        drawn = rng.integers(len(self.residuals_), size=(S * n_paths, n_steps))
-        z, _ = run_closed(self.reservoir_, lanes, self.residuals_[drawn])
-        paths = self.transform_.backward(z, np.repeat(start.last, n_paths, axis=0)).astype(start.last.dtype)
-        return paths.reshape(S, n_paths, n_steps, O)
 
     def forecast_interval(
         self, n_steps, coverage=0.9, context=None, exog=None, *, context_exog=None, groups=None, lengths=None
     ):
         """The forecast, and bounds between which the truth is expected.
 
-        The bounds know errors of single steps, not that a trend is missed: of a series that grows or wanders they are
-        to be trusted with ``difference=1`` only. On the development half of the study ``ordinary_series``, 24 steps
-        ahead, bounds of 90 % held 93 % with it, and 56 % without.
+        Errors are taken to be normal, with mean zero and the mean squares of ``residuals_``. On the reported half of
+        the study ``ordinary_series``, bounds of 90 % held 94 % of the 24 rows ahead, and 87 % with ``difference=1``.
 
         Parameters
         ----------
         n_steps, context, exog, context_exog, groups, lengths
             As in ``forecast``.
         coverage : float in (0, 1)
-            Share of the paths of ``forecast_paths`` between the bounds, at every step.
+            Probability with which a path of ``forecast_paths`` is between the bounds at a step.
 
         Returns
         -------
@@ -135,13 +105,23 @@ class ForecastsPaths(FollowsRows):
         ValueError
             As ``forecast_paths``.
         """
-        coverage = fraction("coverage", coverage, remedy="0.9 holds nine in ten")
         check_is_fitted(self)
-        n_steps = integer("n_steps", n_steps, remedy="give the steps to forecast")
-        self._require_residuals()
+        coverage = fraction("coverage", coverage, remedy="0.9 holds nine in ten")
+        residuals = self._errors_of_runs(integer("n_steps", n_steps, remedy="give the steps to forecast"))
         start, container = self._start(context, context_exog, groups, lengths)
-        ahead = self._given(exog, len(start.last), n_steps)
-        paths = self._paths(start, ahead, PATHS_OF_AN_INTERVAL, None)
-        bounds = np.quantile(paths, [(1 - coverage) / 2, (1 + coverage) / 2], axis=1)
-        found = (in_containers(rows, start.form, container) for rows in (self._free_run(start, ahead), *bounds))
-        return ForecastInterval(*found, coverage)
+        point = self._free_run(start, self._given(exog, len(start.last), n_steps))
+        margin = ndtri((1 + coverage) / 2) * np.sqrt(np.mean(residuals**2, axis=0))
+        found = (point, (point - margin).astype(point.dtype), (point + margin).astype(point.dtype))
+        return ForecastInterval(*(in_containers(rows, start.form, container) for rows in found), coverage)
+
+    def _errors_of_runs(self, n_steps: int) -> np.ndarray:
+        """(n_runs, n_steps, n_features) of all members; after the last known step they stay, or grow as of a walk."""
+        if self.residuals_ is None:
+            raise ValueError(
+                f"alpha must be 'auto' for paths and intervals, got {self.alpha!r} in fit, and X more than a few rows; "
+                "errors of rows held out are then kept."
+            )
+        residuals = np.concatenate([self.residuals_, *(member.residuals_ for member in self.other_members_)])
+        last, step = residuals.shape[1], np.arange(n_steps)
+        spread = np.sqrt(np.maximum(1.0, (step + 1) / last)) if self.transform_.lag > 0 else np.ones(n_steps)
+        return residuals[:, np.minimum(step, last - 1)] * spread[:, None]

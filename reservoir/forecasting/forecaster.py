@@ -60,8 +60,8 @@ class ESNForecaster(ForecastsPaths):
         that are held out: five in turn, or the last third where there are more than two rows for each feature of the
         readout. It keeps errors of rows held out, which ``forecast_interval`` needs.
     n_members : int >= 1
-        Forecasters with reservoirs of their own, of which the median is the forecast; ``forecast_paths`` are dealt out
-        to them.
+        Forecasters with reservoirs of their own, of which the median is the forecast; ``forecast_paths`` mix the errors
+        of all.
     state_noise, include_input, fit_intercept, alpha_selection, solver
         How the readout is learnt; as in :class:`reservoir.ESNRegressor`. ``alpha_selection`` acts on an array of
         candidates alone.
@@ -73,8 +73,9 @@ class ESNForecaster(ForecastsPaths):
         States first; of the standardised series, as ``intercept_`` is.
     intercept_ : (n_features,)
     alpha_, condition_ : float
-    residuals_ : (n, n_features) or None
-        Errors of single steps on rows held out, of the standardised series; None for an ``alpha`` that was given.
+    residuals_ : (n_runs, n_run, n_features) or None
+        Errors of at most 12 free runs of 100 steps over rows held out, which ``forecast_paths`` mixes; None for an
+        ``alpha`` that was given, and of series too short to hold rows out.
     transform_, exog_transform_ : SeriesTransform
         How the series and exog are standardised and differenced, and the bounds of the guard; the second None without
         exog.

@@ -7,6 +7,9 @@ before, and runs freely from a few places of the block, held by the guard. With 
 
 The first mean is over all rows held out, the last over the steps of a run; the geometric mean over runs lets no single
 one decide, as that of a chaotic series would that leaves the truth early.
+
+How far forecasts may be off is seen at the chosen penalty, from a dozen free runs over rows that come after those which
+their readouts have learnt.
 """
 
 from __future__ import annotations
@@ -24,14 +27,17 @@ from reservoir.drive.weights import Reservoir
 from reservoir.estimators.training import AUTO_ALPHAS, n_features, take_sums, train
 from reservoir.readout.linear import Readout
 from reservoir.readout.ridge import solve, total_of
-from reservoir.readout.rows import HeldRows
+from reservoir.readout.rows import CentredRows, HeldRows
 from reservoir.readout.tsqr import TriangularFactor
 
 CANDIDATES = np.array(AUTO_ALPHAS)
 HORIZON = 50  # steps of a free run
 N_BLOCKS, STARTS_A_BLOCK = 5, 3  # of a short series, held out in turn
 N_THIRDS, STARTS_OF_LONG = 3, 5  # of a long one, of which the last is held out
-LONGEST_START = 100  # rows that synchronise, of those held out of a long one
+N_RUNS, LONGEST_RUN = 12, 100  # free runs that say how far forecasts are off, and their steps at most
+RUNS_A_READOUT = 3  # of these, where rows are few: a readout of the rows before the first serves the next two
+FEWEST_RUNS = 3  # that still run at the last step that is looked at
+LARGEST_ERROR = 1e100  # of a run that has left all bounds
 LONG = 2  # rows for each feature from which on a series is long
 
 
@@ -57,9 +63,11 @@ class Judge:
     fit_intercept: bool
 
     def train(self, solver: str, final: np.ndarray) -> tuple[Readout, np.ndarray | None]:
-        """The readout of all rows at the penalty that forecasts best, and errors (n, O) of rows held out at it.
+        """The readout of all rows at the penalty that forecasts best, and errors (L, n_steps, O) of free runs at it.
 
-        ``final`` as in :func:`reservoir.estimators.training.train`.
+        The errors are truth minus forecast, in the units of the series; those of a step at which some runs had ended
+        are scaled, so that their sum of squares is what all L would have. ``final`` as in
+        :func:`reservoir.estimators.training.train`.
         """
         is_long = len(self.task.rows) >= LONG * n_features(self.reservoir, self.task)
         if is_long and solver == "qr":
@@ -90,7 +98,9 @@ class Judge:
         free = self._free_errors(coef, intercept, self._states_before(places), places, horizons)
         single = np.array([_step_error(tail, c, b) for c, b in zip(coef, intercept, strict=True)])
         best = _best(single, free)
-        return float(candidates[known[best]]), self._step_errors_after(begin, coef[best], intercept[best])
+        places, _ = starts(self.task.offsets, begin, n_rows, N_RUNS, 1)
+        residuals = self._residuals(coef[[best] * len(places)], intercept[[best] * len(places)], places)
+        return float(candidates[known[best]]), residuals
 
     def _of_short(self) -> tuple[float, np.ndarray | None]:
         """By all blocks in turn, each left out of a decomposition that serves all candidates."""
@@ -99,43 +109,44 @@ class Judge:
         Z = np.concatenate([states, task.rows[:, : task.n_read]], axis=1).astype(float)
         Y = task.targets.astype(float)
         counts = np.flatnonzero(np.ones(len(Z)) if task.weights is None else task.weights > 0)
-        single, free, steps = np.zeros(len(CANDIDATES)), [], []
+        single, free = np.zeros(len(CANDIDATES)), []
         for block in np.array_split(counts, min(N_BLOCKS, len(counts))):
             rest = np.setdiff1d(counts, block)
             if len(rest) == 0:
                 continue
-            tile = np.concatenate([Z[rest].T, np.ones((1, len(rest))), Y[rest].T])
-            rows = HeldRows(Z.shape[1], Y.shape[1])
-            rows.add(tile)
-            decomposition = rows.centred(fit_intercept=self.fit_intercept).decompose()
+            decomposition = _centred(Z[rest], Y[rest], self.fit_intercept).decompose()
             coef, intercept = _stacked([decomposition.readout(float(alpha)) for alpha in CANDIDATES])
             errors = Z[block] @ coef.transpose(0, 2, 1) + intercept[:, None] - Y[block]
             single += np.sum(errors**2, axis=(1, 2))
-            steps.append(errors)
             places, horizons = starts(task.offsets, int(block[0]), int(block[-1]) + 1, STARTS_A_BLOCK, HORIZON)
             if len(places) > 0:
                 free.append(self._free_errors(coef, intercept, states[places - 1], places, horizons))
         best = _best(single, np.concatenate(free, axis=1) if free else np.ones((len(CANDIDATES), 1)))
-        return float(CANDIDATES[best]), -np.concatenate(steps, axis=1)[best] if steps else None
+        alpha = float(CANDIDATES[best])
+        places, _ = starts(task.offsets, int(counts[len(counts) // 2]), int(counts[-1]) + 1, N_RUNS, 1)
+        places = places[places > counts[0]]
+        readouts = []
+        for first in places[::RUNS_A_READOUT]:
+            known = counts[counts < first]
+            centred = _centred(Z[known], Y[known], self.fit_intercept)
+            readouts += [centred.solve(alpha) or centred.decompose().readout(alpha)] * RUNS_A_READOUT
+        return alpha, self._residuals(*_stacked(readouts[: len(places)]), places) if readouts else None
 
-    def _step_errors_after(self, begin: int, coef: np.ndarray, intercept: np.ndarray) -> np.ndarray:
-        """(n, O) truth minus prediction of the rows from ``begin`` on that the fit counts; the first synchronise."""
-        task = self.task
-        offsets = np.append(begin, task.offsets[task.offsets > begin]) - begin
-        rest = replace(
-            task,
-            rows=task.rows[begin:],
-            offsets=offsets,
-            initial=None,
-            targets=None,
-            weights=None,
-            noise=0.0,
-            watch=None,
+    def _residuals(self, coef: np.ndarray, intercept: np.ndarray, places: np.ndarray) -> np.ndarray | None:
+        """Errors (L, n_steps, O) of free runs of L readouts, each from its own of L places, as ``train`` gives them."""
+        offsets, L = self.task.offsets, len(places)
+        if L == 0:
+            return None
+        ends = offsets[np.searchsorted(offsets, places, side="right")]
+        errors, is_run = self._errors(
+            coef, intercept, self._states_before(places), places, np.minimum(LONGEST_RUN, ends - places)
         )
-        errors = task.targets[begin:] - drive(self.reservoir, rest, coef=coef, intercept=intercept).outputs
-        counts = np.ones(len(errors), bool) if task.weights is None else task.weights[begin:] > 0
-        counts[: min(LONGEST_START, len(errors) // 2)] = False
-        return errors[counts].astype(float)
+        errors = np.clip(np.where(np.isnan(errors), LARGEST_ERROR, errors), -LARGEST_ERROR, LARGEST_ERROR)
+        undone = replace(self.transform, mean=np.zeros_like(self.transform.mean))
+        errors = undone.backward(errors, np.zeros((L, self.transform.lag, errors.shape[2])))
+        n_run = is_run.sum(axis=0)
+        known = n_run >= min(L, FEWEST_RUNS)
+        return (np.where(is_run[:, :, None], errors, 0.0) * np.sqrt(L / np.maximum(n_run, 1))[:, None])[:, known]
 
     def _states_before(self, places: np.ndarray) -> np.ndarray:
         """(L, N) states after the rows before ``places``, which rise."""
@@ -155,21 +166,36 @@ class Judge:
         self, coef: np.ndarray, intercept: np.ndarray, state: np.ndarray, places: np.ndarray, horizons: np.ndarray
     ) -> np.ndarray:
         """(A, L) mean squared errors of the free runs of A readouts from L places."""
-        A, L, O = len(coef), len(places), self.task.targets.shape[1]
-        n_steps = int(horizons.max(initial=0))
-        counts = np.arange(n_steps) < horizons[:, None]
+        A, L = len(coef), len(places)
+        each = np.tile(np.arange(L), A)
+        errors, is_run = self._errors(
+            np.repeat(coef, L, axis=0), np.repeat(intercept, L, axis=0), state[each], places[each], horizons[each]
+        )
+        with np.errstate(over="ignore", invalid="ignore"):  # runs that no guard holds may leave all bounds
+            squares = np.where(is_run, np.mean(errors**2, axis=2), 0.0)
+            return (squares.sum(axis=1) / is_run.sum(axis=1)).reshape(A, L)
+
+    def _errors(
+        self, coef: np.ndarray, intercept: np.ndarray, state: np.ndarray, places: np.ndarray, horizons: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Truth minus free run (L, n_steps, O), with a readout a place, and whether (L, n_steps) it still runs."""
+        O, n_steps = self.task.targets.shape[1], int(horizons.max(initial=0))
         rows = np.minimum(places[:, None] + np.arange(n_steps), len(self.task.rows) - 1)
         low, high = -np.inf, np.inf
         if self.guard is not None:
-            low, high = (bound for bound in self.transform.bounds(n_steps, self.guard))
-        lanes = Lanes(
-            np.tile(state, (A, 1)), np.tile(self.task.rows[places, :O], (A, 1)), np.repeat(coef, L, axis=0),
-            np.repeat(intercept, L, axis=0), np.tile(self.task.rows[rows][:, :, O:], (A, 1, 1)), low, high,
-        )  # fmt: skip
-        outputs = run_closed(self.reservoir, lanes)[0].reshape(A, L, n_steps, O)
-        with np.errstate(over="ignore", invalid="ignore"):  # runs that no guard holds may leave all bounds
-            squares = np.mean((outputs - self.task.targets[rows]) ** 2, axis=3)
-        return np.sum(np.where(counts, squares, 0.0), axis=2) / counts.sum(axis=1)
+            low, high = self.transform.bounds(n_steps, self.guard)
+        exog = self.task.rows[rows][:, :, O:]
+        lanes = Lanes(state, self.task.rows[places, :O], coef, intercept, exog, low, high)
+        with np.errstate(over="ignore", invalid="ignore"):
+            errors = self.task.targets[rows] - run_closed(self.reservoir, lanes)[0]
+        return errors, np.arange(n_steps) < horizons[:, None]
+
+
+def _centred(Z: np.ndarray, Y: np.ndarray, fit_intercept: bool) -> CentredRows:
+    """Features Z (n, K) and targets Y (n, O), about their means where an intercept is fitted."""
+    rows = HeldRows(Z.shape[1], Y.shape[1])
+    rows.add(np.concatenate([Z.T, np.ones((1, len(Z))), Y.T]))
+    return rows.centred(fit_intercept=fit_intercept)
 
 
 def starts(offsets: np.ndarray, begin: int, end: int, n_starts: int, horizon: int) -> tuple[np.ndarray, np.ndarray]:

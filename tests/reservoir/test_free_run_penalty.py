@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
+from naive.free_runs import errors_of_free_runs
 from reservoir import ESNForecaster
 from reservoir.drive.routes import drive
 from reservoir.forecasting import free_run_penalty
@@ -99,6 +100,33 @@ def test_the_readout_is_that_of_the_chosen_penalty(solver, n):
     assert_allclose(chosen.coef_, given.coef_, rtol=1e-6, atol=1e-9)
     assert_array_equal(chosen.state_, given.state_)
     assert given.residuals_ is None
+
+
+@pytest.mark.parametrize("lag", [0, 1, 3])
+@pytest.mark.parametrize("n", [50, 600])
+def test_residuals_are_errors_of_free_runs_over_rows_that_were_not_learnt(n, lag):
+    X = np.column_stack([noisy(n, 0.3), noisy(n, 0.2, 1)])
+    model = ESNForecaster(**SMALL, guard=None, difference=lag or None).fit(X)
+    z = (X[lag:] - (X[:-lag] if lag else 0) - model.transform_.mean) / model.transform_.scale
+    rows = np.arange(min(100, (len(z) - 1) // 10), len(z) - 1)  # without those of the washout
+    if n == 50:
+        places = np.unique(np.linspace(rows[len(rows) // 2], rows[-1], 12).astype(int))
+        known = [rows[rows < places[3 * (i // 3)]] for i in range(len(places))]
+    else:
+        begin = (len(z) - 1) * 2 // 3
+        places = np.unique(np.linspace(begin, rows[-1], 12).astype(int))
+        known = [rows[rows < begin]] * len(places)
+    net = model.reservoir_
+    W = net.W.to_csr() if hasattr(net.W, "to_csr") else net.W
+    runs = errors_of_free_runs(
+        z, places, known, 100, model.alpha_, lag, W, net.input_weights, net.bias, model.leak_rate
+    )  # fmt: skip
+    for k in range(model.residuals_.shape[1]):
+        reach = [i for i, run in enumerate(runs) if len(run) > k]
+        right = np.zeros((len(runs), 2))
+        right[reach] = [model.transform_.scale * runs[i][k] * np.sqrt(len(runs) / len(reach)) for i in reach]
+        assert_allclose(model.residuals_[:, k], right, rtol=1e-5, atol=1e-7)
+    assert model.residuals_.shape[1] == sorted(map(len, runs))[-3]  # three still run at the last step
 
 
 @pytest.mark.parametrize("alpha", ["best", "gcv"])

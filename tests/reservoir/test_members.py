@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from numpy.testing import assert_array_equal
+from numpy.testing import assert_allclose, assert_array_equal
 
 from reservoir import ESNForecaster, load
 
@@ -39,11 +39,10 @@ def test_the_forecast_is_the_median_of_members_that_are_fitted_alone(model, memb
         assert_array_equal(call(model), np.median([call(each) for each in members], axis=0))
 
 
-def test_paths_are_dealt_out(model, members):
-    paths = model.forecast_paths(4, 5, exog=E[:4])
-    of_each = [each.forecast_paths(4, n, exog=E[:4]) for each, n in zip(members, (2, 2, 1), strict=True)]
-    assert_array_equal(paths, np.concatenate(of_each))
-    assert_array_equal(model.forecast_paths(4, 1, exog=E[:4]), members[0].forecast_paths(4, 1, exog=E[:4]))
+def test_bounds_know_the_errors_of_all_members(model, members):
+    whole, *of_each = (each.forecast_interval(4, exog=E[:4]) for each in (model, *members))
+    squares = [(each.upper - each.point) ** 2 for each in of_each]
+    assert_allclose((whole.upper - whole.point) ** 2, np.mean(squares, axis=0))
 
 
 def test_an_ensemble_comes_back_from_a_file(model, tmp_path):
