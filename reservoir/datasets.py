@@ -1,4 +1,4 @@
-r"""Systems on which echo state networks are taught and compared, as series of any length.
+"""Systems on which echo state networks are taught and compared, as series of any length.
 
 Every function gives a float64 array with a row for each step and a column for each variable, from a start that
 ``random_state`` draws and that ``n_discard`` rows have forgotten. Flows are integrated by the classical Runge-Kutta
@@ -43,7 +43,7 @@ def _narma10(u, y):
 
 
 def narma10(n_steps: int, *, n_discard: int = 200, random_state: Any = None) -> tuple[np.ndarray, np.ndarray]:
-    r"""Draw an input series and the response of the tenth-order NARMA system to it.
+    """Draw an input series and the response of the tenth-order NARMA system to it.
 
         y(t+1) = 0.3 y(t) + 0.05 y(t) sum_{i=0..9} y(t-i) + 1.5 u(t-9) u(t) + 0.1,     u ~ uniform(0, 0.5)
 
@@ -127,7 +127,7 @@ def mackey_glass(
     n_discard: int = 1000,
     random_state: Any = None,
 ) -> np.ndarray:
-    r"""Integrate the Mackey-Glass delay equation and sample it once per unit of time.
+    """Integrate the Mackey-Glass delay equation and sample it once per unit of time.
 
         dx/dt = 0.2 x(t-tau) / (1 + x(t-tau)^10) - 0.1 x(t)
 
@@ -215,7 +215,7 @@ def lorenz63(
     beta: float = 8.0 / 3.0,
     random_state: Any = None,
 ) -> np.ndarray:
-    r"""Integrate the Lorenz system and sample it every ``dt``.
+    """Integrate the Lorenz system and sample it every ``dt``.
 
         dx/dt = sigma (y - x),   dy/dt = x (rho - z) - y,   dz/dt = x y - beta z
 
@@ -292,7 +292,7 @@ def lorenz96(
     n_discard: int = 1000,
     random_state: Any = None,
 ) -> np.ndarray:
-    r"""Integrate the Lorenz-96 system, a ring of variables, and sample it every ``dt``.
+    """Integrate the Lorenz-96 system, a ring of variables, and sample it every ``dt``.
 
         dx_j/dt = (x_{j+1} - x_{j-2}) x_{j-1} - x_j + forcing
 
@@ -353,7 +353,7 @@ def _henon(out, x, y, a, b):
 def henon(
     n_steps: int, *, a: float = 1.4, b: float = 0.3, n_discard: int = 100, random_state: Any = None
 ) -> np.ndarray:
-    r"""Iterate the Hénon map, a chaotic map of the plane.
+    """Iterate the Hénon map, a chaotic map of the plane.
 
         x(t+1) = 1 - a x(t)^2 + y(t),   y(t+1) = b x(t)
 

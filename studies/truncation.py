@@ -4,13 +4,16 @@ Method. A stream has two inputs: a value, +1 or -1, drawn anew at every step, an
 else 0. `lag` steps after each mark the value that stood at it is asked for, by a logistic output; between marks lie
 `lag` + 1 to 2 `lag` steps, so that one value is held at a time. Everything else is noise to a learner that forgets. An
 LSTM is trained by Adam, one step at a time, on losses that are propagated back through the last `window` steps (k1 = 1,
-k2 = `window`, the state carried on); or by full back-propagation through the whole streams, with as many updates. The
-gradient of a loss reaches the mark where `window` > `lag`. What is reported is the share of wrong answers on new
-streams; 0.5 is chance, and a run succeeds below 0.05.
+k2 = `window`, the state carried on); or, with `window` 0, by full back-propagation and as many updates. The gradient of
+a loss reaches the mark where `window` > `lag`. What is reported is the share of wrong answers on new streams; 0.5 is
+chance, and a run succeeds below 0.05.
+
+Found (medians of five seeds). At a lag of 10, windows of 5 to 10 steps leave 42 to 47 % of the answers wrong, and no
+run succeeds; with 11, 12, 15 and 20 steps, and by full back-propagation, every run does, none with more than 0.5 %.
 
 Sources. Williams and Peng 1990: BPTT(h; h'). The lecture: carry the state for ever, back-propagate k steps.
 
-Expected run time: two minutes by default on two cores.
+Expected run time: three minutes by default on one core.
 """
 
 from __future__ import annotations
@@ -38,10 +41,10 @@ class Settings:
 
 
 GRID = {
-    "quick": [{"lag": 3, "window": [2, 4, FULL], "n_units": 4, "n_updates": 800, "seed": range(2)}],
+    "quick": [{"lag": 3, "window": [2, 4, FULL], "n_units": 4, "n_steps": 60, "n_updates": 600, "seed": range(2)}],
     "default": [{"window": [5, 8, 9, 10, 11, 12, 15, 20, FULL], "seed": range(5)}],
 }
-EXPECTED_S = {"quick": 4, "default": 120}
+EXPECTED_S = {"quick": 4, "default": 170}
 COLUMNS = ("wrong_share", "is_solved", "time_s")
 BY = ("lag", "window")
 

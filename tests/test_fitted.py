@@ -114,6 +114,7 @@ def changed_arrays(array):
             yield other
 
 
+# What stands in the place of a leaf.
 OF_EACH_SORT = (None, 2**63, float("nan"), "relu", [2**62] * 3)
 INSTEAD = (*OF_EACH_SORT, True, -1, 0, 3, 2**31, 10**30, 1.5, -1.5, "", [])
 

@@ -48,6 +48,7 @@ def _weighted(weight, loss):
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def _evaluate_squared(outputs, targets, labels, weights, p):
+    """Sum of w ½ |o - y|²; p becomes o."""
     n, O = outputs.shape
     loss_sum = 0.0
     for r in range(n):
@@ -62,6 +63,7 @@ def _evaluate_squared(outputs, targets, labels, weights, p):
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def _evaluate_logistic(outputs, targets, labels, weights, p):
+    """Sum of w (log(1 + exp(o)) - y o); p becomes logistic(o)."""
     n, O = outputs.shape
     P = pack_size(outputs)
     loss_sum = 0.0
@@ -86,6 +88,7 @@ def _evaluate_logistic(outputs, targets, labels, weights, p):
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def _evaluate_softmax(outputs, targets, labels, weights, p):
+    """Sum of w (log sum exp(o) - y o), or of labels; p becomes softmax(o)."""
     n, O = outputs.shape
     P = pack_size(outputs)
     loss_sum = 0.0
@@ -113,6 +116,7 @@ def _evaluate_softmax(outputs, targets, labels, weights, p):
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def _curve_squared(p, weights, u):
+    """``u`` becomes w u."""
     n, O = u.shape
     for r in range(n):
         for j in range(O):
@@ -121,6 +125,7 @@ def _curve_squared(p, weights, u):
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def _curve_logistic(p, weights, u):
+    """``u`` becomes w p (1 - p) u."""
     n, O = u.shape
     for r in range(n):
         for j in range(0, O, pack_size(u)):
@@ -130,6 +135,7 @@ def _curve_logistic(p, weights, u):
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def _curve_softmax(p, weights, u):
+    """``u`` becomes w (p u - p (p·u))."""
     n, O = u.shape
     P = pack_size(u)
     for r in range(n):

@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 from scipy.sparse import issparse
-from sklearn.utils import check_array
 
 from optim import arguments
 from optim.arguments import brief, precision
@@ -117,6 +116,8 @@ def checked(array: Any, dtypes: list, name: str, *, is_table: bool = True, is_fi
         with np.errstate(all="ignore"):
             if (array.ndim == 2 or (array.ndim == 1 and not is_table)) and np.isfinite(array.sum()):
                 return array
+    from sklearn.utils import check_array  # which importing the packages does not load
+
     refuse_unusable(array, name)
     _check_shape(array.shape, name, is_table)
     try:

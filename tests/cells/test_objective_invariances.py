@@ -95,6 +95,7 @@ def test_one_and_two_threads_give_the_same_bits(network):
     assert_array_equal(*squares)
 
 
+@pytest.mark.compiled
 def test_squared_gradients_have_the_same_bits_for_any_number_of_threads_of_blas():
     ours = problem(Network(LSTM(3, 64), n_out=65, loss="softmax"), [300])
     linear, squares = ours.objective().linearize(ours.theta), []
