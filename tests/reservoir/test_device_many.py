@@ -120,7 +120,7 @@ def test_the_address_sanitizer_finds_nothing():
 @pytest.mark.slow
 @pytest.mark.skipif(compiler() is None, reason="needs nvcc, or the wheel nvidia-cuda-nvrtc")
 @pytest.mark.parametrize("card", EVERY_CARD)
-@pytest.mark.parametrize(("size", "rows", "entries"), [(4, 1, 10), (4, 2, 10), (4, 1, 20), (8, 4, 10), (8, 1, 40)])
+@pytest.mark.parametrize(("size", "rows", "entries"), [(4, 2, 10), (4, 1, 20), (8, 4, 10)])
 def test_the_kernel_compiles_for_every_card_without_spills(card, size, rows, entries):
     assert rows * entries <= MOST_HELD[size]
     sizes = "-DLANES=1", f"-DROWS={rows}", f"-DENTRIES={entries}", "-DACTIVATION=1", "-DCONFIGURATIONS=4"
