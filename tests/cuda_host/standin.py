@@ -13,6 +13,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import threading
 import types
 from pathlib import Path
 
@@ -26,6 +27,7 @@ N_PROCESSORS = 16
 THREADS_OF_A_PROCESSOR = 2048
 SHARED_BYTES = 232448
 FREE_BYTES = 2**32
+ONE_AT_A_TIME = threading.Lock()  # as in a stream: the emulator is one to a process, and ctypes lets threads go
 SHARED_BYTES_UNASKED = 48 * 1024
 
 
@@ -213,7 +215,8 @@ class RawKernel:
             raise TypeError(f"{self.name} takes parameters of {self.sizes} bytes, got arguments of {came}")
         pointers = (ctypes.c_void_p * len(values))(*(ctypes.addressof(value) for value in values))
         sizes = [(ctypes.c_uint * 3)(*(*size, 1, 1)[:3]) for size in (grid, block)]
-        error = self.function(pointers, *sizes, ctypes.c_uint(shared_mem), order_of_threads(), int(self.together))
+        with ONE_AT_A_TIME:
+            error = self.function(pointers, *sizes, ctypes.c_uint(shared_mem), order_of_threads(), int(self.together))
         if error:
             raise RuntimeError(f"{self.name}: {error.decode()}")
 
