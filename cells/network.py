@@ -14,6 +14,7 @@ import numpy as np
 from cells.passes.cell import Cell
 from cells.passes.losses import LOSSES
 from optim.arguments import brief, choice, integer
+from optim.device import is_array
 
 # Sizes up to which products of two of them, and their sums over layers, are exact.
 _MOST = {"n_in": 2**31, "n_units": 2**20, "n_factors": 2**20}
@@ -157,7 +158,7 @@ class Network:
         ValueError
             If the size of ``theta`` is another.
         """
-        theta = np.asarray(theta)
+        theta = theta if is_array(theta) else np.asarray(theta)
         if theta.shape != (self.n_params,):
             raise ValueError(
                 f"theta must have shape ({self.n_params},), the network's n_params, got {theta.shape}; "

@@ -11,6 +11,8 @@ from typing import Any, Literal
 
 import numpy as np
 
+from cells.device.device_layer import has_array_code
+from cells.device.device_objective import DeviceLinearization, DeviceObjective
 from cells.network import Network
 from cells.passes.memory import Memory, MemoryPool
 from cells.passes.parameters import ROWS_FOR_PANELS, Parameters, check_theta
@@ -22,6 +24,7 @@ from cells.shares.sharing import cut_into_shares
 from cells.shares.squares import add_squared_gradients
 from cells.shares.stretches import Stretches
 from optim.arguments import brief, choice, number
+from optim.device import Place, all_to_host, beside, to_host
 from optim.problem import Evaluation
 from optim.threads import n_threads, run_all
 
@@ -64,6 +67,9 @@ class SequenceObjective:
         Working precision; that of X if it is one of them, else float64.
     n_jobs : int, optional
         Threads, see :func:`optim.threads.n_threads`. Results have the same bits for any number.
+    device : None, "cpu" or "gpu"
+        Where to compute. None computes where the arrays lie: CuPy's, on the GPU. On a GPU ``theta`` and directions may
+        be NumPy's or CuPy's, and what is returned is of the same kind; ``recompute`` saves nothing there.
 
     Attributes
     ----------
@@ -108,6 +114,7 @@ class SequenceObjective:
         recompute: bool = False,
         dtype: Any = None,
         n_jobs: int | None = None,
+        device: str | None = None,
     ) -> None:
         limit = signal_bound(clip_signal)
         if not isinstance(recompute, bool | np.bool_):
@@ -127,6 +134,9 @@ class SequenceObjective:
                 "(has_full_gate_recurrence); choose recompute=False."
             )
         self.network = network
+        given = X, y, lengths, mask, initial_state, clamped
+        self._place = Place(device, *given)
+        X, y, lengths, mask, initial_state, clamped = map(all_to_host, given)
         self.data = SequenceData(
             network, X, y, lengths=lengths, mask=mask, initial_state=initial_state, clamped=clamped, dtype=dtype
         )
@@ -136,6 +146,9 @@ class SequenceObjective:
         self.n_threads = n_threads(n_jobs)
         self._options = ShareOptions(self.dtype, limit, structural_distance, structural_mean == "mean_time")
         self._kind = Stretches if recompute else Share
+        # Cells of other packages may have steps that only the processor can run.
+        is_there = self._place.is_on_device and all(map(has_array_code, network.layers))
+        self._there = DeviceObjective(network, self.data, self._options) if is_there else None
         self._memories = MemoryPool()  # for passes whose states are soon forgotten
         self._kept_memories = MemoryPool()  # for linearisations
         self._parameters: dict[bool, Parameters] = {}
@@ -145,7 +158,10 @@ class SequenceObjective:
 
     def value(self, theta: np.ndarray, batch: np.ndarray | None = None) -> Evaluation:
         """Loss and weight of the batch, ``batch`` an array of sequence numbers or None for all."""
+        self._check_theta(theta)
         with self._lock:
+            if self._there is not None:
+                return self._there.value(theta, self._checked(batch))
             shares, parameters = self._prepare(theta, batch)
 
             def run(share: Share | Stretches) -> float:
@@ -157,15 +173,22 @@ class SequenceObjective:
 
     def value_and_grad(self, theta: np.ndarray, batch: np.ndarray | None = None) -> Evaluation:
         """Loss, weight and gradient of the batch."""
+        self._check_theta(theta)
         with self._lock:
+            if self._there is not None:
+                return self._there.value_and_grad(theta, self._checked(batch))
             shares, parameters = self._prepare(theta, batch)
             losses, gradient = self._summed([share.value_and_grad for share in shares.shares], parameters)
-            return Evaluation(sum(losses), shares.weight, gradient)
+            return Evaluation(sum(losses), shares.weight, beside(theta, gradient))
 
-    def linearize(self, theta: np.ndarray, batch: np.ndarray | None = None) -> SequenceLinearization:
+    def linearize(
+        self, theta: np.ndarray, batch: np.ndarray | None = None
+    ) -> SequenceLinearization | DeviceLinearization:
         """The network linearised at ``theta`` on the batch: states are kept, products need no forward pass."""
         self._check_theta(theta)
         with self._lock:
+            if self._there is not None:
+                return self._there.linearize(theta, self._checked(batch))
             return SequenceLinearization(self, theta, self._batch(batch).again())
 
     def digests(self) -> dict[str, str]:
@@ -179,12 +202,11 @@ class SequenceObjective:
         }
 
     def _prepare(self, theta: np.ndarray, batch: np.ndarray | None) -> tuple[_Batch, Parameters]:
-        self._check_theta(theta)
         shares = self._batch(batch)
         in_place = shares.n_least < ROWS_FOR_PANELS
         if in_place not in self._parameters:
-            self._parameters[in_place] = Parameters(self.network, theta, shares.n_least)
-        return shares, self._parameters[in_place].set(theta, self.n_threads)
+            self._parameters[in_place] = Parameters(self.network, to_host(theta), shares.n_least)
+        return shares, self._parameters[in_place].set(to_host(theta), self.n_threads)
 
     def _summed(self, functions: list[Callable[..., Any]], *args: Any) -> tuple[list, np.ndarray]:
         """Results of every ``function(slot, memory, *args)``, which adds to its slot (P,); and their sum, in order.
@@ -209,11 +231,14 @@ class SequenceObjective:
 
     def _check_theta(self, theta: np.ndarray, name: str = "theta") -> None:
         check_theta(self.network, theta, self.dtype, name=name)
+        self._place.check(name, theta)
+
+    def _checked(self, batch: np.ndarray | None) -> np.ndarray | None:
+        return None if batch is None else self.data.check_batch(all_to_host(batch))
 
     def _batch(self, batch: np.ndarray | None) -> _Batch:
         """The shares of a batch; those of the last few are kept, because line searches ask for them again."""
-        if batch is not None:
-            batch = self.data.check_batch(batch)
+        batch = self._checked(batch)
         key = None if batch is None else batch.tobytes()
         if key in self._batches:
             self._batches.move_to_end(key)
@@ -254,7 +279,8 @@ class SequenceLinearization:
     """
 
     def __init__(self, objective: SequenceObjective, theta: np.ndarray, batch: _Batch) -> None:
-        self._objective, self._shares = objective, batch.shares
+        self._objective, self._shares, self._given = objective, batch.shares, theta
+        theta = to_host(theta)
         self.weight = batch.weight
         self._parameters = Parameters(objective.network, theta, batch.n_least)
         self._direction = Parameters(objective.network, theta, batch.n_least, is_direction=True)
@@ -283,8 +309,8 @@ class SequenceLinearization:
 
         of = self._parameters, self._direction, structural
         with objective._lock:
-            self._direction.set(v, objective.n_threads)
-            return objective._summed([share.gauss_newton for share in self._shares], *of)[1]
+            self._direction.set(to_host(v), objective.n_threads)
+            return beside(v, objective._summed([share.gauss_newton for share in self._shares], *of)[1])
 
     def squared_gradients(self) -> np.ndarray:
         """(P,) sum over the sequences of the squares of each one's gradient, exact under weight sharing."""
@@ -296,4 +322,4 @@ class SequenceLinearization:
             )
         functions = [functools.partial(add_squared_gradients, share) for share in self._shares]
         with objective._lock:
-            return objective._summed(functions, self._parameters)[1]
+            return beside(self._given, objective._summed(functions, self._parameters)[1])

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
+from cells.device.device_layer import has_array_code
+from cells.device.device_run import DeviceParameters, DeviceRun
 from cells.network import Network
 from cells.passes.losses import predictions
 from cells.passes.memory import Memory, MemoryPool
@@ -13,7 +16,9 @@ from cells.passes.parameters import Parameters, check_theta
 from cells.shares.carried import carries_all, check_rows, initial_rows, parted, refuse_unless_carried, rows_after
 from cells.shares.data import SequenceData
 from cells.shares.run import Run
+from cells.shares.share import ShareOptions
 from cells.shares.sharing import cut_into_shares
+from optim.device import all_to_host, beside, is_array, is_on_device, namespace, to_device, to_host
 from optim.threads import n_threads, run_all
 
 Wanted = Literal["predictions", "outputs", "states"]
@@ -38,6 +43,7 @@ def predict(
     initial_state: Any = None,
     return_state: bool = False,
     n_jobs: int | None = None,
+    device: str | None = None,
 ) -> Any:
     """Predictions for every step, or with ``targets="last"`` for every sequence: what ``cells.passes.losses`` calls p.
 
@@ -56,6 +62,8 @@ def predict(
         Whether to return the states after each sequence too.
     n_jobs : int, optional
         Threads. Results have the same bits for any number, and for any grouping of sequences into calls.
+    device : None, "cpu" or "gpu"
+        Where to compute. None computes where the arrays lie; what is returned lies where ``theta`` does.
 
     Returns
     -------
@@ -72,7 +80,7 @@ def predict(
     >>> [p.shape for p in predict(network, theta, [np.zeros((5, 2)), np.zeros((1, 2))])]
     [(5, 4), (1, 4)]
     """
-    data, answer = _run_on(network, theta, X, lengths, initial_state, n_jobs, "predictions")
+    data, answer = _run_on(network, theta, X, lengths, initial_state, n_jobs, device, "predictions")
     shaped = answer.rows if network.targets == "last" else _like(X, lengths, data, answer.rows)
     return (shaped, answer.final) if return_state else shaped
 
@@ -85,12 +93,13 @@ def states(
     lengths: Any = None,
     initial_state: Any = None,
     n_jobs: int | None = None,
+    device: str | None = None,
 ) -> Any:
     """States of the uppermost layer after every step, both directions side by side: what the readout sees.
 
     Parameters
     ----------
-    network, theta, X, lengths, initial_state, n_jobs : as in :func:`predict`
+    network, theta, X, lengths, initial_state, n_jobs, device : as in :func:`predict`
 
     Returns
     -------
@@ -104,7 +113,7 @@ def states(
     >>> states(network, initial_theta(network, rng=np.random.default_rng(0)), np.zeros((7, 5, 2))).shape
     (7, 5, 3)
     """
-    data, answer = _run_on(network, theta, X, lengths, initial_state, n_jobs, "states")
+    data, answer = _run_on(network, theta, X, lengths, initial_state, n_jobs, device, "states")
     return _like(X, lengths, data, answer.rows)
 
 
@@ -116,6 +125,7 @@ def run_network(
     wanted: Wanted = "predictions",
     initial: np.ndarray | None = None,
     n_threads: int = 1,
+    is_on_device: bool = False,
 ) -> Answer:
     """Run ``network`` over checked data.
 
@@ -128,6 +138,8 @@ def run_network(
     wanted : "predictions", "outputs" (before any nonlinearity) or "states"
     initial : (n_sequences, S), optional
     n_threads : int >= 1
+    is_on_device : bool
+        Whether to compute on a GPU; what is given and returned is NumPy's in any case.
 
     Returns
     -------
@@ -135,6 +147,34 @@ def run_network(
     """
     if initial is None:
         initial = initial_rows(network, theta, data.n_sequences)
+    if is_on_device and all(map(has_array_code, network.layers)):
+        found = _run_there(network, theta, data, wanted, initial)
+    else:
+        found = _run_here(network, theta, data, wanted, initial, n_threads)
+    for what, rows in ((wanted, found.rows), ("states", found.final)):
+        if not np.isfinite(rows).all() and not np.isfinite(theta).all():
+            raise ValueError("theta must be finite, got NaN or infinity; train from other parameters.")
+        refuse_unless_finite(rows, what, data.dtype)
+    return found
+
+
+def _run_there(network: Network, theta: np.ndarray, data: SequenceData, wanted: Wanted, initial: np.ndarray) -> Answer:
+    """All sequences at once, on a GPU."""
+    order, parameters = data.by_length, DeviceParameters(network, to_device(theta))
+    run = DeviceRun(network, data.portion(order), ShareOptions(data.dtype), namespace(to_device(theta)))
+    outputs = run.forward(parameters, parted(network, to_device(initial[order])))
+    rows, final = {"outputs": outputs, "predictions": run.predictions, "states": run.top}[wanted], run.final()
+    is_last = network.targets == "last" and wanted != "states"
+    place = order if is_last else data.offsets[order][run.data.rows.sequence] + run.data.rows.step
+    found = Answer(np.empty(rows.shape, data.dtype), np.empty_like(initial))
+    found.rows[place], found.final[order] = to_host(rows), to_host(final)
+    return found
+
+
+def _run_here(
+    network: Network, theta: np.ndarray, data: SequenceData, wanted: Wanted, initial: np.ndarray, n_threads: int
+) -> Answer:
+    """Shares of the sequences, on the threads of the processor."""
     parts = cut_into_shares(network, data.dtype, data.by_length, int(data.offsets[-1]), keeps_states=False)
     parameters = Parameters(network, theta, min(part.size for part in parts))
     is_last = network.targets == "last" and wanted != "states"
@@ -150,10 +190,6 @@ def run_network(
             _run_share(network, parameters, data, part, initial, wanted, found, memory)
 
     run_all(run, [(part,) for part in parts], n_threads)
-    for what, rows in ((wanted, found.rows), ("states", found.final)):
-        if not np.isfinite(rows).all() and not np.isfinite(theta).all():
-            raise ValueError("theta must be finite, got NaN or infinity; train from other parameters.")
-        refuse_unless_finite(rows, what, data.dtype)
     return found
 
 
@@ -228,18 +264,29 @@ def _top_states(run: Run) -> np.ndarray:
 
 
 def _run_on(
-    network: Network, theta: np.ndarray, X: Any, lengths: Any, initial_state: Any, n_jobs: int | None, wanted: Wanted
+    network: Network,
+    theta: Any,
+    X: Any,
+    lengths: Any,
+    initial_state: Any,
+    n_jobs: int | None,
+    device: str | None,
+    wanted: Wanted,
 ) -> tuple[SequenceData, Answer]:
     check_theta(network, theta)
-    data = SequenceData(network, X, lengths=lengths, dtype=theta.dtype)
+    is_there = is_on_device(device, *((X, lengths, initial_state) if device == "gpu" else (theta, X, initial_state)))
+    given, theta = theta, to_host(theta)
+    data = SequenceData(network, all_to_host(X), lengths=all_to_host(lengths), dtype=theta.dtype)
     initial = None
     if initial_state is not None:
         refuse_unless_carried(network, "initial_state")
-        initial = check_rows(network, initial_state, data.n_sequences, theta.dtype)
-    return data, run_network(network, theta, data, wanted=wanted, initial=initial, n_threads=n_threads(n_jobs))
+        initial = check_rows(network, all_to_host(initial_state), data.n_sequences, theta.dtype)
+    options = {"n_threads": n_threads(n_jobs), "is_on_device": is_there}
+    answer = run_network(network, theta, data, wanted=wanted, initial=initial, **options)
+    return data, Answer(beside(given, answer.rows), beside(given, answer.final))
 
 
 def _like(X: Any, lengths: Any, data: SequenceData, rows: np.ndarray) -> Any:
-    if isinstance(X, np.ndarray) and X.dtype != object and lengths is None:
+    if is_array(X) and X.dtype != object and lengths is None:
         return rows.reshape(data.n_sequences, -1, rows.shape[1])
-    return [rows[a:b] for a, b in zip(data.offsets[:-1], data.offsets[1:], strict=True)]
+    return [rows[a:b] for a, b in pairwise(data.offsets.tolist())]

@@ -16,6 +16,7 @@ from cells.shares.arrays import as_array, class_numbers, finite_numbers
 from cells.shares.carried import check_rows, initial_rows, joined, parted, refuse_unless_carried
 from cells.shares.run import Run, States
 from optim.arguments import integer
+from optim.device import all_to_host, beside, to_host
 
 _MOST_SEQUENCES = 2**31 - 1  # more than memory holds states of
 
@@ -28,7 +29,7 @@ class Stepper:
     network : Network
         In one direction.
     theta : (P,)
-        Its dtype is the working precision. Copied.
+        Its dtype is the working precision. Copied. Of CuPy, what comes back is so too; steps are the processor's.
     n_sequences : int >= 1
         Sequences B that step side by side.
     state : (B, S) or (S,), optional
@@ -50,6 +51,7 @@ class Stepper:
         check_theta(network, theta)
         B = integer("n_sequences", n_sequences, most=_MOST_SEQUENCES, remedy="give the number that step side by side")
         self.network, self.n_sequences, self.dtype = network, B, theta.dtype.type
+        self._given, theta = theta[:0], to_host(theta)
         self._parameters = Parameters(network, theta, B)
         self._run = Run(network, Rows(np.ones(B, np.int64)), self.dtype, Memory())
         self._no_rows = np.empty((0, network.n_in), self.dtype)
@@ -63,11 +65,11 @@ class Stepper:
     @property
     def state(self) -> np.ndarray:
         """(B, S) states, a copy; columns as in ``cells.shares.carried``. Set it to go on from elsewhere."""
-        return joined(self.network, self._states, self.n_sequences, self.dtype)
+        return beside(self._given, joined(self.network, self._states, self.n_sequences, self.dtype))
 
     @state.setter
     def state(self, state: Any) -> None:
-        self._states = parted(self.network, check_rows(self.network, state, self.n_sequences, self.dtype))
+        self._states = parted(self.network, check_rows(self.network, all_to_host(state), self.n_sequences, self.dtype))
 
     def step(self, x: Any) -> np.ndarray:
         """Predictions (B, O) after one more input, an array that the next step overwrites.
@@ -77,7 +79,7 @@ class Stepper:
         x : (B, I) numbers, or integers (B,) in [0, I) that stand for one-hot rows
             One sequence needs no axis of its own, nor does one input column: what it holds are numbers, integers too.
         """
-        return predictions(self.network.loss, self.outputs(x))
+        return beside(self._given, predictions(self.network.loss, self._outputs(x)))
 
     def outputs(self, x: Any) -> np.ndarray:
         """What :meth:`step` makes its predictions of, (B, O): of a softmax the exponents, known where p has no digits.
@@ -86,13 +88,16 @@ class Stepper:
         ----------
         x : as in :meth:`step`
         """
+        return beside(self._given, self._outputs(x))
+
+    def _outputs(self, x: Any) -> np.ndarray:
         outputs = self._run.forward(self._parameters, self._input(x), self._states)
         self._states = self._after
         return outputs
 
     def _input(self, x: Any) -> Input:
         B, I = self.n_sequences, self.network.n_in
-        x = as_array("x", x)
+        x = as_array("x", all_to_host(x))
         if B == 1 and x.ndim < 2 and (x.ndim == 0 or x.size != 1):
             x = x[None]
         if x.ndim == 1 and I == 1:

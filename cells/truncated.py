@@ -14,10 +14,13 @@ BPTT(h; h') with h = k2, h' = k1. Sutskever (2013), Training recurrent neural ne
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
+from cells.device.device_layer import has_array_code
+from cells.device.device_run import DeviceParameters, DeviceRun
 from cells.network import Network
 from cells.passes.layer import PassOptions
 from cells.passes.losses import LOSSES, cotangents
@@ -28,9 +31,10 @@ from cells.shares.carried import check_rows, initial_rows, parted, refuse_unless
 from cells.shares.data import SequenceData
 from cells.shares.portion import Portion, total_weight
 from cells.shares.run import Run, add_initial_gradient
-from cells.shares.share import signal_bound
+from cells.shares.share import ShareOptions, signal_bound
 from cells.shares.sharing import cut_into_shares
 from optim.arguments import brief, choice, integer
+from optim.device import Place, all_to_host, beside, namespace, to_device, to_host
 from optim.digests import digest_of
 from optim.problem import Evaluation
 from optim.threads import n_threads, run_all
@@ -60,7 +64,7 @@ class TruncatedObjective:
     ----------
     network : Network
         In one direction, with targets at all steps.
-    X, y, lengths, mask, dtype, n_jobs : as in :class:`cells.SequenceObjective`
+    X, y, lengths, mask, dtype, n_jobs, device : as in :class:`cells.SequenceObjective`
         Sequences run side by side, all from their beginnings. A window in which no row counts has weight 0, and
         training passes it over.
     k1 : int >= 1
@@ -109,6 +113,7 @@ class TruncatedObjective:
         initial_state: Any = None,
         dtype: Any = None,
         n_jobs: int | None = None,
+        device: str | None = None,
     ) -> None:
         _check_network(network)
         propagated = "losses of k1 steps are propagated back k2 >= k1"
@@ -118,6 +123,9 @@ class TruncatedObjective:
         limit = signal_bound(clip_signal)
         if restart_every is not None:
             restart_every = integer("restart_every", restart_every, most=_MOST_WINDOWS, remedy="it counts windows")
+        given = X, y, lengths, mask, initial_state
+        self._place = Place(device, *given)
+        X, y, lengths, mask, initial_state = map(all_to_host, given)
         self.data = SequenceData(network, X, y, lengths=lengths, mask=mask, dtype=dtype)
         self.dtype, self.n_params, self.n_sequences = self.data.dtype, network.n_params, self.data.n_sequences
         self.n_windows = -(-int(self.data.lengths.max()) // self.k1)
@@ -127,7 +135,10 @@ class TruncatedObjective:
         if initial_state is not None:
             self._initial = check_rows(network, initial_state, self.n_sequences, self.dtype)
         parts = cut_into_shares(network, self.dtype, self.data.by_length, self.n_sequences * self.k2)
-        self._shares = [_Share(network, self.data.portion(part), self.dtype, limit) for part in parts]
+        self._is_there = self._place.is_on_device and all(map(has_array_code, network.layers))
+        parts = [self.data.by_length] if self._is_there else parts
+        kind = _DeviceShare if self._is_there else _Share
+        self._shares = [kind(network, self.data.portion(part), self.dtype, limit) for part in parts]
         nowhere = np.zeros(self.n_params, self.dtype)
         self._parameters = Parameters(network, nowhere, min(part.size for part in parts))
         self._slots = np.empty((len(parts), self.n_params), self.dtype)
@@ -153,10 +164,12 @@ class TruncatedObjective:
         Window
         """
         check_theta(self.network, theta, self.dtype)
+        self._place.check("theta", theta)
+        given, theta = theta, to_host(theta)
         number = integer("number", number, least=0, most=self.n_windows - 1, remedy="n_windows make a pass")
         span = self._span(number)
         carried, is_learnt = self._starts(theta, number, span, carried)
-        parameters = self._parameters.set(theta)
+        parameters = DeviceParameters(self.network, to_device(given)) if self._is_there else self._parameters.set(theta)
         after = carried.copy()
 
         def run(share: _Share, slot: np.ndarray) -> float:
@@ -168,6 +181,7 @@ class TruncatedObjective:
             grad = self._slots[0]
             for slot in self._slots[1:]:
                 grad += slot
+            grad = beside(given, grad)
         return Window(Evaluation(sum(losses), self._weights[number], grad), after)
 
     def value(self, theta: np.ndarray, batch: np.ndarray | None = None) -> Evaluation:
@@ -263,17 +277,12 @@ class _Share:
         """Loss of a window; its gradient is written to ``gradient``, the states for the next to rows of ``after``."""
         if gradient is not None:
             gradient.fill(0)
-        end = min(span.end, self.data.n_steps)
-        if span.scored >= end:
+        data = self._within(span)
+        if data is None:
             return 0.0
-        data = self.data.between(span.begin, end)
         run = self._run_of(data.rows)
         outputs = run.forward(parameters, data.x, parted(self.network, carried[data.indices]))
         targets, labels, weights = data.answers
-        if span.scored > span.begin:
-            n_unscored = int(data.rows.first[span.scored - span.begin])
-            weights = weights.copy()
-            weights[: n_unscored * (weights.size // len(outputs))] = 0.0
         p = self.memory.lend("predictions", outputs.shape, self.dtype)
         counted = data.counted(p)
         loss_sum = LOSSES[self.network.loss].evaluate(data.counted(outputs), targets, labels, weights, counted)
@@ -286,6 +295,18 @@ class _Share:
             add_initial_gradient(self.network, of_learnt, gradient, self.data.given[0])
         return loss_sum
 
+    def _within(self, span: Span) -> Portion | None:
+        """The steps of a window's run, of which only those that are scored have weight; None if none is."""
+        end = min(span.end, self.data.n_steps)
+        if span.scored >= end:
+            return None
+        data = self.data.between(span.begin, end)
+        if span.scored == span.begin:
+            return data
+        weights = data.weights.copy()
+        weights[: data.rows.first[span.scored - span.begin]] = 0.0
+        return replace(data, weights=weights)
+
     def _run_of(self, rows: Rows) -> Run:
         """A run over such rows: that of an earlier window, as a rule."""
         key = rows.lengths.tobytes()
@@ -294,6 +315,33 @@ class _Share:
                 self._runs.clear()
             self._runs[key] = Run(self.network, rows, self.dtype, self.memory)
         return self._runs[key]
+
+
+class _DeviceShare(_Share):
+    """All sequences, carried through a window on a GPU."""
+
+    def run(
+        self,
+        parameters: DeviceParameters,
+        span: Span,
+        carried: np.ndarray,
+        is_learnt: np.ndarray,
+        after: np.ndarray,
+        gradient: np.ndarray | None,
+    ) -> float:
+        """As of a :class:`_Share`; what is given and written is NumPy's."""
+        if gradient is not None:
+            gradient.fill(0)
+        data = self._within(span)
+        if data is None:
+            return 0.0
+        states = to_device(carried[data.indices])
+        run = DeviceRun(self.network, data, ShareOptions(self.dtype, self.limit), namespace(states))
+        loss_sum = run.loss(parameters, parted(self.network, states))
+        after[data.indices] = to_host(run.final(span.n_until_next))
+        if gradient is not None:
+            gradient[:] = to_host(run.gradient(parameters, is_learnt[data.indices]))
+        return loss_sum
 
 
 def _check_network(network: Network) -> None:

@@ -10,6 +10,7 @@ import numpy as np
 
 from optim.arguments import fraction, integer
 from optim.cg import Iterate
+from optim.device import beside
 
 BACKTRACKING = ("first_rise", "best", "none")
 # Losses nearer than this, relative, are equal: sums of many terms, taken in whatever order.
@@ -106,7 +107,7 @@ def resolution_of(loss_at: Callable[[np.ndarray], float], theta: np.ndarray, los
     rng, eps = np.random.default_rng(0), float(np.finfo(np.float32).eps)
     apart = [4.0 * float(np.finfo(theta.dtype).eps) * max(abs(loss), float(np.finfo(np.float64).tiny))]
     for _ in range(_N_NEIGHBOURS):
-        signs = rng.choice(np.array([-eps, eps], theta.dtype), theta.size)
+        signs = beside(theta, rng.choice(np.array([-eps, eps], theta.dtype), theta.size))
         difference = abs(loss_at(theta + signs * theta) - loss)
         apart.append(difference if math.isfinite(difference) else 0.0)
     return max(apart)

@@ -7,6 +7,7 @@ from dataclasses import KW_ONLY, dataclass
 import numpy as np
 
 from optim.arguments import choice, fraction, number
+from optim.device import namespace
 from optim.first_order import FirstOrder
 from optim.schedule import Schedule, check_schedule, value_at
 
@@ -50,13 +51,14 @@ class Adagrad(FirstOrder):
         _check_epsilon(self.epsilon, self.epsilon_place)
 
     def advance(self, g, old, new, scratch, *, at):
+        xp = namespace(g)
         (theta, s), (new_theta, new_s) = old, new
-        np.multiply(g, g, out=scratch)
-        np.add(s, scratch, out=new_s)
+        xp.multiply(g, g, out=scratch)
+        xp.add(s, scratch, out=new_s)
         _root(new_s, self.epsilon, self.epsilon_place, out=scratch)
-        np.multiply(g, at["rate"], out=g)
+        xp.multiply(g, at["rate"], out=g)
         _divide(g, scratch, self.epsilon)
-        np.subtract(theta, g, out=new_theta)
+        xp.subtract(theta, g, out=new_theta)
 
 
 @dataclass(frozen=True)
@@ -112,14 +114,15 @@ class RMSProp(FirstOrder):
         return {**super().settings(t), "momentum": value_at(self.momentum, t, "momentum")}
 
     def advance(self, g, old, new, scratch, *, at):
+        xp = namespace(g)
         (theta, s, v), (new_theta, new_s, new_v) = old, new
         _average_square(s, g, self.decay, scratch, out=new_s)
         _root(new_s, self.epsilon, self.epsilon_place, out=scratch)
-        np.multiply(g, at["rate"], out=g)
+        xp.multiply(g, at["rate"], out=g)
         _divide(g, scratch, self.epsilon)
-        np.multiply(v, at["momentum"], out=new_v)
+        xp.multiply(v, at["momentum"], out=new_v)
         new_v -= g
-        np.add(theta, new_v, out=new_theta)
+        xp.add(theta, new_v, out=new_theta)
 
 
 @dataclass(frozen=True)
@@ -171,43 +174,44 @@ class Adam(FirstOrder):
         return {"rate": rate, "root_scale": (1.0 - self.beta2 ** (t + 1)) ** -0.5}
 
     def advance(self, g, old, new, scratch, *, at):
+        xp = namespace(g)
         (theta, m, s), (new_theta, new_m, new_s) = old, new
         _average_square(s, g, self.beta2, scratch, out=new_s)
-        np.multiply(m, self.beta1, out=new_m)
-        np.multiply(g, 1.0 - self.beta1, out=g)
+        xp.multiply(m, self.beta1, out=new_m)
+        xp.multiply(g, 1.0 - self.beta1, out=g)
         new_m += g
-        np.sqrt(new_s, out=scratch)
-        np.multiply(scratch, at["root_scale"], out=scratch)
+        xp.sqrt(new_s, out=scratch)
+        xp.multiply(scratch, at["root_scale"], out=scratch)
         scratch += self.epsilon
-        np.multiply(new_m, at["rate"], out=g)
+        xp.multiply(new_m, at["rate"], out=g)
         _divide(g, scratch, self.epsilon)
-        np.subtract(theta, g, out=new_theta)
+        xp.subtract(theta, g, out=new_theta)
 
 
 def _average_square(s: np.ndarray, g: np.ndarray, decay: float, scratch: np.ndarray, out: np.ndarray) -> None:
     """decay s + (1 - decay) g²."""
-    np.multiply(g, g, out=scratch)
-    np.multiply(scratch, 1.0 - decay, out=scratch)
-    np.multiply(s, decay, out=out)
+    xp = namespace(g)
+    xp.multiply(g, g, out=scratch)
+    xp.multiply(scratch, 1.0 - decay, out=scratch)
+    xp.multiply(s, decay, out=out)
     out += scratch
 
 
 def _root(s: np.ndarray, epsilon: float, place: str, out: np.ndarray) -> None:
     """√(s + epsilon) or √s + epsilon."""
+    xp = namespace(s)
     if place == "inside":
-        np.add(s, epsilon, out=out)
-        np.sqrt(out, out=out)
+        xp.add(s, epsilon, out=out)
+        xp.sqrt(out, out=out)
     else:
-        np.sqrt(s, out=out)
+        xp.sqrt(s, out=out)
         out += epsilon
 
 
 def _divide(g: np.ndarray, root: np.ndarray, epsilon: float) -> None:
     """g ← g / root. Without an epsilon a root may be 0: there g is left as it is, 0 or too small to be squared."""
-    if root.dtype.type(epsilon) > 0.0:
-        np.divide(g, root, out=g)
-    else:
-        np.divide(g, root, out=g, where=root > 0.0)
+    xp = namespace(g)
+    xp.divide(g, root if root.dtype.type(epsilon) > 0.0 else xp.where(root > 0.0, root, 1.0), out=g)
 
 
 def _check_epsilon(epsilon: float, place: str) -> None:

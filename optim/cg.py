@@ -27,7 +27,8 @@ from enum import StrEnum
 import numpy as np
 
 from optim.arguments import brief, choice, integer, number
-from optim.long_vectors import BLOCK, add_scaled, dot, norm
+from optim.device import is_array, namespace
+from optim.long_vectors import add_scaled, block_of, dot, norm
 from optim.problem import check_vector
 
 Product = Callable[[np.ndarray], np.ndarray]
@@ -197,6 +198,7 @@ def conjugate_gradient(
     product : callable
         ``product(v) -> A v``, of v's dtype; it may return the same buffer every time.
     b : (P,) float32 or float64 array
+        Of NumPy or CuPy; all other vectors are of the same, and what is returned.
     x0 : (P,) array, optional
         Start; zeros if not given.
     preconditioner : (P,) array or callable, optional
@@ -226,8 +228,8 @@ def conjugate_gradient(
     (array([0.0909, 0.6364]), 2)
     """
     settings = CGSettings() if settings is None else settings
-    if not isinstance(b, np.ndarray) or b.ndim != 1 or b.dtype not in (np.float32, np.float64):
-        came = f"{b.dtype} of shape {b.shape}" if isinstance(b, np.ndarray) else brief(b)
+    if not is_array(b) or b.ndim != 1 or b.dtype not in (np.float32, np.float64):
+        came = f"{b.dtype} of shape {b.shape}" if is_array(b) else brief(b)
         raise TypeError(f"b must be a 1-D array of float32 or float64, got {came}; flatten and convert it.")
     is_diagonal = preconditioner is not None and not callable(preconditioner)
     for name, vector in {"x0": x0, "preconditioner": preconditioner if is_diagonal else None}.items():
@@ -258,15 +260,15 @@ class _Iteration:
         second_product: Product | None,
     ) -> None:
         self.product, self.b, self.settings, self.second_product = product, b, settings, second_product
-        self.preconditioner = preconditioner
+        self.preconditioner, self.xp = preconditioner, namespace(b)
         self.is_warm = x0 is not None
-        self.x = np.zeros_like(b) if x0 is None else x0.copy()
-        self.r, self.d = b.copy(), np.empty_like(b)
-        self.z = self.r if preconditioner is None else np.empty_like(b)
+        self.x = self.xp.zeros_like(b) if x0 is None else x0.copy()
+        self.r, self.d = b.copy(), self.xp.empty_like(b)
+        self.z = self.r if preconditioner is None else self.xp.empty_like(b)
         self.y = self.x if second_product is None else self.x.copy()
         self.kept_numbers = settings.kept_numbers()
         # Pages are taken from the system when an iterate is written, not here.
-        self.pool = np.empty((len(self.kept_numbers) + 1, b.size), b.dtype)
+        self.pool = self.xp.empty((len(self.kept_numbers) + 1, b.size), b.dtype)
         self.iterates: list[Iterate] = []
         self.quadratics: list[float] = []
         self.n_products = 0
@@ -276,10 +278,10 @@ class _Iteration:
 
     def start(self) -> CGStop | None:
         if self.is_warm:
-            np.subtract(self.b, self.product(self.x), out=self.r)
+            self.xp.subtract(self.b, self.product(self.x), out=self.r)
             self.n_products += 1
         self.rz = self.slope = self.apply_preconditioner()
-        np.copyto(self.d, self.z)
+        self.xp.copyto(self.d, self.z)
         self.quadratics.append(self.quadratic())
         self.y_quadratic = self.quadratics[0]
         if not (math.isfinite(self.rz) and math.isfinite(self.quadratics[0])):
@@ -338,30 +340,31 @@ class _Iteration:
             return False, CGStop.RESIDUAL
         was_sound, self.is_sound = self.is_sound, self.gap <= math.sqrt(np.finfo(self.b.dtype).eps) * length
         if self.is_warm and was_sound and not self.is_sound:
-            np.subtract(self.b, Ax, out=self.r)
+            self.xp.subtract(self.b, Ax, out=self.r)
             return True, None
         return False, CGStop.FLOOR if is_small else None
 
     def compare(self, Ax: np.ndarray) -> tuple[float, float]:
         """|b - A x|, and how far that vector is from r."""
         length = gap = 0.0
-        for start in range(0, self.b.size, BLOCK):
-            here = slice(start, start + BLOCK)
+        block = block_of(self.b)
+        for start in range(0, self.b.size, block):
+            here = slice(start, start + block)
             part = self.b[here] - Ax[here]
             length += dot(part, part)
-            np.subtract(part, self.r[here], out=part)
+            self.xp.subtract(part, self.r[here], out=part)
             gap += dot(part, part)
         return math.sqrt(length), math.sqrt(gap)
 
     def turn(self, rz: float, renewed: bool) -> None:
         """d ← z + β d, and rᵀd, which is rᵀz but where r has been renewed; d ← z where r and d are strangers."""
         is_far = renewed and self.gap > FAR_APART * norm(self.r)
-        np.multiply(self.d, 0.0 if is_far else rz / self.rz, out=self.d)
-        np.add(self.d, self.z, out=self.d)
+        self.xp.multiply(self.d, 0.0 if is_far else rz / self.rz, out=self.d)
+        self.xp.add(self.d, self.z, out=self.d)
         self.rz = rz
         self.slope = dot(self.r, self.d) if renewed else rz
         if self.slope < 0.5 * rz:
-            np.copyto(self.d, self.z)
+            self.xp.copyto(self.d, self.z)
             self.slope = rz
 
     def measure_again(self) -> bool:
@@ -379,7 +382,7 @@ class _Iteration:
         if callable(self.preconditioner):
             self.preconditioner(self.r, self.z)
         elif self.preconditioner is not None:
-            np.divide(self.r, self.preconditioner, out=self.z)
+            self.xp.divide(self.r, self.preconditioner, out=self.z)
         rz = dot(self.r, self.z)
         if rz < 0.0 and -rz > math.sqrt(np.finfo(self.b.dtype).eps) * norm(self.r) * norm(self.z):  # not by rounding
             raise ValueError(f"preconditioner must be positive definite, got rᵀ M⁻¹ r = {rz:.3g}; check its inverse.")
@@ -397,7 +400,7 @@ class _Iteration:
 
     def keep(self, number: int) -> None:
         slot = self.pool[len(self.iterates)]
-        np.copyto(slot, self.y)
+        self.xp.copyto(slot, self.y)
         quadratic = self.quadratics[-1] if self.second_product is None else self.y_quadratic
         self.iterates.append(Iterate(number, slot, quadratic))
 
@@ -409,6 +412,6 @@ class _Iteration:
             self.keep(n_iterations)
         x = self.x
         if reason == CGStop.NOT_FINITE:  # x may hold what is not finite
-            x = self.iterates[-1].x.copy() if self.iterates else np.zeros_like(self.b)
+            x = self.iterates[-1].x.copy() if self.iterates else self.xp.zeros_like(self.b)
         residual = max(norm(self.r), self.gap) / (self.b_length or 1.0)
         return CGResult(x, reason, self.iterates, self.quadratics, residual, self.curvature, self.n_products)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from optim.arguments import number
+from optim.device import namespace
 from optim.long_vectors import norm
 
 
@@ -34,7 +35,7 @@ def clip_by_value(grad: np.ndarray, limit: float, out: np.ndarray | None = None)
     array([-5. ,  0.5])
     """
     number("limit", limit, above=0)
-    return np.clip(grad, -limit, limit, out=out)
+    return namespace(grad).clip(grad, -limit, limit, out=out)
 
 
 def clip_by_norm(grad: np.ndarray, limit: float, out: np.ndarray | None = None) -> np.ndarray:
@@ -63,7 +64,7 @@ def clip_by_norm(grad: np.ndarray, limit: float, out: np.ndarray | None = None) 
     array([0.6, 0.8])
     """
     number("limit", limit, above=0)
-    return np.multiply(grad, shrinking(norm(grad), limit), out=out)
+    return namespace(grad).multiply(grad, shrinking(norm(grad), limit), out=out)
 
 
 def shrinking(length: float, limit: float) -> float:

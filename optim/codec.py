@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from optim.arguments import brief, precision
+from optim.device import all_to_host
 
 DEPTH = 100  # levels of a tree
 KINDS = "biufcSUmM"  # of arrays, as NumPy letters them
@@ -77,6 +78,7 @@ def encode(leaf: Any, arrays: dict[str, np.ndarray], records: Records, place: tu
     def inner(key: Any, item: Any) -> Any:
         return encode(item, arrays, records, (*place, str(key)))
 
+    leaf = all_to_host(leaf)
     if isinstance(leaf, np.generic) and leaf.dtype.kind in "biuf":
         return leaf.item()
     if isinstance(leaf, np.ndarray) and leaf.dtype == object and leaf.ndim == 1:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from optim.arguments import number
+from optim.device import namespace
 from optim.long_vectors import add_scaled
 from optim.problem import check_vector
 
@@ -43,7 +44,7 @@ class DampedCurvature:
         if self.n_products == 0:
             check_vector("a curvature product", product, v)
         self.n_products += 1
-        np.multiply(product, 1.0 / float(self.linear.weight), out=self.out)
+        namespace(product).multiply(product, 1.0 / float(self.linear.weight), out=self.out)
         if self.damping > 0.0:
             add_scaled(self.out, self.damping, v)
         return self.out
@@ -79,8 +80,10 @@ def diagonal_preconditioner(linear: Any, damping: float, exponent: float) -> np.
             "preconditioner='squared_gradients' needs an objective whose linearisation has squared_gradients(), got "
             f"{type(linear).__name__} without it; use preconditioner=None, or give squared_gradients to from_callables."
         )
-    squares = np.nan_to_num(linear.squared_gradients())  # what has overflowed is very large, and no reason to stop
-    diagonal = np.maximum(squares / float(linear.weight), 0.0) + damping
+    squares = linear.squared_gradients()
+    xp = namespace(squares)
+    squares = xp.nan_to_num(squares)  # what has overflowed is very large, and no reason to stop
+    diagonal = xp.maximum(squares / float(linear.weight), 0.0) + damping
     return (diagonal**exponent).astype(squares.dtype, copy=False)
 
 

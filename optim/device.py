@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -43,7 +44,7 @@ def namespace(*arrays: Any) -> ModuleType:
             continue
         if isinstance(array, (np.ndarray, np.generic)):
             xp = np
-        elif type(array).__module__.partition(".")[0] == "cupy":
+        elif _is_of_cupy(array):
             xp = _cupy()
         elif hasattr(array, "__array_namespace__"):
             xp = array.__array_namespace__()
@@ -76,9 +77,85 @@ def to_host(array: Any) -> np.ndarray:
     >>> to_host(np.arange(2))
     array([0, 1])
     """
-    if type(array).__module__.partition(".")[0] == "cupy":
-        return _cupy().asnumpy(array)
-    return np.asarray(array)
+    return _cupy().asnumpy(array) if _is_of_cupy(array) else np.asarray(array)
+
+
+def is_array(thing: Any) -> bool:
+    """Whether ``thing`` is an array of NumPy or of CuPy.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from optim.device import is_array
+    >>> is_array(np.ones(2)), is_array([1.0, 1.0])
+    (True, False)
+    """
+    return isinstance(thing, np.ndarray) or _is_of_cupy(thing)
+
+
+def all_to_host(given: Any) -> Any:
+    """``given`` with every CuPy array in it, be it in lists or tuples, as a NumPy array; all else is left alone.
+
+    Examples
+    --------
+    >>> from optim.device import all_to_host
+    >>> all_to_host([1.0, "text", None])
+    [1.0, 'text', None]
+    """
+    if _is_of_cupy(given):
+        return to_host(given)
+    if isinstance(given, list | tuple) and any(map(_is_of_cupy, _arrays_in(given))):
+        return type(given)(map(all_to_host, given))
+    return given
+
+
+def beside(given: Any, array: Any) -> Any:
+    """``array`` in the memory in which ``given`` lies: both NumPy's, or both CuPy's.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from optim.device import beside
+    >>> ones = np.ones(2)
+    >>> beside(np.zeros(3), ones) is ones
+    True
+    """
+    return to_device(array) if _is_of_cupy(given) else to_host(array)
+
+
+def is_on_device(device: str | None, *given: Any) -> bool:
+    """Whether to compute on a GPU: asked for by ``device``, or because the arrays given lie there.
+
+    Parameters
+    ----------
+    device : None, "cpu" or "gpu"
+    *given : arrays, lists or tuples of arrays, anything else
+
+    Returns
+    -------
+    bool
+
+    Raises
+    ------
+    TypeError
+        If some arrays are NumPy's and some CuPy's.
+    ValueError
+        If CuPy's arrays are to be computed with on the CPU.
+    ImportError, RuntimeError
+        As :func:`check_device` says.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from optim.device import is_on_device
+    >>> is_on_device(None, np.ones(2), [np.ones(3)], None)
+    False
+    """
+    check_device(device)
+    is_there = namespace(*_arrays_in(given)) is not np
+    if is_there and device == "cpu":
+        raise ValueError("device must be None or 'gpu' for CuPy's arrays, got 'cpu'; move them by cupy.asnumpy first.")
+    return is_there or device == "gpu"
 
 
 def check_device(device: str | None) -> None:
@@ -111,6 +188,68 @@ def check_device(device: str | None) -> None:
         )
 
 
+class Place:
+    """Where data lie and are computed with, and what may come beside them.
+
+    Parameters
+    ----------
+    device : None, "cpu" or "gpu"
+    *given : the data, as :func:`is_on_device` takes them
+
+    Attributes
+    ----------
+    is_on_device : bool
+        Whether to compute on a GPU.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from optim.device import Place
+    >>> Place(None, np.ones(2)).is_on_device
+    False
+    """
+
+    def __init__(self, device: str | None, *given: Any) -> None:
+        self.device, self.is_on_device = device, is_on_device(device, *given)
+
+    def check(self, name: str, array: Any) -> None:
+        """Raise unless ``array`` lies where the data do, or ``device="gpu"`` was asked for, which moves either.
+
+        Raises
+        ------
+        TypeError
+        """
+        if self.device != "gpu" and _is_of_cupy(array) != self.is_on_device:
+            data, came = ("CuPy", "NumPy") if self.is_on_device else ("NumPy", "CuPy")
+            raise TypeError(
+                f"{name} must live where the data do, in {data} arrays, got one of {came}; say device='gpu' where the "
+                "data are handed over, which takes either, or move one of them."
+            )
+
+
+def check_room(n_bytes: int, what: str, *, remedy: str) -> None:
+    """Raise unless the GPU has room for ``what``: asked before any work.
+
+    Parameters
+    ----------
+    n_bytes : int
+        An estimate of what is needed at once.
+    what, remedy : str
+        What needs it, and what to do where it does not fit; for the message.
+
+    Raises
+    ------
+    MemoryError
+    """
+    cupy = _cupy()
+    free = cupy.cuda.Device().mem_info[0] + cupy.get_default_memory_pool().free_bytes()
+    if n_bytes > free:
+        raise MemoryError(
+            f"expected room for {what}, which needs {n_bytes / 2**30:.2f} GiB on the GPU, got {free / 2**30:.2f} GiB "
+            f"free; {remedy}."
+        )
+
+
 def to_device(array: Any, dtype: Any = None) -> Any:
     """CuPy array with the values of ``array``, C-contiguous; a CuPy array that is so already is returned as it is.
 
@@ -127,7 +266,7 @@ def to_device(array: Any, dtype: Any = None) -> Any:
 
 
 @functools.lru_cache(maxsize=64)
-def kernels(source: Path, **constants: int) -> Any:
+def kernels(source: Path, *, is_together: bool = True, **constants: int) -> Any:
     """The kernels of a ``.cu`` file, compiled with its constants; each is asked for by ``get_function(name)``.
 
     CuPy keeps what it has compiled on the disk. ``source`` may include ``prelude.cuh``.
@@ -135,6 +274,8 @@ def kernels(source: Path, **constants: int) -> Any:
     Parameters
     ----------
     source : Path
+    is_together : bool
+        Whether blocks wait for one another, so that all of them must be resident.
     **constants : int
         Values of the macros that the file names; True defines one without a value.
 
@@ -146,7 +287,7 @@ def kernels(source: Path, **constants: int) -> Any:
     return _cupy().RawModule(
         code=source.read_text(encoding="utf-8"),
         options=("--std=c++17", f"-I{Path(__file__).parent}", *defines),
-        enable_cooperative_groups=True,
+        enable_cooperative_groups=is_together,
     )
 
 
@@ -177,11 +318,44 @@ def launch_together(kernel: Any, n_blocks: int, n_threads: int, arguments: tuple
     kernel((n_blocks,), (n_threads,), arguments, shared_mem=shared_bytes)
 
 
+def launch_apart(kernel: Any, n_blocks: int, n_threads: int, arguments: tuple, *, shared_bytes: int = 0) -> None:
+    """Run a kernel whose blocks know nothing of one another; parameters as of :func:`launch_together`.
+
+    Raises
+    ------
+    RuntimeError
+        If the card cannot hold even one of its blocks.
+    """
+    if most_blocks_together(kernel, n_threads, shared_bytes=shared_bytes) == 0:
+        raise RuntimeError(
+            f"a block of {n_threads} threads with {shared_bytes} bytes of shared memory must fit a processor of the "
+            "GPU, got one that is too small for it; use fewer units, or device='cpu'."
+        )
+    kernel((n_blocks,), (n_threads,), arguments, shared_mem=shared_bytes)
+
+
 def most_blocks_together(kernel: Any, n_threads: int, *, shared_bytes: int = 0) -> int:
     """Blocks of ``n_threads`` threads of ``kernel`` that the card holds at once."""
     cuda = _cupy().cuda
+    if shared_bytes > cuda.Device().attributes["MaxSharedMemoryPerBlockOptin"]:
+        return 0
+    if shared_bytes > kernel.max_dynamic_shared_size_bytes:
+        kernel.max_dynamic_shared_size_bytes = shared_bytes
     of_a_processor = cuda.driver.occupancyMaxActiveBlocksPerMultiprocessor(kernel.kernel.ptr, n_threads, shared_bytes)
     return of_a_processor * cuda.Device().attributes["MultiProcessorCount"]
+
+
+def _is_of_cupy(thing: Any) -> bool:
+    return type(thing).__module__.partition(".")[0] == "cupy"
+
+
+def _arrays_in(given: Any, depth: int = 2) -> Iterator[Any]:
+    """The arrays among what is given, and in lists and tuples of it and of these."""
+    for part in given:
+        if is_array(part):
+            yield part
+        elif depth and isinstance(part, list | tuple):
+            yield from _arrays_in(part, depth - 1)
 
 
 def _cupy() -> ModuleType:

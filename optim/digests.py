@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from optim.device import is_array, to_host
+
 
 def digest_of(*arrays: np.ndarray) -> str:
     """16 hexadecimal digits that depend on the dtype, the shape and every byte of some arrays.
@@ -21,7 +23,7 @@ def digest_of(*arrays: np.ndarray) -> str:
     (True, False)
     """
     digest = hashlib.sha256()
-    for array in arrays:
+    for array in map(to_host, arrays):
         digest.update(f"{array.dtype.str}{array.shape}".encode())
         digest.update(np.ascontiguousarray(array).view(np.uint8).reshape(-1))
     return digest.hexdigest()[:16]
@@ -72,7 +74,7 @@ def _text(value: Any) -> str:
     if isinstance(value, numbers.Real):
         number = float(value)
         return str(int(number)) if number.is_integer() else repr(number)
-    if isinstance(value, np.ndarray):
+    if is_array(value):
         return digest_of(value)
     if isinstance(value, list | tuple):
         return f"[{', '.join(map(_text, value))}]"

@@ -8,6 +8,7 @@ on its own: the same bits for any size of the blocks, any machine, any number of
 
 from __future__ import annotations
 
+import math
 from dataclasses import KW_ONLY, dataclass
 from typing import Any, ClassVar
 
@@ -15,7 +16,8 @@ import numpy as np
 
 from optim.arguments import number
 from optim.clipping import shrinking
-from optim.long_vectors import BLOCK, norm
+from optim.device import namespace
+from optim.long_vectors import block_of, norm
 from optim.problem import Batches, check_evaluation, check_vector
 from optim.result import Step, StopReason
 from optim.schedule import Schedule, check_schedule, value_at
@@ -73,7 +75,7 @@ class FirstOrder:
 
     def init(self, theta: np.ndarray) -> FirstOrderState:
         """State before the first step: zeros."""
-        return FirstOrderState(0, {name: np.zeros_like(theta) for name in self.SLOTS})
+        return FirstOrderState(0, {name: namespace(theta).zeros_like(theta) for name in self.SLOTS})
 
     def update(
         self,
@@ -107,14 +109,15 @@ class FirstOrder:
         settings = self.settings(state.iteration)
         before = [theta, *(state.slots[name] for name in self.SLOTS)]
         after = [new_theta, *(new_state.slots[name] for name in self.SLOTS)]
-        g, scratch = np.empty((2, min(BLOCK, theta.size)), theta.dtype)
+        xp, block = namespace(theta), block_of(theta)
+        g, scratch = (xp.empty(min(block, theta.size), theta.dtype) for _ in range(2))
         shrink = shrinking(self._norm(grad, scale, g), self.clip_norm) if self.clip_norm else 1.0
-        for start in range(0, theta.size, BLOCK):
-            here = slice(start, start + BLOCK)
+        for start in range(0, theta.size, block):
+            here = slice(start, start + block)
             size = len(theta[here])
             self._clipped(grad[here], scale, g[:size])
             if shrink < 1.0:
-                np.multiply(g[:size], shrink, out=g[:size])
+                xp.multiply(g[:size], shrink, out=g[:size])
             old, new = ([array[here] for array in arrays] for arrays in (before, after))
             self.advance(g[:size], old, new, scratch[:size], at=settings)
         new_state.iteration = state.iteration + 1
@@ -175,26 +178,27 @@ class FirstOrder:
             return theta, state, Step(row, StopReason.NOT_FINITE)
         if length <= tolerance:
             return theta, state, Step(row, StopReason.CONVERGED)
-        out = spare or (np.empty_like(theta), self.init(theta))
+        out = spare or (namespace(theta).empty_like(theta), self.init(theta))
         with np.errstate(over="ignore", invalid="ignore"):  # what is not finite is found by the next loss
             theta, state = self.update(found.grad, theta, state, scale=1.0 / found.weight, out=out)
         return theta, state, Step(row)
 
     def _clipped(self, grad: np.ndarray, scale: float, out: np.ndarray) -> None:
-        np.multiply(grad, scale, out=out)
+        xp = namespace(out)
+        xp.multiply(grad, scale, out=out)
         if self.clip_value is not None:
-            np.clip(out, -self.clip_value, self.clip_value, out=out)
+            xp.clip(out, -self.clip_value, self.clip_value, out=out)
 
     def _norm(self, grad: np.ndarray, scale: float, scratch: np.ndarray) -> float:
         """Norm of the scaled gradient after ``clip_value``, in float64."""
         if self.clip_value is None:
             return norm(grad) * abs(scale)
-        total = 0.0
-        for start in range(0, grad.size, BLOCK):
-            block = grad[start : start + BLOCK]
-            self._clipped(block, scale, scratch[: len(block)])
-            total += norm(scratch[: len(block)]) ** 2
-        return float(np.sqrt(total))
+        total, block = 0.0, block_of(grad)
+        for start in range(0, grad.size, block):
+            part = grad[start : start + block]
+            self._clipped(part, scale, scratch[: len(part)])
+            total += norm(scratch[: len(part)]) ** 2
+        return math.sqrt(total)
 
 
 @dataclass(frozen=True)
@@ -219,9 +223,10 @@ class SGD(FirstOrder):
     """
 
     def advance(self, g, old, new, scratch, *, at):
+        xp = namespace(g)
         (theta,), (new_theta,) = old, new
-        np.multiply(g, at["rate"], out=g)
-        np.subtract(theta, g, out=new_theta)
+        xp.multiply(g, at["rate"], out=g)
+        xp.subtract(theta, g, out=new_theta)
 
 
 @dataclass(frozen=True)
@@ -266,11 +271,12 @@ class Momentum(FirstOrder):
         return {**super().settings(t), "momentum": value_at(self.momentum, t, "momentum")}
 
     def advance(self, g, old, new, scratch, *, at):
+        xp = namespace(g)
         (theta, v), (new_theta, new_v) = old, new
-        np.multiply(v, at["momentum"], out=new_v)
-        np.multiply(g, at["rate"], out=g)
+        xp.multiply(v, at["momentum"], out=new_v)
+        xp.multiply(g, at["rate"], out=g)
         new_v -= g
-        np.add(theta, new_v, out=new_theta)
+        xp.add(theta, new_v, out=new_theta)
 
 
 @dataclass(frozen=True)
@@ -316,12 +322,13 @@ class Nesterov(Momentum):
         return {**super().settings(t), "next_momentum": value_at(self.momentum, t + 1, "momentum")}
 
     def advance(self, g, old, new, scratch, *, at):
+        xp = namespace(g)
         (theta, v), (new_theta, new_v) = old, new
-        np.multiply(v, at["momentum"], out=new_v)
-        np.multiply(g, at["rate"], out=g)
+        xp.multiply(v, at["momentum"], out=new_v)
+        xp.multiply(g, at["rate"], out=g)
         new_v -= g
-        np.subtract(theta, g, out=new_theta)
-        np.multiply(new_v, at["next_momentum"], out=scratch)
+        xp.subtract(theta, g, out=new_theta)
+        xp.multiply(new_v, at["next_momentum"], out=scratch)
         new_theta += scratch
 
     def position(self, theta: np.ndarray, state: FirstOrderState) -> np.ndarray:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from optim.checks.probing import direction
+from optim.device import namespace
 
 
 class FlatCurvatureWarning(UserWarning):
@@ -39,7 +40,7 @@ def warn_if_flat(linear: Any, theta: np.ndarray) -> None:
         Of the loss alone, without weight decay.
     theta : (P,) array
     """
-    if not np.any(linear.gauss_newton(direction(theta, np.random.default_rng(0)))):
+    if not namespace(theta).any(linear.gauss_newton(direction(theta, np.random.default_rng(0)))):
         warnings.warn(
             "the loss must be convex and curved in the outputs, got curvature products Gv that are exactly 0 where the "
             "gradient is not, and steps that are those of gradient descent; return logits and take the log-softmax "

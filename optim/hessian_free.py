@@ -33,6 +33,7 @@ from optim.checks.preflight import preflight
 from optim.checks.probing import PRODUCT_RTOL
 from optim.curvature import DampedCurvature, diagonal_preconditioner, own_preconditioner
 from optim.damping import LevenbergMarquardt, reduction_ratio
+from optim.device import namespace
 from optim.flat_curvature import warn_if_flat
 from optim.long_vectors import dot, norm
 from optim.problem import Batches, agreed, check_evaluation
@@ -193,7 +194,7 @@ class HessianFree:
 
     def init(self, theta: np.ndarray) -> HessianFreeState:
         """State before the first step."""
-        return HessianFreeState(0, float(self.damping.initial), np.zeros_like(theta))
+        return HessianFreeState(0, float(self.damping.initial), namespace(theta).zeros_like(theta))
 
     def problem(self, objective: Any) -> Any:
         """What is minimised: the objective, with weight decay where that is on."""
@@ -243,14 +244,15 @@ class _StepInProgress:
     ) -> None:
         self.method, self.problem, self.theta, self.state, self.batches = method, problem, theta, state, batches
         self.damping, self.products = state.damping, state.products
-        self.trial, self.out = np.empty_like(theta), np.empty_like(theta)
+        self.xp = namespace(theta)
+        self.trial, self.out = self.xp.empty_like(theta), self.xp.empty_like(theta)
         self.row: dict[str, Any] = {"iteration": state.iteration}
 
     def run(self, tolerance: float) -> Step:
         found = self.problem.value_and_grad(self.theta, self.batches.gradient)
         check_evaluation(found, self.theta, with_grad=True)
         self.loss = found.loss
-        self.b = np.multiply(found.grad, -1.0 / found.weight)
+        self.b = self.xp.multiply(found.grad, -1.0 / found.weight)
         length = norm(self.b)
         self.row.update(loss=self.loss, gradient_norm=length)
         if not (math.isfinite(self.loss) and math.isfinite(length)):
@@ -284,7 +286,7 @@ class _StepInProgress:
     def solve(self) -> CGResult:
         """CG, again from zero with larger λ while it finds no iterate at all."""
         start = self.state.direction * value_at(self.method.warm_start, self.state.iteration, "warm_start")
-        warm = start if np.any(start) else None
+        warm = start if self.xp.any(start) else None
         for restarts in range(MAX_RESTARTS + 1):
             solved = self.solve_once(warm)
             self.row["restarts"] = restarts
@@ -299,8 +301,10 @@ class _StepInProgress:
 
     def solve_once(self, start: np.ndarray | None) -> CGResult:
         method = self.method
-        product = self.curvature(self.linear, self.damping, np.empty_like(self.theta))
-        second = None if self.second is None else self.curvature(self.second, self.damping, np.empty_like(self.theta))
+        product = self.curvature(self.linear, self.damping, self.xp.empty_like(self.theta))
+        second = self.second
+        if second is not None:
+            second = self.curvature(second, self.damping, self.xp.empty_like(self.theta))
         preconditioner: Any = None
         if method.preconditioner == "own":
             preconditioner = own_preconditioner(self.linear, self.damping)
@@ -342,8 +346,8 @@ class _StepInProgress:
         damping = method.damping.updated(self.damping, ratio)
         if solved.reason == CGStop.NOT_FINITE or solved.reason == CGStop.NEGATIVE_CURVATURE:
             damping = method.damping.bounded(max(damping, self.damping * method.damping.increase))
-        np.multiply(chosen.x, alpha, out=self.trial)
-        np.add(self.theta, self.trial, out=self.trial)
+        self.xp.multiply(chosen.x, alpha, out=self.trial)
+        self.xp.add(self.theta, self.trial, out=self.trial)
         return self.take(self.trial, solved, damping, ratio)
 
     def move_by_gradient(self, solved: CGResult, start_loss: float, predicted: float) -> Step:
@@ -356,7 +360,7 @@ class _StepInProgress:
             return self.reject(predicted)
         resolution = resolution_of(self.mean_loss, self.theta, start_loss)
         last = solved.iterates[-1]
-        np.add(self.theta, last.x, out=self.trial)
+        self.xp.add(self.theta, last.x, out=self.trial)
         found = self.problem.value_and_grad(self.trial, self.batches.gradient)
         check_evaluation(found, self.theta, with_grad=True)
         falls = norm(found.grad) / found.weight <= GRADIENT_FALLS * self.row["gradient_norm"]
@@ -378,7 +382,7 @@ class _StepInProgress:
             start_loss = self.row.get("loss_acceptance", self.loss)
             resolution = 4.0 * float(np.finfo(self.theta.dtype).eps) * max(abs(start_loss), np.finfo(np.float64).tiny)
         damping = self.method.damping.bounded(self.damping * self.method.restart_increase)
-        self.leave(np.zeros_like(self.theta), damping, -math.inf, rejected=self.state.rejected + 1)
+        self.leave(self.xp.zeros_like(self.theta), damping, -math.inf, rejected=self.state.rejected + 1)
         if abs(predicted) <= resolution:
             return Step(self.row, StopReason.CONVERGED)
         if self.state.rejected >= self.method.patience:
@@ -416,8 +420,8 @@ class _StepInProgress:
 
     def loss_along(self, delta: np.ndarray, alpha: float) -> float:
         """f(θ + αδ) on the acceptance batch; infinite where it is not finite."""
-        np.multiply(delta, alpha, out=self.trial)
-        np.add(self.theta, self.trial, out=self.trial)
+        self.xp.multiply(delta, alpha, out=self.trial)
+        self.xp.add(self.theta, self.trial, out=self.trial)
         loss = self.mean_loss(self.trial)
         return loss if math.isfinite(loss) else math.inf
 

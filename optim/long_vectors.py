@@ -10,7 +10,35 @@ import math
 
 import numpy as np
 
+from optim.device import namespace
+
 BLOCK = 8192  # entries; in float64 they fill a first-level cache with room for the rest
+
+
+def block_of(vector: np.ndarray) -> int:
+    """Entries that an update takes at a time: all of them on a GPU, where a call costs more than a cache gives.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from optim.long_vectors import block_of
+    >>> block_of(np.zeros(3))
+    8192
+    """
+    return BLOCK if isinstance(vector, np.ndarray) else max(1, vector.size)
+
+
+def is_finite(vector: np.ndarray) -> bool:
+    """Whether all entries are.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from optim.long_vectors import is_finite
+    >>> is_finite(np.ones(2)), is_finite(np.array([1.0, np.nan]))
+    (True, False)
+    """
+    return bool(namespace(vector).isfinite(vector).all())
 
 
 def dot(a: np.ndarray, b: np.ndarray) -> float:
@@ -31,6 +59,8 @@ def dot(a: np.ndarray, b: np.ndarray) -> float:
     >>> dot(np.full(2, 1e30, np.float32), np.full(2, 1e30, np.float32)) > 1e60
     True
     """
+    if not isinstance(a, np.ndarray):
+        return float((a.astype(np.float64) * b.astype(np.float64)).sum())
     total = 0.0
     for start in range(0, a.size, BLOCK):
         one = a[start : start + BLOCK].astype(np.float64, copy=False)
@@ -78,6 +108,9 @@ def add_scaled(y: np.ndarray, scale: float, x: np.ndarray) -> None:
     >>> y
     array([ 3., -1.])
     """
+    if not isinstance(y, np.ndarray):
+        y += x * scale
+        return
     scratch = np.empty(min(BLOCK, y.size), y.dtype)
     for start in range(0, y.size, BLOCK):
         here = slice(start, start + BLOCK)

@@ -16,6 +16,7 @@ from optim.arguments import brief, integer, number
 from optim.batches import BatchPolicy, draw
 from optim.checkpoint import CheckpointWarning
 from optim.digests import digests_of
+from optim.long_vectors import is_finite
 from optim.minimisation import Minimisation
 from optim.problem import Batches, Objective, agreed, check_problem
 from optim.result import Result, Step, StopReason, Trace
@@ -105,7 +106,7 @@ def minimize(
     ----------
     objective : Objective
     theta0 : (P,) float32 or float64 array
-        Not written to.
+        Of NumPy or CuPy, as all vectors of the run then are. Not written to.
     method : SGD, Momentum, Nesterov, Adagrad, RMSProp, Adam, HessianFree or alike
     batches : callable, optional
         ``batches(rng, iteration)`` returns :class:`optim.Batches` or an integer array, see :mod:`optim.batches`.
@@ -199,7 +200,7 @@ def minimize(
         run.forget_what_was_begun()
     finally:
         show(None, {})
-    if reason != StopReason.INTERRUPTED and not np.isfinite(run.theta).all():
+    if reason != StopReason.INTERRUPTED and not is_finite(run.theta):
         reason = StopReason.NOT_FINITE  # by the last step, at whose end nothing else looks
     keeper.keep(run)
     theta, value = run.outcome(minimised, reason, comparable=batches is None)

@@ -11,6 +11,7 @@ import numpy as np
 
 from optim.arguments import LARGEST, brief, integer
 from optim.checkpoint import load_checkpoint, save_checkpoint
+from optim.device import beside, is_array
 from optim.digests import differences
 from optim.problem import check_evaluation
 from optim.result import StopReason, Trace
@@ -146,7 +147,9 @@ class Minimisation:
     @classmethod
     def _restored(cls, tree: dict[str, Any], method: Any, theta0: np.ndarray) -> Minimisation:
         """What the kernels of objectives and methods may be given, made of a tree that comes from a file."""
-        columns, state = tree.pop("trace"), method.state_type(**tree.pop("state"))
+        columns = tree.pop("trace")
+        tree = _placed(tree, theta0)
+        state = method.state_type(**tree.pop("state"))
         check_like("state", vars(state), vars(method.init(theta0)))
         if hasattr(state, "check"):
             state.check(theta0)
@@ -180,6 +183,14 @@ class Minimisation:
             )
 
 
+def _placed(tree: Any, theta: Any) -> Any:
+    """``tree`` with its vectors where ``theta`` lives; a file holds them as NumPy's."""
+    if isinstance(tree, dict):
+        return {name: _placed(leaf, theta) for name, leaf in tree.items()}
+    is_vector = is_array(tree) and tree.shape == theta.shape and tree.dtype == theta.dtype
+    return beside(theta, tree) if is_vector else tree
+
+
 def check_like(name: str, value: Any, like: Any) -> None:
     """Raise unless ``value`` is of the kind of ``like``, all the way down; None stands for what is not known."""
     if isinstance(like, dict):
@@ -187,8 +198,8 @@ def check_like(name: str, value: Any, like: Any) -> None:
             raise ValueError(f"{name} must have the entries {', '.join(like)}, got {brief(value)}")
         for key, inner in like.items():
             check_like(f"{name}.{key}", value[key], inner)
-    elif isinstance(like, np.ndarray):
-        if not isinstance(value, np.ndarray) or (value.shape, value.dtype) != (like.shape, like.dtype):
+    elif is_array(like):
+        if not is_array(value) or (value.shape, value.dtype) != (like.shape, like.dtype):
             raise ValueError(f"{name} must be {like.dtype} of shape {like.shape}, got {brief(value)}")
     elif isinstance(like, int | float) and not isinstance(like, bool):
         if isinstance(value, bool) or not isinstance(value, int | float) or math.isnan(value):

@@ -18,6 +18,7 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 
 from optim.arguments import brief, integer, number
+from optim.device import is_array, namespace, to_host
 
 
 @dataclass(frozen=True)
@@ -293,18 +294,18 @@ def check_problem(objective: Any, theta: Any, *, needs_linearize: bool = False, 
             "write these methods, or make one with optim.from_callables"
             + (" and its argument gauss_newton (first-order methods do without)." if "linearize" in missing else ".")
         )
-    if not isinstance(theta, np.ndarray) or theta.dtype not in (np.float32, np.float64):
-        came = f"dtype {theta.dtype}" if isinstance(theta, np.ndarray) else brief(theta)
+    if not is_array(theta) or theta.dtype not in (np.float32, np.float64):
+        came = f"dtype {theta.dtype}" if is_array(theta) else brief(theta)
         raise TypeError(
-            f"{name} must be a NumPy array of float32 or float64, got {came}; use numpy.asarray({name}, float)."
+            f"{name} must be a NumPy or CuPy array of float32 or float64, got {came}; use numpy.asarray({name}, float)."
         )
     if theta.shape != (objective.n_params,):
         raise ValueError(
             f"{name} must have shape ({objective.n_params},), the objective's n_params, got {theta.shape}; "
             "flatten the parameters into one vector."
         )
-    if not np.isfinite(theta).all():
-        bad = int(np.flatnonzero(~np.isfinite(theta))[0])
+    if not np.isfinite(to_host(theta)).all():
+        bad = int(np.flatnonzero(~np.isfinite(to_host(theta)))[0])
         raise ValueError(f"{name} must be finite, got {theta[bad]} at position {bad}; start from finite parameters.")
 
 
@@ -325,9 +326,11 @@ def check_evaluation(evaluation: Any, theta: np.ndarray, *, with_grad: bool) -> 
 
 
 def check_vector(name: str, vector: Any, theta: np.ndarray) -> None:
-    """Raise unless ``vector`` has the shape and the dtype of ``theta``."""
-    if not isinstance(vector, np.ndarray) or vector.shape != theta.shape or vector.dtype != theta.dtype:
-        came = f"{vector.dtype} of shape {vector.shape}" if isinstance(vector, np.ndarray) else type(vector).__name__
+    """Raise unless ``vector`` has the shape and the dtype of ``theta``, and lives where it does."""
+    if is_array(vector):
+        namespace(vector, theta)
+    if not is_array(vector) or vector.shape != theta.shape or vector.dtype != theta.dtype:
+        came = f"{vector.dtype} of shape {vector.shape}" if is_array(vector) else type(vector).__name__
         raise ValueError(
             f"{name} must be {theta.dtype} of shape {theta.shape}, as theta is, got {came}; "
             "compute it in theta's dtype, one entry a parameter."

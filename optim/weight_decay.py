@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from optim.arguments import number
+from optim.device import beside, namespace, to_host
 from optim.long_vectors import add_scaled, dot
 from optim.problem import Evaluation, Linearization, Objective
 
@@ -38,7 +39,7 @@ class WeightDecay:
     def __init__(self, objective: Objective, coefficient: float, mask: np.ndarray | None = None) -> None:
         number("weight_decay", coefficient, least=0)
         if mask is not None:
-            mask = np.asarray(mask)
+            mask = to_host(mask)
             if mask.dtype != bool or mask.shape != (objective.n_params,):
                 raise ValueError(
                     f"decay_mask must be bool of shape ({objective.n_params},), got {mask.dtype} of shape "
@@ -67,8 +68,8 @@ class WeightDecay:
         """Products with the curvature of the batch, decay included."""
         linear = self.objective.linearize(theta, batch)
         kind = _DecayedSquares if hasattr(linear, "squared_gradients") else _Decayed
-        rate = theta.dtype.type(self.coefficient * linear.weight)
-        return kind(linear, linear.weight, self.masked(np.full_like(theta, rate)), np.empty_like(theta))
+        xp, rate = namespace(theta), theta.dtype.type(self.coefficient * linear.weight)
+        return kind(linear, linear.weight, self.masked(xp.full_like(theta, rate)), xp.empty_like(theta))
 
     def penalty(self, theta: np.ndarray, weight: float) -> float:
         """½ w c |m ∘ θ|²."""
@@ -76,7 +77,9 @@ class WeightDecay:
 
     def masked(self, vector: np.ndarray) -> np.ndarray:
         """m ∘ vector."""
-        return vector if self.mask is None else np.where(self.mask, vector, vector.dtype.type(0))
+        if self.mask is None:
+            return vector
+        return namespace(vector).where(beside(vector, self.mask), vector, vector.dtype.type(0))
 
 
 @dataclass(frozen=True)
@@ -89,15 +92,16 @@ class _Decayed:
     _out: np.ndarray
 
     def gauss_newton(self, v: np.ndarray, *, structural: float = 0.0) -> np.ndarray:
-        np.multiply(v, self._rates, out=self._out)
-        return np.add(self._out, self.undecayed.gauss_newton(v, structural=structural), out=self._out)
+        xp = namespace(v)
+        xp.multiply(v, self._rates, out=self._out)
+        return xp.add(self._out, self.undecayed.gauss_newton(v, structural=structural), out=self._out)
 
     def __getattr__(self, name: str) -> Any:
         """A preconditioner, if the loss alone has one: the mean rate of decay counts as damping."""
         if name != "preconditioner":
             raise AttributeError(name)
         own = self.undecayed.preconditioner
-        rate = float(np.mean(self._rates, dtype=np.float64)) / self.weight
+        rate = float(self._rates.mean(dtype=np.float64)) / self.weight
         return lambda damping: own(damping + rate)
 
 

@@ -3,16 +3,17 @@
 Method. Every check is a cell of its own, so that one failure leaves the others standing. Correctness comes first:
 fresh random inputs, outputs that begin as NaN, odd sizes, against loops in float64 NumPy; runs repeated, which must
 give the same bits; a grid that cannot be resident, which must be refused; estimators against the same on the CPU.
-Then times by the events of the device, medians of `n_repeats` launches on three inputs in rotation, beside a sparse
-product and a tanh per step in CuPy. `value` is an error where the unit is "relative", and then `bound` is what it may
-be at most.
+Networks of every cell, and methods on vectors of the device, are held to the CPU. Then times by the events of the
+device, medians of `n_repeats` launches on three inputs in rotation, beside a sparse product and a tanh per step in CuPy
+and, where it is installed with CUDA, in PyTorch; and what sums of a readout take beside a bare float64 product. `value`
+is an error where the unit is "relative", and then `bound` is what it may be at most.
 
 The profile "quick" runs all but the times on a stand-in for CuPy, whose kernels run on the host, where the tests of
 this package and g++ are at hand.
 
-Sources. The kernels are the project's own (`reservoir/drive.cu`).
+Sources. The kernels are the project's own (`reservoir/drive/kernels.cu`).
 
-Expected run time: about three minutes on a GPU, of which the first half minute compiles.
+Expected run time: about four minutes on a GPU, of which the first half minute compiles.
 """
 
 from __future__ import annotations
@@ -27,6 +28,8 @@ from typing import Any
 
 import numpy as np
 
+from studies.bench.device_timing import cupy_module, device_seconds, torch_loop_seconds
+
 RELATIVE = {"float32": 1e-5, "float64": 1e-12}
 SIZES = {"quick": ((1, 1), (33, 5)), "gpu": ((1, 1), (31, 0), (97, 30), (1000, 10), (2001, 100))}
 TIMED = {
@@ -34,7 +37,19 @@ TIMED = {
     "10,000 units, 10 a row": (10_000, 10),
     "1,000 units, 100 a row": (1000, 100),
 }
-CORRECT = ("open loop", "closed loop", "same bits", "resident grid", "estimators")
+CORRECT = (
+    "open loop",
+    "long rows",
+    "many reservoirs",
+    "closed loop",
+    "same bits",
+    "resident grid",
+    "estimators",
+    "cells",
+    "methods",
+)
+SEARCH = "a search over 1,000 configurations of 1,000 units"
+SUMS = "sums of 1,000 units over 100,000 steps"
 
 
 @dataclass(frozen=True)
@@ -50,9 +65,9 @@ class Settings:
 
 GRID = {
     "quick": [{"check": [*CORRECT], "standin": True}],
-    "default": [{"check": ["device", *CORRECT, *TIMED]}],
+    "default": [{"check": ["device", *CORRECT, *TIMED, SEARCH, SUMS]}],
 }
-EXPECTED_S = {"quick": 5, "default": 180}
+EXPECTED_S = {"quick": 5, "default": 240}
 COLUMNS = ("quantity", "value", "unit", "bound")
 BY = ("check", "quantity", "unit")
 
@@ -65,10 +80,16 @@ def run(settings: Settings) -> list[dict]:
         parts = {
             "device": _device,
             "open loop": _open_loop,
+            "long rows": _long_rows,
+            "many reservoirs": _many_reservoirs,
+            SEARCH: _search,
             "closed loop": _closed_loop,
             "same bits": _same_bits,
             "resident grid": _resident_grid,
             "estimators": _estimators,
+            "cells": _cells,
+            "methods": _methods,
+            SUMS: _sums,
         }
         return parts.get(settings.check, _times)(settings)
 
@@ -101,16 +122,9 @@ def _standin() -> Any:
 # ---------------------------------------------------------------------------------------------------- what is there
 
 
-def _cupy() -> Any:
-    """CuPy's module."""
-    from optim.device import namespace, to_device
-
-    return namespace(to_device(np.zeros(1)))
-
-
 def _device(settings: Settings) -> list[dict]:
     """Card, versions, and the rates of copies and of products."""
-    cupy = _cupy()
+    cupy = cupy_module()
     properties = cupy.cuda.runtime.getDeviceProperties(0)
     n = 4096
     rows = [
@@ -119,11 +133,11 @@ def _device(settings: Settings) -> list[dict]:
     ]
     for name in ("float32", "float64"):
         a = cupy.ones((n, n), name)
-        seconds = _seconds(lambda a=a: a @ a, settings.n_repeats)
+        seconds = device_seconds(lambda a=a: a @ a, settings.n_repeats)
         rows.append(row(f"product, {name}", 2e-12 * n**3 / seconds, "TFLOP/s"))
     source = cupy.ones(2**26, "float32")
     target = cupy.empty_like(source)
-    seconds = _seconds(lambda: cupy.copyto(target, source), settings.n_repeats)
+    seconds = device_seconds(lambda: cupy.copyto(target, source), settings.n_repeats)
     return [*rows, row("copy", 2 * source.nbytes * 1e-9 / seconds, "GB/s")]
 
 
@@ -183,6 +197,49 @@ def _open_loop(settings: Settings) -> list[dict]:
             states = drive_open(lay_out(reservoir, dtype), to_device(driven, dtype), to_device(start, dtype))
             error = _error(states, _twin(reservoir, driven, start)[0])
             rows.append(row(f"{N} units, {in_degree} a row, {dtype}", error, "relative", bound))
+    return rows
+
+
+def _long_rows(settings: Settings) -> list[dict]:
+    """Rows of more entries than the registers of their threads take, from shared memory: one thread to each row."""
+    from optim.device import to_device
+    from reservoir.drive.device_drive import drive_open, lay_out, one_lane
+
+    N, in_degree = (33, 20) if settings.standin else (2001, 100)
+    reservoir, driven, start = _problem(N, in_degree, settings, T=3 if settings.standin else 20)
+    expected, found = _twin(reservoir, driven, start)[0], []
+    for dtype, bound in RELATIVE.items():
+        states = drive_open(one_lane(lay_out(reservoir, dtype)), to_device(driven, dtype), to_device(start, dtype))
+        found.append(row(f"{N} units, {in_degree} a row, {dtype}", _error(states, expected), "relative", bound))
+    return found
+
+
+def _configurations(N: int, C: int, settings: Settings) -> tuple:
+    """Radius, scale of inputs, scale of the bias and leak (4, C), the bias (N,), and starts (C, N)."""
+    rng = np.random.default_rng([settings.seed, N, C])
+    return rng.uniform(0.1, 1, (4, C)), rng.uniform(-1, 1, N), rng.uniform(-1, 1, (C, N))
+
+
+def _many_reservoirs(settings: Settings) -> list[dict]:
+    """Reservoirs of one graph in one launch, an odd number of them, each against its own loop in NumPy."""
+    from optim.device import to_device
+    from reservoir.drive.device_drive import lay_out
+    from reservoir.drive.device_many import Configurations, drive_many
+
+    N, in_degree, C = (33, 5, 5) if settings.standin else (1000, 10, 65)
+    reservoir, driven, _ = _problem(N, in_degree, settings, B=1)
+    numbers, bias, start = _configurations(N, C, settings)
+    x, expected = start, []
+    radius, scale, of_bias, leak = numbers[:, :, None]
+    for p in driven[0]:
+        x = x + leak * (np.tanh(radius * (reservoir.W @ x.T).T + scale * p + of_bias * bias) - x)
+        expected.append(x)
+    rows = []
+    for dtype, bound in RELATIVE.items():
+        given, q, x = (to_device(array, dtype) for array in (driven[0], bias, start))
+        of = Configurations(*(to_device(row, dtype) for row in numbers))
+        states = drive_many(lay_out(reservoir, dtype), given, q, of, x)
+        rows.append(row(f"{C} of {N} units, {dtype}", _error(states, np.stack(expected, 1)), "relative", bound))
     return rows
 
 
@@ -255,21 +312,45 @@ def _estimators(settings: Settings) -> list[dict]:
     return rows
 
 
+def _cells(settings: Settings) -> list[dict]:
+    """Gradients and Gauss-Newton products, structural damping among them, of a network of each cell."""
+    from cells import Network, SequenceObjective
+    from cells.estimators.architecture import CELLS
+
+    rng, rows = np.random.default_rng(settings.seed), []
+    X, y = rng.standard_normal((3, 5, 2)), rng.standard_normal((3, 5, 1))
+    for name, make in CELLS.items() if not settings.standin else [("elman", CELLS["elman"])]:
+        network = Network(make(2, 3), n_out=1)
+        theta, v = rng.standard_normal((2, network.n_params)) * 0.5
+        answers = []
+        for device in ("cpu", "gpu"):
+            objective = SequenceObjective(network, X, y, device=device)
+            product = objective.linearize(theta).gauss_newton(v, structural=0.3)
+            answers.append(np.concatenate([objective.value_and_grad(theta).grad, product]))
+        rows.append(row(name, _error(answers[1], answers[0]), "relative", RELATIVE["float64"]))
+    return rows
+
+
+def _methods(settings: Settings) -> list[dict]:
+    """Steps of methods on vectors of the device, beside those on vectors of the host."""
+    from optim import Adam, HessianFree, from_callables, minimize
+    from optim.device import to_device
+
+    n = 50
+    diagonal, start, rows = np.linspace(1, 10, n), np.ones(n), []
+    for method in (Adam(0.1), HessianFree(damping=0.1)):
+        thetas = []
+        for place in (np.asarray, to_device):
+            A = place(diagonal)
+            bowl = from_callables(
+                lambda x, A=A: (float(0.5 * (A * x * x).sum()), A * x), lambda x, v, A=A: A * v, n_params=n
+            )
+            thetas.append(minimize(bowl, place(start), method, max_iterations=5).theta)
+        rows.append(row(type(method).__name__, _error(thetas[1], thetas[0]), "relative", 1e-9))
+    return rows
+
+
 # ------------------------------------------------------------------------------------------------------------- times
-
-
-def _seconds(call: Any, n_repeats: int) -> float:
-    """Median seconds of a call by the events of the device, after three calls that do not count."""
-    cupy, times = _cupy(), []
-    for i in range(n_repeats + 3):
-        begin, end = cupy.cuda.Event(), cupy.cuda.Event()
-        begin.record()
-        call()
-        end.record()
-        end.synchronize()
-        if i >= 3:
-            times.append(1e-3 * cupy.cuda.get_elapsed_time(begin, end))
-    return statistics.median(times)
 
 
 def _times(settings: Settings) -> list[dict]:
@@ -289,7 +370,7 @@ def _times(settings: Settings) -> list[dict]:
     closed = {name: to_device(array, np.float32) for name, array in _closed(N, 3, settings, 1, T).items()}
     W = csr_matrix(reservoir.W.astype(np.float32))
 
-    tanh = _cupy().tanh
+    tanh = cupy_module().tanh
 
     def eager():
         state, p = x[0], next(inputs)[0]
@@ -297,11 +378,50 @@ def _times(settings: Settings) -> list[dict]:
             state = state + np.float32(0.4) * (tanh(W @ state + p[t]) - state)
 
     micro = {
-        "open loop": 1e6 / T * _seconds(lambda: drive_open(rows, next(inputs), x), settings.n_repeats),
-        "closed loop": 1e6 / T * _seconds(lambda: drive_closed(rows, next(inputs), x, **closed), settings.n_repeats),
-        "sparse product and tanh in CuPy": 1e6 / 200 * _seconds(eager, 5),
+        "open loop": 1e6 / T * device_seconds(lambda: drive_open(rows, next(inputs), x), settings.n_repeats),
+        "closed loop": 1e6
+        / T
+        * device_seconds(lambda: drive_closed(rows, next(inputs), x, **closed), settings.n_repeats),
+        "sparse product and tanh in CuPy": 1e6 / 200 * device_seconds(eager, 5),
     }
+    in_torch = torch_loop_seconds(reservoir.W, driven[0, :200], settings.n_repeats)
+    if in_torch is not None:
+        micro["sparse product and tanh in PyTorch"] = 1e6 / 200 * in_torch
     return [row(name, value, "us a step") for name, value in micro.items()]
+
+
+def _search(settings: Settings) -> list[dict]:
+    """Steps a second of all configurations together."""
+    from optim.device import to_device
+    from reservoir.drive.device_drive import lay_out
+    from reservoir.drive.device_many import Configurations, drive_many
+
+    N, C, T = 1000, 1000, 1000
+    reservoir, driven, _ = _problem(N, 10, settings, B=1, T=T)
+    numbers, bias, start = _configurations(N, C, settings)
+    given, q, x = (to_device(array, np.float32) for array in (driven[0], bias, start))
+    rows, of = lay_out(reservoir), Configurations(*(to_device(row, np.float32) for row in numbers))
+    seconds = device_seconds(lambda: drive_many(rows, given, q, of, x), settings.n_repeats)
+    return [row("all together", C * T / seconds, "configuration-steps/s")]
+
+
+def _sums(settings: Settings) -> list[dict]:
+    """Seconds of the sums of a readout, states included, and of the float64 product that they cannot do without."""
+    import time
+
+    from reservoir import ESNRegressor
+
+    N, T = 1000, 100_000
+    X = np.random.default_rng(settings.seed).uniform(-1, 1, (T, 1)).astype(np.float32)
+    model = ESNRegressor(N, alpha=1e-3, solver="gram", device=settings.device, random_state=settings.seed)
+    seconds = []
+    for _ in range(4):
+        begin = time.perf_counter()
+        model.fit(X, X)
+        seconds.append(time.perf_counter() - begin)
+    tile = cupy_module().ones((N, T // 10), "float64")
+    bare = 10 * device_seconds(lambda: tile @ tile.T, 5)
+    return [row("fit", statistics.median(seconds[1:]), "s"), row("product of the states alone", bare, "s")]
 
 
 def plot(rows):

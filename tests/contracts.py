@@ -30,6 +30,17 @@ from cells import (
     RNNClassifier,
     RNNRegressor,
 )
+from optim import (
+    SGD,
+    Adagrad,
+    Adam,
+    CGSettings,
+    HessianFree,
+    LevenbergMarquardt,
+    Momentum,
+    Nesterov,
+    RMSProp,
+)
 from reservoir import ColdStartWarning, ESNClassifier, ESNForecaster, ESNRegressor, ReservoirTransformer, topology
 
 
@@ -166,4 +177,24 @@ ONE_OF_EACH = {
         *("elman-tanh", "elman-tanh-first", "forget-gate", "lstm-fgr", "gru", "gru-reset-after", "mut1", "mut3"),
         *("multiplicative-rnn", "multiplicative-lstm"),
     )
+}
+
+
+# ---------------------------------------------------------------------------------------------------- methods
+
+# Methods of minimisation, one entry for each way through their steps; the mask of decay is of this size.
+METHODS_SIZE = 6
+METHODS = {
+    "sgd": SGD(0.01),
+    "sgd-clipped": SGD(0.01, clip_value=0.5, clip_norm=0.6),
+    "momentum": Momentum(0.01),
+    "nesterov": Nesterov(0.01),
+    "adagrad": Adagrad(0.1),
+    "adagrad-outside": Adagrad(0.1, epsilon=0.0, epsilon_place="outside"),
+    "rmsprop": RMSProp(0.01, momentum=0.5),
+    "adam": Adam(0.01),
+    "hf": HessianFree(damping=0.1),
+    "hf-decay": HessianFree(damping=0.1, weight_decay=0.1, decay_mask=np.arange(METHODS_SIZE) < 4),
+    "hf-preconditioned": HessianFree(damping=0.1, preconditioner="squared_gradients", cg=CGSettings(replace_every=2)),
+    "hf-options": HessianFree(damping=LevenbergMarquardt(model="damped", at="last", gradient="acceptance"), cg=3),
 }

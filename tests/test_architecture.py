@@ -34,7 +34,7 @@ MAY_IMPORT = {
 WINGS = {
     "optim": ("checks", "for_torch"),
     "reservoir": ("simd", "data", "graph", "readout", "drive", "estimators", "forecasting", "search"),
-    "cells": ("passes", "kinds", "shares", "estimators", "language"),
+    "cells": ("passes", "kinds", "shares", "device", "estimators", "language"),
     "studies": ("tasks", "learners", "bench"),
 }
 FLAT = {"optim", "studies"}  # one idea a file, one question a file: as many as there are

@@ -67,6 +67,8 @@ PARAMETERS = """    n_units : int >= 1
         Go on from the parameters of an earlier fit of the same network.
     dtype : None, float64 or float32
         Working precision; None: float32 for float32 data, else float64.
+    device : None, "cpu" or "gpu"
+        Where to compute. None computes where the arrays lie: CuPy's, on the GPU, with answers in CuPy's arrays.
     n_jobs : int, optional
         Threads; None: all cores. The result has the same bits for any number.
     random_state : int, Generator, RandomState or None

@@ -14,6 +14,7 @@ from cells.estimators.architecture import FIRST_ORDER, MOST_LAYERS, MOST_UNITS, 
 from cells.estimators.targets import TARGETS
 from cells.initial import resolve_scheme
 from optim.arguments import LARGEST, brief, choice, flag, fraction, integer, number, precision
+from optim.device import check_device
 from optim.threads import n_threads
 
 Check = Callable[[str, Any], Any]
@@ -75,6 +76,7 @@ _COMMON: Mapping[str, Check] = {
     "patience": optional(integer),
     "checkpoint": optional(path),
     "dtype": precision,
+    "device": lambda name, value: check_device(value),
     "n_jobs": lambda name, value: n_threads(value),
     "verbose": verbosity,
 }

@@ -21,6 +21,7 @@ from cells.shares.data import SequenceData
 from cells.train import train
 from optim.arguments import generator, precision
 from optim.batches import RandomBatches
+from optim.device import is_on_device
 from optim.threads import n_threads
 from reservoir.data.reading import read_sequences
 from reservoir.data.sequences import Sequences
@@ -59,6 +60,7 @@ class SupervisedNetwork(RecurrentEstimator):
         sequence_column=None,
         warm_start=False,
         dtype=None,
+        device=None,
         n_jobs=None,
         random_state=None,
         verbose=0,
@@ -87,6 +89,7 @@ class SupervisedNetwork(RecurrentEstimator):
         self.sequence_column = sequence_column
         self.warm_start = warm_start
         self.dtype = dtype
+        self.device = device
         self.n_jobs = n_jobs
         self.random_state = random_state
         self.verbose = verbose
@@ -182,8 +185,9 @@ class SupervisedNetwork(RecurrentEstimator):
         y = list(answers) if per_sequence else np.split(answers, sequences.offsets[1:-1])
         w = _weights_of(sequences, weights, per_sequence)
         training, held_out = self._split(w, of_order)
-        objective = self._objective(X, y, training)
-        validation = None if held_out is None else self._objective(X, y, held_out)
+        device = "gpu" if sequences.is_on_device else self.device
+        objective = self._objective(X, y, training, device)
+        validation = None if held_out is None else self._objective(X, y, held_out, device)
         with interrupts_told(self.checkpoint):
             self._take(self._train(objective, validation, of_order))
 
@@ -225,7 +229,7 @@ class SupervisedNetwork(RecurrentEstimator):
             )
         return split
 
-    def _objective(self, X: list, y: list, weights: list[np.ndarray]) -> SequenceObjective:
+    def _objective(self, X: list, y: list, weights: list[np.ndarray], device: str | None) -> SequenceObjective:
         """The loss on the sequences that have any weight."""
         chosen = [i for i, part in enumerate(weights) if part.any()]
         is_last = self.network_.targets == "last"
@@ -238,6 +242,7 @@ class SupervisedNetwork(RecurrentEstimator):
             clip_signal=np.inf if self.clip_signal is None else self.clip_signal,
             dtype=self.theta_.dtype,
             n_jobs=self.n_jobs,
+            device=device,
         )
 
     def _train(self, objective: SequenceObjective, validation: Any, rng: np.random.Generator) -> Any:
@@ -279,8 +284,9 @@ class SupervisedNetwork(RecurrentEstimator):
             refuse_unless_carried(self.network_, "initial_state")
             initial = check_rows(self.network_, initial_state, sequences.n_sequences, self.theta_.dtype)
         return run_network(
-            self.network_, self.theta_, data, wanted=wanted, initial=initial, n_threads=n_threads(self.n_jobs)
-        )
+            self.network_, self.theta_, data, wanted=wanted, initial=initial, n_threads=n_threads(self.n_jobs),
+            is_on_device=is_on_device(self.device) or sequences.is_on_device,
+        )  # fmt: skip
 
     def _answers(
         self,
@@ -300,7 +306,7 @@ class SupervisedNetwork(RecurrentEstimator):
         sequences = self._read(X, groups=groups, lengths=lengths)
         rows, final = self._answer_of(sequences, wanted, initial_state)
         shaped = self._shaped(sequences, make(rows))
-        return (shaped, final) if return_state else shaped
+        return (shaped, sequences.placed(final)) if return_state else shaped
 
     def _shaped(self, sequences: Sequences, values: np.ndarray) -> Any:
         """Values one a sequence or one a row, whichever are learnt, in the form of X."""

@@ -21,6 +21,7 @@ from cells.stepper import Stepper
 from cells.train import TrainingResult, train
 from cells.truncated import TruncatedObjective
 from optim.arguments import generator, integer, precision
+from optim.device import is_on_device
 from optim.threads import n_threads
 from reservoir.estimators.estimator import all_or_nothing
 
@@ -80,6 +81,8 @@ class CharRNN(RecurrentEstimator):
     checkpoint : path, optional
         ``fit`` writes its state there after each epoch, and goes on from it where the file is there: delete it to
         begin anew. One of other texts or settings is refused.
+    device : None, "cpu" or "gpu"
+        Where to train and to score; writing goes step by step on the processor.
     n_jobs : int, optional
         Threads; the result has the same bits for any number.
     random_state : int, Generator, RandomState or None
@@ -149,6 +152,7 @@ class CharRNN(RecurrentEstimator):
         unknown="error",
         dtype=np.float32,
         checkpoint=None,
+        device=None,
         n_jobs=None,
         random_state=None,
         verbose=0,
@@ -177,6 +181,7 @@ class CharRNN(RecurrentEstimator):
         self.unknown = unknown
         self.dtype = dtype
         self.checkpoint = checkpoint
+        self.device = device
         self.n_jobs = n_jobs
         self.random_state = random_state
         self.verbose = verbose
@@ -287,6 +292,7 @@ class CharRNN(RecurrentEstimator):
             initial_state=initial_state,
             dtype=self.theta_.dtype,
             n_jobs=self.n_jobs,
+            device=self.device,
         )
 
     def _method(self, n_steps: float | None) -> Any:
@@ -320,7 +326,8 @@ class CharRNN(RecurrentEstimator):
         """
         check_is_fitted(self)
         numbers = self._letters().encode(check_text("text", text, least=2))
-        return log_probabilities(self.network_, self.theta_, numbers, n_threads=n_threads(self.n_jobs))
+        where = {"n_threads": n_threads(self.n_jobs), "is_on_device": is_on_device(self.device)}
+        return log_probabilities(self.network_, self.theta_, numbers, **where)
 
     def score(self, text: str) -> float:
         """Bits a character: the mean of -log2 p over all characters but the first.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from cells.network import Network
@@ -12,7 +14,7 @@ from cells.shares.data import SequenceData
 _BLOCK = 65_536
 
 
-def log_probabilities(network: Network, theta: np.ndarray, numbers: np.ndarray, *, n_threads: int = 1) -> np.ndarray:
+def log_probabilities(network: Network, theta: np.ndarray, numbers: np.ndarray, **options: Any) -> np.ndarray:
     """log p of every symbol but the first given those before it, in nats: (T - 1,) float64.
 
     Parameters
@@ -22,7 +24,8 @@ def log_probabilities(network: Network, theta: np.ndarray, numbers: np.ndarray, 
     theta : (P,)
     numbers : (T,) integers
         T at least 2; the state starts from rest.
-    n_threads : int >= 1
+    options
+        ``n_threads`` and ``is_on_device`` of :func:`cells.predict.run_network`.
 
     Examples
     --------
@@ -37,7 +40,7 @@ def log_probabilities(network: Network, theta: np.ndarray, numbers: np.ndarray, 
     for start in range(0, found.size, _BLOCK):
         y = numbers[start + 1 : start + _BLOCK + 1]
         data = SequenceData(network, [numbers[start : start + y.size]], dtype=theta.dtype)
-        outputs, state = run_network(network, theta, data, wanted="outputs", initial=state, n_threads=n_threads)
+        outputs, state = run_network(network, theta, data, wanted="outputs", initial=state, **options)
         found[start : start + y.size] = log_softmax(outputs)[np.arange(y.size), y]
     return found
 

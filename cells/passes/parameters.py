@@ -11,6 +11,7 @@ from cells.passes.calls import Calls, plainly
 from cells.passes.cell import Cell, layout
 from cells.passes.feed import FEW, Feed, no_feed, room_for
 from cells.passes.products import copies_to_feed
+from optim.device import is_array
 from optim.threads import run_all
 from reservoir.simd.tiles import panel_parts, panels
 from reservoir.simd.transpose import fill_transpose, transposed
@@ -24,10 +25,10 @@ _WORTH_THREADS = 50_000  # parameters: copying fewer into panels takes less time
 def check_theta(network: Network, theta: Any, dtype: Any = None, *, name: str = "theta") -> None:
     """Raise unless ``theta`` is an array (P,) of this dtype, or of float32 or float64 where none is given."""
     kinds = (np.float64, np.float32) if dtype is None else (dtype,)
-    if isinstance(theta, np.ndarray) and theta.shape == (network.n_params,) and theta.dtype in kinds:
+    if is_array(theta) and theta.shape == (network.n_params,) and theta.dtype in kinds:
         return
     wanted = " or ".join(np.dtype(kind).name for kind in kinds)
-    came = f"{theta.dtype} of shape {theta.shape}" if isinstance(theta, np.ndarray) else type(theta).__name__
+    came = f"{theta.dtype} of shape {theta.shape}" if is_array(theta) else type(theta).__name__
     remedy = "n_params of the network is its size" if dtype is None else "the objective's dtype= decides the precision"
     raise ValueError(f"{name} must be a {wanted} array of shape ({network.n_params},), got {came}; {remedy}.")
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from optim.checks.probing import PRODUCT_RTOL, direction
-from optim.long_vectors import dot, norm
+from optim.long_vectors import dot, is_finite, norm
 from optim.problem import check_evaluation, check_vector
 from optim.result import StopReason
 
@@ -70,7 +70,7 @@ def preflight(
         return found.copy()
 
     Gu, Gv, Gv_again = product(u), product(v), product(v, objective.linearize(theta, batch))
-    if not (np.isfinite(Gu).all() and np.isfinite(Gv).all()):
+    if not (is_finite(Gu) and is_finite(Gv)):
         return Seen(n_products=3)  # raising the damping deals with it
     rtol = PRODUCT_RTOL[theta.itemsize]
     reason, message = _judged(u, v, Gu, Gv, Gv_again, rtol, may_be_negative)
@@ -98,7 +98,7 @@ def _judged(
     rtol: float,
     may_be_negative: bool,
 ) -> tuple[StopReason | None, str]:
-    if np.max(np.abs(Gv_again - Gv)) > rtol * np.max(np.abs(Gv)):
+    if abs(Gv_again - Gv).max() > rtol * abs(Gv).max():
         return StopReason.NOT_DETERMINISTIC, "Two linearisations at one point gave different products."
     uGv, vGu, vGv = dot(u, Gv), dot(v, Gu), dot(v, Gv)
     size = norm(v) * norm(Gv)

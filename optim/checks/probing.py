@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from optim.arguments import number
+from optim.device import beside, to_host
 from optim.problem import check_vector
 
 # Central differences of a float64 loss with steps of the cube root of eps are good to its square, 4e-11, times
@@ -70,9 +71,9 @@ def product_rtol(theta: np.ndarray, rtol: float | None) -> float:
 
 def direction(theta: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """A standard normal vector like ``theta``."""
-    return rng.standard_normal(theta.size).astype(theta.dtype)
+    return beside(theta, rng.standard_normal(theta.size).astype(theta.dtype))
 
 
 def dot(a: np.ndarray, b: np.ndarray) -> float:
     """Inner product of two arrays of equal shape, in float64."""
-    return float(np.ravel(a).astype(np.float64) @ np.ravel(b).astype(np.float64))
+    return float(np.ravel(to_host(a)).astype(np.float64) @ np.ravel(to_host(b)).astype(np.float64))

@@ -19,6 +19,7 @@ from typing import Literal
 import numpy as np
 from sklearn.utils.validation import validate_data
 
+from optim.device import all_to_host, is_on_device
 from reservoir.data.boundaries import (
     column_position,
     offsets_from_ids,
@@ -98,6 +99,9 @@ def read_sequences(
     ValueError, TypeError
         For everything that is not as described, naming the argument, what came and what to do.
     """
+    numbers = X, *(part for part in (y, sample_weight) if not _holds_text(part))
+    is_there = is_on_device(None, *numbers) and is_on_device(getattr(estimator, "device", None), *numbers)
+    X, y, sample_weight, groups, lengths = map(all_to_host, (X, y, sample_weight, groups, lengths))
     refuse_two_boundaries(groups, lengths, sequence_column)
     known = offsets_of(X, sequence_column)
     table = flatten(X)
@@ -132,11 +136,16 @@ def read_sequences(
         form, offsets = "column", known
     else:
         offsets = np.concatenate(([0], np.cumsum(n_steps if table.sizes is None else table.sizes)))
-    sequences = Sequences(rows, offsets.astype(np.int64, copy=False), form)
+    sequences = Sequences(rows, offsets.astype(np.int64, copy=False), form, is_on_device=is_there)
     sequences = replace(sequences, weights=read_weights(sequences, sample_weight))
     if target == "none":
         return sequences
     return replace(sequences, **read_y(sequences, y, target, y_of=y_of, has_gaps=y_has_gaps))
+
+
+def _holds_text(values) -> bool:
+    """Whether these are labels that no device could hold."""
+    return getattr(getattr(values, "dtype", None), "kind", "f") not in "fiub"
 
 
 def _note_features(estimator, header, reset: bool) -> None:

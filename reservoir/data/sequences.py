@@ -8,6 +8,7 @@ from typing import Any, Literal
 import numpy as np
 
 from optim.arguments import array, brief, choice, integer, precision
+from optim.device import to_device
 
 FORMS = ("rows", "list", "stack", "groups", "lengths", "column")
 
@@ -36,6 +37,8 @@ class Sequences:
         Whether a step of y was a number rather than a vector.
     one_per_sequence : bool
         Whether y held one entry a sequence (spread over its rows here).
+    is_on_device : bool
+        Whether X came in CuPy's arrays: then numbers are handed back in these, and computed on the GPU.
 
     Examples
     --------
@@ -58,6 +61,7 @@ class Sequences:
     weights: np.ndarray | None = None
     targets_1d: bool = False
     one_per_sequence: bool = False
+    is_on_device: bool = False
 
     def __post_init__(self):
         for name in ("rows", "offsets", "targets", "labels", "weights"):
@@ -100,6 +104,7 @@ class Sequences:
 
     def like_input(self, rows_out: np.ndarray) -> Any:
         """Hand back results (n_steps, ...) in the form of X: array, list of arrays or stack; no copies."""
+        rows_out = self.placed(rows_out)
         if self.form == "list":
             return [rows_out[a:b] for a, b in zip(self.offsets[:-1], self.offsets[1:], strict=True)]
         if self.form == "stack":
@@ -112,7 +117,11 @@ class Sequences:
         A 2-D X, alone or with ``sequence_column=``, gets them on every row (scikit-learn counts rows);
         the other forms get one entry a sequence.
         """
-        return self.on_rows(values) if self.form in ("rows", "column") else values
+        return self.placed(self.on_rows(values) if self.form in ("rows", "column") else values)
+
+    def placed(self, values: np.ndarray | None) -> Any:
+        """Hand back values where X lay; text, and what there is not, as it is."""
+        return to_device(values) if self.is_on_device and values is not None and values.dtype.kind in "fiub" else values
 
 
 def read_only(array: np.ndarray) -> np.ndarray:

@@ -13,6 +13,7 @@ from scipy.sparse import issparse
 
 from optim import arguments
 from optim.arguments import brief, precision
+from optim.device import all_to_host
 
 _DATES = "give times as numbers that mean something, such as hours since a start or the sine and cosine of the hour"
 _TIMES = (date, timedelta, np.datetime64, np.timedelta64)
@@ -40,6 +41,7 @@ class Table:
 
 def flatten(X) -> Table:
     """Join X, a table, a list of tables or a 3-D stack of them, into one table."""
+    X = all_to_host(X)
     if isinstance(X, np.ndarray) and X.dtype == object and X.ndim == 1:
         X = list(X)
     if isinstance(X, (list, tuple)) and _holds_sequences(X):
@@ -102,7 +104,9 @@ def _join_sequences(members) -> Table:
 def as_array(values, name: str) -> np.ndarray:
     """``np.asarray`` of what is an array or a list; nothing is masked, ragged or endless."""
     return arguments.as_array(
-        name, values, remedy="make all rows equally long, and give ragged sequences as a list of 2-D arrays"
+        name,
+        all_to_host(values),
+        remedy="make all rows equally long, and give ragged sequences as a list of 2-D arrays",
     )
 
 

@@ -1,13 +1,13 @@
 """Reservoirs over data on a GPU: W laid out for threads, runs in chunks of time, array code where no kernel fits.
 
 What a step adds before the activation (inputs, feedback of a teacher, bias, noise) is one matrix product over all of
-time, ``driven``; the kernels of ``drive.cu`` do the rest. Arrays belong to one namespace, CuPy's where kernels run.
+time, ``driven``; the kernels of ``kernels.cu`` do the rest. Arrays belong to one namespace, CuPy's where kernels run.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -51,7 +51,12 @@ class DeviceRows:
         """What the kernels are compiled for."""
         entries, _, lanes = self.weights.shape
         of_type = {"REAL_IS_DOUBLE": True} if self.weights.dtype == np.float64 else {}
-        return {"LANES": lanes, "ENTRIES": entries, "ACTIVATION": len(CODES[self.activation]), **of_type}
+        return {
+            "LANES": lanes,
+            "ENTRIES": min(entries, MOST_ENTRIES),
+            "ACTIVATION": len(CODES[self.activation]),
+            **of_type,
+        }
 
 
 def lay_out(reservoir: Reservoir, dtype: Any = np.float32) -> DeviceRows:
@@ -76,6 +81,15 @@ def lay_out(reservoir: Reservoir, dtype: Any = np.float32) -> DeviceRows:
     place = (number // lanes, row, number % lanes)
     weights[place], columns[place] = W.data, W.indices
     return DeviceRows(to_device(weights), to_device(columns), to_device(reservoir.leak, dtype), reservoir.activation)
+
+
+def one_lane(rows: DeviceRows) -> DeviceRows:
+    """The same rows, each owned by one thread."""
+    weights, columns = (
+        namespace(array).ascontiguousarray(array.transpose(0, 2, 1).reshape(-1, rows.n_units, 1))
+        for array in (rows.weights, rows.columns)
+    )
+    return replace(rows, weights=weights, columns=columns)
 
 
 def threads_for(in_degree: int) -> tuple[int, int]:
@@ -114,10 +128,15 @@ def drive_open(rows: DeviceRows, driven: Any, start: Any) -> Any:
     xp = namespace(rows.weights)
     B, T, N = driven.shape
     lanes, entries = rows.weights.shape[2], rows.weights.shape[0]
-    fits = xp is not np and entries <= MOST_ENTRIES
-    kernel = kernels(SOURCE, **rows.constants).get_function("drive_open") if fits else None
-    together = most_blocks_together(kernel, THREADS) * THREADS // lanes // N if fits else 0
-    if together == 0 or T == 0:
+    if xp is np or T == 0:
+        return _step_by_step(xp, rows, driven, start)
+    # A row in registers, or states in shared memory, whose blocks serve one sequence each.
+    is_shared, row_blocks = entries > MOST_ENTRIES, -(-N * lanes // THREADS)
+    name, shared_bytes = ("drive_shared", 2 * N * driven.dtype.itemsize) if is_shared else ("drive_open", 0)
+    kernel = kernels(SOURCE, **rows.constants).get_function(name)
+    most = most_blocks_together(kernel, THREADS, shared_bytes=shared_bytes)
+    together = most // row_blocks if is_shared else most * THREADS // lanes // N
+    if together == 0:
         return _step_by_step(xp, rows, driven, start)
     states = xp.empty((B, T + 1, N), rows.weights.dtype)
     states.view(np.uint8).fill(255)  # NOT_YET
@@ -125,11 +144,10 @@ def drive_open(rows: DeviceRows, driven: Any, start: Any) -> Any:
     for first in range(0, B, together):
         part = slice(first, min(first + together, B))
         n = part.stop - part.start
-        arguments = (
-            *(rows.weights, rows.columns, xp.ascontiguousarray(driven[part]), rows.leak, states[part]),
-            *(np.int32(N), np.int32(T), np.int32(n)),
-        )
-        launch_together(kernel, -(-n * N * lanes // THREADS), THREADS, arguments)
+        sizes = (N, T, entries, row_blocks) if is_shared else (N, T, n)
+        arguments = (rows.weights, rows.columns, xp.ascontiguousarray(driven[part]), rows.leak, states[part])
+        n_blocks = n * row_blocks if is_shared else -(-n * N * lanes // THREADS)
+        launch_together(kernel, n_blocks, THREADS, (*arguments, *map(np.int32, sizes)), shared_bytes=shared_bytes)
     return states[:, 1:]
 
 

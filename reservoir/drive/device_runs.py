@@ -12,11 +12,12 @@ from typing import Any
 
 import numpy as np
 
-from optim.device import namespace, to_device, to_host
+from optim.device import check_room, namespace, to_device, to_host
 from reservoir.drive.device_drive import CHUNK_BYTES, DeviceRows, drive_closed, lay_out, states_in_chunks
 from reservoir.drive.route import Route, Run
 from reservoir.drive.task import Task, noise_of
 from reservoir.drive.weights import Reservoir
+from reservoir.graph.matrix import Shifts
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,10 +40,22 @@ class OnDevice(Route):
     @classmethod
     def of(cls, reservoir: Reservoir, task: Task, breaks: np.ndarray) -> OnDevice:
         """Weights moved to the device."""
+        cls._check_room(reservoir, task)
         inputs = np.concatenate([reservoir.input_weights, reservoir.feedback_weights], axis=1).T
         dtype = reservoir.dtype
         rows = lay_out(reservoir, dtype)
         return cls(reservoir, task, breaks, rows, to_device(inputs, dtype), to_device(reservoir.bias, dtype))
+
+    @staticmethod
+    def _check_room(reservoir: Reservoir, task: Task) -> None:
+        """Raise unless weights, and inputs, states and what drives them of one group of sequences, have room."""
+        width = 4 * reservoir.n_units * reservoir.dtype.itemsize
+        longest, n_steps = int(task.lengths.max(initial=0)), len(task.rows)
+        of_group = max(width * longest, min(CHUNK_BYTES, width * n_steps))
+        n_weights = reservoir.W.weights.size if isinstance(reservoir.W, Shifts) else reservoir.W.nnz
+        of_weights = 2 * reservoir.dtype.itemsize * (n_weights + reservoir.n_units * task.rows.shape[1])
+        what = f"{reservoir.n_units} units over {longest} steps"
+        check_room(of_weights + of_group, what, remedy="use fewer units, shorter sequences, or device='cpu'")
 
     def groups(self) -> Iterator[np.ndarray]:
         """Sequences in groups whose inputs, states and what drives them have room at once."""

@@ -1,7 +1,7 @@
-// The reservoir's kernels for CUDA; the CPU's twins are in drive.py.
+// The reservoir's kernels for CUDA; the CPU's twins are in kernels.py.
 //
 // LANES       threads that share a row of W: a power of two up to 32
-// ENTRIES     entries of a row for each of them, padded with weight 0
+// ENTRIES     entries of a row for each of them, padded with weight 0; drive_shared takes any number
 // ACTIVATION  number of the function, see prelude.cuh
 // OUTPUTS     fed-back outputs of the closed loop
 //
@@ -29,6 +29,13 @@ DEVICE word stored(real x) {
     return bits == NOT_YET ? NAN_BITS : bits;
 }
 
+// The sum of what the LANES threads of a row have, the same in each of them.
+DEVICE real over_lanes(real sum) {
+    UNROLLED
+    for (int apart = LANES / 2; apart > 0; apart /= 2) sum += __shfl_xor_sync(0xFFFFFFFFu, sum, apart);
+    return sum;
+}
+
 // The row of W that a group of LANES threads owns for the whole run, its entries in registers.
 struct Row {
     real weight[ENTRIES];
@@ -51,9 +58,7 @@ struct Row {
         real sum = 0;
         UNROLLED
         for (int j = 0; j < ENTRIES; j++) sum = multiply_add(weight[j], awaited(states + column[j], seen[j]), sum);
-        UNROLLED
-        for (int apart = LANES / 2; apart > 0; apart /= 2) sum += __shfl_xor_sync(0xFFFFFFFFu, sum, apart);
-        return sum;
+        return over_lanes(sum);
     }
 };
 
@@ -79,6 +84,39 @@ KERNEL(
     for (int t = 0; t < T; t++, p += N, now += N) {
         const real added = *p;
         x = multiply_add(a, activate(of_W.times(now) + added) - x, x);
+        if (is_owner && lane == 0) store_relaxed(now + N + row, stored(x));
+    }
+}
+
+// The same for rows with more entries than registers hold: each block copies all states of its sequence into shared
+// memory, N at a time, and reads weights anew at every step.
+//
+// weights, columns (entries, N, LANES), the number of entries no constant; the others as in drive_open.
+// The first row_blocks blocks serve the first sequence, and so on. Shared memory: 2 N reals.
+KERNEL(
+    drive_shared, const real* __restrict__ weights, const int* __restrict__ columns, const real* __restrict__ driven,
+    const real* __restrict__ leak, word* states, int N, int T, int entries, int row_blocks
+) {
+    // The states of odd and of even steps: no thread writes where another may still read.
+    SHARED(real, copies);
+    const int sequence = blockIdx.x / row_blocks;
+    const int place = (blockIdx.x % row_blocks * blockDim.x + threadIdx.x) / LANES, lane = threadIdx.x % LANES;
+    const bool is_owner = place < N;
+    const int row = is_owner ? place : 0;
+    const real a = leak[row];
+    const real* p = driven + size_t(sequence) * T * N + row;
+    word* now = states + size_t(sequence) * (T + 1) * N;
+    real x = as_real(now[row]);
+    for (int t = 0; t < T; t++, p += N, now += N) {
+        real* copy = copies + (t & 1) * N;
+        for (int i = threadIdx.x; i < N; i += blockDim.x) copy[i] = awaited(now + i, load_relaxed(now + i));
+        __syncthreads();
+        real sum = 0;
+        for (int j = 0; j < entries; j++) {
+            const size_t entry = (size_t(j) * N + row) * LANES + lane;
+            sum = multiply_add(weights[entry], copy[columns[entry]], sum);
+        }
+        x = multiply_add(a, activate(over_lanes(sum) + *p) - x, x);
         if (is_owner && lane == 0) store_relaxed(now + N + row, stored(x));
     }
 }

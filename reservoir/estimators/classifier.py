@@ -258,7 +258,7 @@ class ESNClassifier(ClassifierMixin, PooledNetwork):
         outputs, final = self._outputs(sequences, initial_state, teacher, return_state)
         values = answer(self._scores(sequences, outputs))
         values = sequences.per_sequence(values) if self.decides_sequences_ else sequences.like_input(values)
-        return (values, final) if return_state else values
+        return (values, sequences.placed(final)) if return_state else values
 
     def decision_function(self, X, *, groups=None, lengths=None, initial_state=None, return_state=False, teacher=None):
         """Outputs of the readout, one a class (for two classes: of the second minus the first).

@@ -384,7 +384,8 @@ PARAMETERS = """    n_units : int >= 1
         do not act, except ``n_units``.
     dtype : None, float64 or float32
         Precision of the reservoir; None: float32 for float32 data, else float64. Sums and solves are float64.
-    device : None or "cpu"
+    device : None, "cpu" or "gpu"
+        Where to compute. None computes where the arrays lie: CuPy's, on the GPU, with answers in CuPy's arrays.
     n_jobs : int, optional
         Threads; None: all cores. The result has the same bits for any number.
     random_state : int, Generator, RandomState or None

@@ -117,7 +117,7 @@ class ReservoirEstimator(BaseEstimator):
             sequences.offsets,
             n_read=n_read,
             n_threads=n_threads(self.n_jobs),
-            device=self.device,
+            device="gpu" if sequences.is_on_device else self.device,
             forgetting_time=getattr(self, "forgetting_time_", None),
             **more,
         )

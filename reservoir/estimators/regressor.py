@@ -313,7 +313,7 @@ class ESNRegressor(MultiOutputMixin, RegressorMixin, PooledNetwork):
             return sequences.per_sequence(answers[:, 0] if self._is_1d else answers)
         outputs, final = self._outputs(sequences, initial_state, teacher, return_state)
         outputs = sequences.like_input(outputs[:, 0] if self._is_1d else outputs)
-        return (outputs, final) if return_state else outputs
+        return (outputs, sequences.placed(final)) if return_state else outputs
 
     def score(self, X, y, sample_weight=None, *, groups=None, lengths=None, initial_state=None):
         """Coefficient of determination R², ``r2_score(y, predict(X))``: over rows, or over sequences that are pooled.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from copy import copy
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -46,7 +47,7 @@ class FollowsRows(SeesSeries):
         _, pairs = self._pairs(sequences, beside)
         found = np.full(sequences.rows.shape, np.nan, sequences.rows.dtype)
         if pairs.n_steps > 0:
-            filled = Sequences(pairs.rows, np.unique(pairs.offsets))
+            filled = replace(pairs, offsets=np.unique(pairs.offsets))
             z = drive(
                 self.reservoir_, self._task(filled, filled.rows), coef=self.coef_, intercept=self.intercept_
             ).outputs

@@ -9,6 +9,7 @@ z is the series, differenced if wanted and standardised, and e what is known in 
 from __future__ import annotations
 
 from copy import copy
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -252,7 +253,9 @@ class ESNForecaster(ForecastsPaths):
         start, container = self._start(context, context_exog, groups, lengths)
         S, O = len(start.last), self.last_.shape[2]
         check_memory(8 * S * n_steps * (4 * O + self.n_exog_), f"{n_steps} steps of {S} series")
-        return in_containers(self._free_run(start, self._given(exog, S, n_steps)), start.form, container)
+        series = self._free_run(start, self._given(exog, S, n_steps))
+        series = series if start.context is None else start.context.placed(series)
+        return in_containers(series, start.form, container)
 
     def _start(self, context: Any, exog: Any, groups: Any, lengths: Any) -> tuple[Start, Any]:
         """Where a forecast begins, and what it comes in."""
@@ -334,7 +337,7 @@ class ESNForecaster(ForecastsPaths):
         state = np.zeros((sequences.n_sequences, self.n_units), series.rows.dtype)
         longer = np.flatnonzero(pairs.lengths > 0)
         if len(longer) > 0:
-            filled = Sequences(pairs.rows, np.concatenate([[0], np.cumsum(pairs.lengths[longer])]))
+            filled = replace(pairs, offsets=np.concatenate([[0], np.cumsum(pairs.lengths[longer])]))
             state[longer] = drive(self.reservoir_, self._task(filled, filled.rows), wants_final=True).final
             self._refuse_overflow(state, "states")
         others = tuple(other._after(sequences, beside) for other in self.other_members_)

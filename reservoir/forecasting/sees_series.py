@@ -126,7 +126,8 @@ class SeesSeries(ReservoirEstimator):
             beside = self.exog_transform_.forward(Sequences(beside, sequences.offsets)).rows
             beside = beside[self.transform_.is_kept(sequences)]
             rows = np.concatenate([rows, np.delete(beside, series.offsets[:-1], axis=0)], axis=1)
-        return series, Sequences(rows, series.offsets - np.arange(len(series.offsets)))
+        offsets = series.offsets - np.arange(len(series.offsets))
+        return series, Sequences(rows, offsets, is_on_device=sequences.is_on_device)
 
     def _read_rows(self, X: Any, groups: Any = None, lengths: Any = None) -> Sequences:
         """X for a fitted model; 1-D numbers are a series where it has one column."""

@@ -5,12 +5,10 @@
 // ends in a strip that must be left alone. What cannot happen on a card, or would hang there, ends the launch with a
 // sentence: a lane outside its own mask, a barrier that some thread never meets, a wait for what nobody writes.
 #pragma once
-#include <algorithm>
 #include <cmath>
 #include <csetjmp>
 #include <cstdint>
 #include <cstring>
-#include <random>
 #include <utility>
 #include <vector>
 
@@ -70,6 +68,21 @@ struct Launch {
     void** arguments;
     const char* error = nullptr;
     uint64_t progress = 0;
+};
+
+// Numbers at random (Vigna's SplitMix64), without the headers of the standard library, which take longest to compile.
+struct Random {
+    uint64_t state;
+    uint64_t operator()() {
+        uint64_t z = state += 0x9E3779B97F4A7C15u;
+        z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9u;
+        z = (z ^ (z >> 27)) * 0x94D049BB133111EBu;
+        return z ^ (z >> 31);
+    }
+    template <class T>
+    void shuffle(std::vector<T>& items) {
+        for (size_t i = items.size(); i > 1; i--) std::swap(items[i - 1], items[(*this)() % i]);
+    }
 };
 
 inline Thread* current = nullptr;
@@ -153,13 +166,13 @@ inline bool is_runnable(Thread& thread) {
 }
 
 // Runs the threads round after round until all are done, nothing moves any more, or one has failed.
-inline void run_threads(std::vector<Thread>& threads, int order, std::mt19937& random) {
+inline void run_threads(std::vector<Thread>& threads, int order, Random& random) {
     std::vector<size_t> turns(threads.size());
     for (size_t i = 0; i < turns.size(); i++) turns[i] = order == 1 ? turns.size() - 1 - i : i;
     size_t n_done = 0;
     int n_idle = 0;
     while (n_done < threads.size() && !launch->error) {
-        if (order > 1) std::shuffle(turns.begin(), turns.end(), random);
+        if (order > 1) random.shuffle(turns);
         const uint64_t before = launch->progress;
         for (size_t i : turns) {
             if (!is_runnable(threads[i])) continue;
@@ -178,7 +191,7 @@ inline const char* run(
 ) {
     Launch here{grid, block, body, arguments};
     launch = &here;
-    std::mt19937 random(order);
+    Random random{uint64_t(order)};
     const unsigned n_blocks = grid.product(), n_threads = block.product(), n_at_once = is_cooperative ? n_blocks : 1;
     const size_t stack_bytes = size_t(n_at_once) * n_threads * STACK_BYTES;
     auto* stacks = static_cast<unsigned char*>(
@@ -187,7 +200,7 @@ inline const char* run(
     if (stacks == MAP_FAILED) return "no memory for the stacks of the threads";
     std::vector<unsigned> turns(n_blocks);
     for (unsigned i = 0; i < n_blocks; i++) turns[i] = order == 1 ? n_blocks - 1 - i : i;
-    if (order > 1) std::shuffle(turns.begin(), turns.end(), random);
+    if (order > 1) random.shuffle(turns);
     for (unsigned first = 0; first < n_blocks && !here.error; first += n_at_once) {
         std::vector<Block> blocks(n_at_once);
         std::vector<Thread> threads(size_t(n_at_once) * n_threads);

@@ -63,7 +63,7 @@ def test_structural_damping_of_plain_functions_is_refused():
 @pytest.mark.parametrize(
     ("theta", "error", "message"),
     [
-        (np.ones(2, int), TypeError, "theta must be a NumPy array of float32 or float64, got dtype int64"),
+        (np.ones(2, int), TypeError, "theta must be a NumPy or CuPy array of float32 or float64, got dtype int64"),
         ([1.0, 1.0], TypeError, r"got \[1.0, 1.0\]; use numpy.asarray\(theta, float\)"),
         (np.ones(3), ValueError, r"theta must have shape \(2,\), the objective's n_params, got \(3,\)"),
         (np.ones((2, 1)), ValueError, r"got \(2, 1\)"),

@@ -1,8 +1,9 @@
 """The reservoir's CUDA kernels, run on the host in four orders of threads, against the naive twin."""
 
-import re
+import os
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 from cuda_host import standin
+from cuda_host.cards import EVERY_CARD, compiler
 from naive.drive import echo_states
 from optim import device
 from reservoir.drive import device_drive
@@ -21,7 +23,6 @@ pytestmark = pytest.mark.skipif(shutil.which("g++") is None, reason="needs g++, 
 DTYPES = [np.float32, np.float64]
 # Sums of up to 30 terms of order 1 and a tanh, a few steps deep: some tens of roundings.
 RTOL = {np.float32: 3e-6, np.float64: 1e-13}
-EVERY_CARD = ("75", "80", "86", "89", "90", "100", "120")
 MOST_REGISTERS = {"float": 128, "double": 160}  # of 65,536: three blocks of 128 threads a processor at least
 
 
@@ -122,24 +123,41 @@ def test_chunks_of_time_and_of_sequences_change_no_bit(monkeypatch):
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("O", [1, 3])
-def test_closed_loop_equals_the_twin_in_every_order_of_threads(O, dtype):
+@pytest.mark.parametrize(("N", "in_degree", "T"), [(33, 31, 5), (150, 40, 3), (33, 31, 1), (33, 31, 0)])
+def test_rows_longer_than_registers_are_read_from_shared_memory(N, in_degree, T, dtype, monkeypatch):
+    monkeypatch.setattr(device_drive, "MOST_LANES", 4)
+    monkeypatch.setattr(device_drive, "MOST_ENTRIES", 2)
+    reservoir, driven, start = problem(N, in_degree, B=3, T=T, dtype=dtype)
+    asked = []
+    monkeypatch.setattr(device_drive, "launch_together", lambda kernel, *rest, **more: asked.append(kernel.name))
+    with standin.installed() as cupy:
+        drive_open(lay_out(reservoir, dtype), cupy.asarray(driven), cupy.asarray(start))
+    assert set(asked) <= {"drive_shared"} and bool(asked) == (T > 0)
+    monkeypatch.setattr(device_drive, "launch_together", device.launch_together)
+    states = in_every_order(
+        lambda cupy: [drive_open(lay_out(reservoir, dtype), cupy.asarray(driven), cupy.asarray(start))]
+    )[0]
+    expected = twin(reservoir, driven, start).reshape(3, T, N)
+    assert_allclose(states, expected, rtol=2 * RTOL[dtype], atol=2 * RTOL[dtype])
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize(("O", "T"), [(1, 6), (3, 6), (1, 1), (1, 0)])
+def test_closed_loop_equals_the_twin_in_every_order_of_threads(O, T, dtype):
     N = 33
-    reservoir, driven, start = problem(N, 5, B=2, T=6, dtype=dtype)
-    rng = np.random.default_rng(1)
-    fed, coef, again = rng.uniform(-1, 1, (N, O)), rng.uniform(-1, 1, (O, N)) / N, rng.uniform(-1, 1, (O, O)) / 3
-    offset, first = rng.uniform(-1, 1, (2, 6, O)), rng.uniform(-1, 1, (2, O))
-    named = {"fed": fed, "coef": coef, "again": again, "offset": offset, "first_output": first}
+    reservoir, driven, start = problem(N, 5, B=2, T=T, dtype=dtype)
+    closed = closed_loop(N, O, 2, T, dtype)
 
     def run(cupy):
-        there = {name: cupy.asarray(array, dtype=dtype) for name, array in named.items()}
+        there = {name: cupy.asarray(array) for name, array in closed.items()}
         return drive_closed(lay_out(reservoir, dtype), cupy.asarray(driven), cupy.asarray(start), **there)
 
     states, outputs = in_every_order(run)
-    x, y = start.astype(float), first
-    for t in range(6):
-        x = x + 0.3 * (np.tanh(x @ reservoir.W.toarray().T + y @ fed.T + driven[:, t]) - x)
-        y = x @ coef.T + y @ again.T + offset[:, t]
+    x, y = start.astype(float), closed["first_output"].astype(float)
+    assert states.shape == (2, T, N) and outputs.shape == (2, T, O)
+    for t in range(T):
+        x = x + 0.3 * (np.tanh(x @ reservoir.W.toarray().T + y @ closed["fed"].T + driven[:, t]) - x)
+        y = x @ closed["coef"].T + y @ closed["again"].T + closed["offset"][:, t]
         assert_allclose(states[:, t], x, rtol=10 * RTOL[dtype], atol=10 * RTOL[dtype])
         assert_allclose(outputs[:, t], y, rtol=10 * RTOL[dtype], atol=10 * RTOL[dtype])
 
@@ -191,31 +209,79 @@ def test_a_grid_that_runs_block_after_block_waits_for_ever():
             kernel((5,), (128,), arguments)
 
 
-@pytest.mark.slow
-def test_the_barrier_is_missed_when_it_is_left_out(tmp_path, monkeypatch):
-    code = SOURCE.read_text(encoding="utf-8")
-    assert code.count("__syncthreads();") == 1
-    broken = tmp_path / "drive.cu"
-    broken.write_text(code.replace("__syncthreads();", ""), encoding="utf-8")
+def closed_loop(N, O, B, T, dtype=np.float64):
+    """What the closed loop reads beside the open one."""
+    rng = np.random.default_rng([N, O])
+    return {
+        "fed": rng.uniform(-1, 1, (N, O)).astype(dtype),
+        "coef": (rng.uniform(-1, 1, (O, N)) / N).astype(dtype),
+        "again": (rng.uniform(-1, 1, (O, O)) / 3).astype(dtype),
+        "offset": rng.uniform(-1, 1, (B, T, O)).astype(dtype),
+        "first_output": rng.uniform(-1, 1, (B, O)).astype(dtype),
+    }
 
-    def outputs(source, order):
+
+@pytest.mark.slow
+@pytest.mark.parametrize("barrier", range(SOURCE.read_text(encoding="utf-8").count("__syncthreads();")))
+def test_a_barrier_is_missed_when_it_is_left_out(barrier, tmp_path, monkeypatch):
+    pieces = SOURCE.read_text(encoding="utf-8").split("__syncthreads();")
+    broken = tmp_path / "broken.cu"
+    broken.write_text(
+        "__syncthreads();".join(pieces[: barrier + 1]) + ";" + "__syncthreads();".join(pieces[barrier + 1 :])
+    )
+    monkeypatch.setattr(device_drive, "MOST_LANES", 4)
+    monkeypatch.setattr(device_drive, "MOST_ENTRIES", 4)
+
+    def answers(source, order):
         monkeypatch.setattr(device_drive, "SOURCE", source)
         with standin.installed(order) as cupy:
-            reservoir, driven, start = problem(300, 3, B=1, T=8, dtype=np.float64)
-            rng = np.random.default_rng(2)
-            arrays = {
-                "fed": rng.uniform(-1, 1, (300, 1)), "coef": rng.uniform(-1, 1, (1, 300)), "again": np.zeros((1, 1)),
-                "offset": np.zeros((1, 8, 1)), "first_output": np.zeros((1, 1)),
-            }  # fmt: skip
-            there = {name: cupy.asarray(array) for name, array in arrays.items()}
-            rows = lay_out(reservoir, np.float64)
-            try:
-                return drive_closed(rows, cupy.asarray(driven), cupy.asarray(start), **there)[1].get()
-            except RuntimeError as error:
-                return str(error)
+            found = []
+            for in_degree in (3, 40):
+                reservoir, driven, start = problem(300, in_degree, B=1, T=8, dtype=np.float64)
+                rows, p, x = lay_out(reservoir, np.float64), cupy.asarray(driven), cupy.asarray(start)
+                there = {name: cupy.asarray(array) for name, array in closed_loop(300, 1, 1, 8).items()}
+                try:
+                    found += [drive_open(rows, p, x).get(), drive_closed(rows, p, x, **there)[1].get()]
+                except RuntimeError as error:
+                    found.append(str(error))
+            return found
 
-    right = outputs(SOURCE, 0)
-    assert not all(np.array_equal(outputs(broken, order), right) for order in range(8))
+    def are_same(one, other):
+        return len(one) == len(other) and all(map(np.array_equal, one, other))
+
+    right = answers(SOURCE, 0)
+    assert not all(are_same(answers(broken, order), right) for order in range(8))
+
+
+SANITIZED = """
+import sys
+sys.path[:0] = {folders!r}
+import numpy as np
+from cuda_host import standin
+from cuda_host.cards import EVERY_CARD, compiler
+standin.COMPILER = (*standin.COMPILER, "-fsanitize=address", "-g")
+from reservoir.drive import device_drive
+import test_device_drive as tests
+with standin.installed() as cupy:
+    for most, in_degree, dtype in ((16, 5, np.float32), (2, 9, np.float64)):
+        device_drive.MOST_ENTRIES, device_drive.MOST_LANES = most, 4
+        reservoir, driven, start = tests.problem(33, in_degree, T=3, dtype=dtype)
+        rows, p, x = device_drive.lay_out(reservoir, dtype), cupy.asarray(driven), cupy.asarray(start)
+        there = {{name: cupy.asarray(array) for name, array in tests.closed_loop(33, 2, 2, 3, dtype).items()}}
+        device_drive.drive_open(rows, p, x)
+        device_drive.drive_closed(rows, p, x, **there)
+print("clean")
+"""
+
+
+@pytest.mark.slow
+def test_the_address_sanitizer_finds_nothing(tmp_path):
+    library = subprocess.run(["g++", "-print-file-name=libasan.so"], capture_output=True, text=True, check=True)
+    here = Path(__file__).parent
+    script = SANITIZED.format(folders=[str(here), str(here.parent), str(here.parents[1])])
+    environment = os.environ | {"LD_PRELOAD": library.stdout.strip(), "ASAN_OPTIONS": "detect_leaks=0"}
+    done = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=False)
+    assert done.stdout.strip() == "clean", done.stderr[-3000:]
 
 
 def test_lanes_and_entries_hold_every_row():
@@ -228,23 +294,16 @@ def test_lanes_and_entries_hold_every_row():
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(shutil.which("nvcc") is None, reason="needs nvcc")
+@pytest.mark.skipif(compiler() is None, reason="needs nvcc, or the wheel nvidia-cuda-nvrtc")
 @pytest.mark.parametrize("card", EVERY_CARD)
-@pytest.mark.parametrize(("lanes", "entries"), [(4, 3), (1, 4), (32, 16)])
-def test_kernels_compile_for_every_card_without_spills(card, lanes, entries, tmp_path):
-    options = [
-        f"-DLANES={lanes}",
-        f"-DENTRIES={entries}",
-        "-DACTIVATION=1",
-        "-DOUTPUTS=3",
-        f"-I{Path(device.__file__).parent}",
-    ]
-    for real, more in {"float": [], "double": ["-DREAL_IS_DOUBLE"]}.items():
-        command = ["nvcc", f"-arch=sm_{card}", "-std=c++17", "-Xptxas", "-v", "-x", "cu", *options, *more, str(SOURCE)]
-        out = ["-cubin", "-o", str(tmp_path / "kernels.cubin")]
-        done = subprocess.run([*command, *out], capture_output=True, text=True, check=True)
-        registers = [int(found) for found in re.findall(r"Used (\d+) registers", done.stderr)]
-        assert len(registers) == 2 and max(registers) <= MOST_REGISTERS[real], registers
-        assert not re.search(r"[1-9]\d* bytes spill", done.stderr)
-    ptx = subprocess.run([*command, "-ptx", "-o", "-"], capture_output=True, text=True, check=True).stdout
-    assert "ld.relaxed.gpu" in ptx and "st.relaxed.gpu" in ptx and "membar" not in ptx
+@pytest.mark.parametrize(("lanes", "entries"), [(4, 3), (32, 16)])
+def test_kernels_compile_for_every_card_without_spills(card, lanes, entries):
+    sizes = f"-DLANES={lanes}", f"-DENTRIES={entries}", "-DACTIVATION=1", "-DOUTPUTS=3"
+    for real, more in {"float": (), "double": ("-DREAL_IS_DOUBLE",)}.items():
+        found = compiler()(SOURCE, card, (*sizes, f"-I{Path(device.__file__).parent}", *more))
+        assert set(found.registers) == {"drive_open", "drive_shared", "drive_closed"}
+        assert max(found.registers.values()) <= MOST_REGISTERS[real], found.registers
+        assert found.spilled == 0
+        for name in found.registers:
+            ptx = found.of(name)
+            assert "ld.relaxed.gpu" in ptx and "st.relaxed.gpu" in ptx and "membar" not in ptx, name

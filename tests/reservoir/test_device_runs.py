@@ -7,8 +7,8 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 from cuda_host import standin
-from reservoir import ESNClassifier, ESNForecaster, ESNRegressor, ReservoirTransformer
-from reservoir.drive import device_runs
+from reservoir import ESNClassifier, ESNForecaster, ESNRegressor, ESNSearchCV, ReservoirTransformer
+from reservoir.drive import device_drive, device_runs
 
 pytestmark = [
     pytest.mark.compiled,
@@ -111,9 +111,53 @@ def test_a_forecast_runs_freely_as_on_the_cpu():
     exog = np.sin(2 * t)[:, None]
     make = lambda device: ESNForecaster(**SMALL, washout=20, alpha=1e-3, device=device).fit(X)  # noqa: E731
     check(make, lambda model: model.forecast(7), {"rtol": 1e-5, "atol": 1e-5})
-    check(make, lambda model: model.forecast(7, context=X[:40]), {"rtol": 1e-5, "atol": 1e-5})
+    check(make, lambda model: model.forecast(7, context=X[:80]), {"rtol": 1e-5, "atol": 1e-5})
     make = lambda device: ESNForecaster(**SMALL, washout=20, alpha=1e-3, device=device).fit(X, exog=exog)  # noqa: E731
     check(make, lambda model: model.forecast(7, exog=exog[:7]), {"rtol": 1e-5, "atol": 1e-5})
+
+
+def test_arrays_of_cupy_come_back_as_such():
+    X, y = data()
+    labels = np.where(y[:, 0] > 0, "up", "down")
+    asked = {
+        "regressor": (ESNRegressor(**SMALL, alpha=0.1), y, lambda model, X: model.predict(X, return_state=True)),
+        "classifier": (ESNClassifier(**SMALL), labels, lambda model, X: (model.predict_proba(X), model.predict(X))),
+        "transformer": (ReservoirTransformer(**SMALL), None, lambda model, X: (model.transform(X),)),
+        "forecaster": (ESNForecaster(**SMALL), None, lambda model, X: (model.forecast(3, context=X), model.predict(X))),
+    }
+    expected = {name: answer(model.fit(X, target), X) for name, (model, target, answer) in asked.items()}
+    with standin.installed() as cupy:
+        there = cupy.asarray(X)
+        for name, (model, target, answer) in asked.items():
+            target = cupy.asarray(target) if target is y else target
+            for one, other in zip(expected[name], answer(model.fit(there, target), there), strict=True):
+                if one.dtype.kind == "U":
+                    assert_array_equal(other, one)
+                else:
+                    assert_allclose(other.get(), one, **SAME)
+        with pytest.raises(TypeError, match="must live in one place, got cupy and numpy"):
+            ESNRegressor(**SMALL).fit(there, y)
+        with pytest.raises(ValueError, match="device must be None or 'gpu' for CuPy's arrays, got 'cpu'"):
+            ESNRegressor(**SMALL, device="cpu").fit(there, cupy.asarray(y))
+
+
+def test_a_search_finds_there_what_it_finds_here():
+    t = np.arange(160) * 0.3
+    x = np.sin(t) * np.sin(0.13 * t)
+
+    def made(device):
+        model = ESNForecaster(**SMALL, washout=20, device=device)
+        return ESNSearchCV(model, n_candidates=2, cv=2, n_steps=10, random_state=0).fit(x)
+
+    check(made, lambda search: search.cv_results_["mean_test_score"], {"rtol": 1e-4, "atol": 1e-6})
+
+
+def test_what_has_no_room_on_the_device_is_refused_before_any_work(monkeypatch):
+    X, y = data()
+    monkeypatch.setattr(standin, "FREE_BYTES", 2**10)
+    monkeypatch.setattr(device_drive, "drive_open", None)
+    with standin.installed(), pytest.raises(MemoryError, match=r"24 units over 30 steps, .* on the GPU, got 0.00 GiB"):
+        ESNRegressor(**SMALL, device="gpu").fit(X, y)
 
 
 def test_a_model_moves_between_devices():
