@@ -17,6 +17,11 @@ those that are best on the sequences to choose by.
 the blank, 4 less the cross-entropy of the last step. N states can hold at most log2 N bits, and this Markov model, the
 best of five starts, needs some of them to show symbols and others to show the blank. The net has N tanh units.
 
+Found (medians of five seeds, nats a step). Each is best on its own signal: on `linear` the linear system, -0.622, by
+0.012 over the net and 0.21 over the Markov model; on `hidden` the Markov model, -1.18, by 0.48 and 0.49; on `chaotic`
+the net, 1.64, by 1.45 and 2.64. Markov models of 2, 4, 8, 16 and 32 states hold 0, 1.0, 1.5, 2.3 and 3.0 bits, a net
+of 4 tanh units all 4, of 2 units 2.8.
+
 Sources. The lecture: linear dynamical systems and hidden Markov models as the predecessors of recurrent nets, and the
 latter's log2 N limit. Shumway and Stoffer 1982; Baum et al. 1970; Rabiner 1989.
 

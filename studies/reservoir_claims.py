@@ -13,6 +13,12 @@ Method. Three sentences of the lecture, each with its own measure.
   the size `value`; NRMSE of NARMA-10, and the share of the variance of the 20 last inputs, uniform(-1, 1), that a
   linear readout of the states explains.
 
+Found (medians of five seeds). Many units: yes; a trained net of 20 units has 0.027 on NARMA-10, 10 units 0.21; a
+reservoir needs 200 for 0.14 and has 0.099 with 500. Kept activity: yes up to a radius of 1, where small states shrink
+or stay by the radius to 0.2 %; beyond, tanh holds the length where it is, whatever the radius. Input size: small
+inputs are remembered whole, of inputs of size 1 a linear readout recovers 0.58, of 10 0.15; NARMA-10 is best at 0.01
+(0.12) and worse on both sides (0.27 at 0.001, 0.47 at 1).
+
 Sources. The lecture's list of what makes an echo state network work; Jaeger 2001, GMD reports 148 and 152; Dambre et
 al. 2012, Scientific Reports 2, for memory against nonlinearity.
 

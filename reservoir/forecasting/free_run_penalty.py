@@ -69,13 +69,11 @@ class Judge:
         are scaled, so that their sum of squares is what all L would have. ``final`` as in
         :func:`reservoir.estimators.training.train`.
         """
-        is_long = len(self.task.rows) >= LONG * n_features(self.reservoir, self.task)
-        if is_long and solver == "qr":
+        if len(self.task.rows) >= LONG * n_features(self.reservoir, self.task):
             folds = take_sums(self.reservoir, self.task, TriangularFactor, N_THIRDS, final)
             alpha, residuals = self._of_long(folds)
-            return solve(total_of(folds), alpha, fit_intercept=self.fit_intercept), residuals
-        if is_long:
-            alpha, residuals = self._of_long(take_sums(self.reservoir, self.task, TriangularFactor, N_THIRDS))
+            if solver != "gram":
+                return solve(total_of(folds), alpha, fit_intercept=self.fit_intercept), residuals
         else:
             with single_blas_thread():
                 alpha, residuals = self._of_short()
@@ -84,23 +82,26 @@ class Judge:
         )
         return readout, residuals
 
-    def _of_long(self, folds: list[TriangularFactor]) -> tuple[float, np.ndarray]:
-        """By the last third alone: a factorisation for each of every other candidate."""
-        candidates, tail = CANDIDATES[::2], folds[-1]
+    def _of_long(self, folds: list[TriangularFactor]) -> tuple[float, np.ndarray | None]:
+        """By the last third alone: one reduction of the others serves every other candidate."""
+        candidates, tail, K = CANDIDATES[::2], folds[-1], folds[-1].n_features
         with single_blas_thread():
             centred = total_of(folds[:-1]).centred(fit_intercept=self.fit_intercept)
-            readouts = [centred.solve(float(alpha)) for alpha in candidates]
-        known = [k for k, readout in enumerate(readouts) if readout is not None]
-        coef, intercept = _stacked([readouts[k] for k in known])
+            reduced = centred.reduce()
+            known = candidates[(candidates > reduced.rounding) | reduced.is_full]
+            if len(known) == 0:
+                return float(candidates[-1]), None
+            coef = reduced.coef(known)
+        offset = centred.target_centre - coef @ centred.centre
+        intercept = offset + centred.shift[K:] - coef @ centred.shift[:K]
         n_rows = len(self.task.rows)
         begin = n_rows * (N_THIRDS - 1) // N_THIRDS
         places, horizons = starts(self.task.offsets, begin, n_rows, STARTS_OF_LONG, HORIZON)
         free = self._free_errors(coef, intercept, self._states_before(places), places, horizons)
-        single = np.array([_step_error(tail, c, b) for c, b in zip(coef, intercept, strict=True)])
-        best = _best(single, free)
+        best = _best(np.sum(tail.held_out_error(coef, offset), axis=1), free)
         places, _ = starts(self.task.offsets, begin, n_rows, N_RUNS, 1)
         residuals = self._residuals(coef[[best] * len(places)], intercept[[best] * len(places)], places)
-        return float(candidates[known[best]]), residuals
+        return float(known[best]), residuals
 
     def _of_short(self) -> tuple[float, np.ndarray | None]:
         """By all blocks in turn, each left out of a decomposition that serves all candidates."""
@@ -213,13 +214,6 @@ def starts(offsets: np.ndarray, begin: int, end: int, n_starts: int, horizon: in
 def _stacked(readouts: list[Readout]) -> tuple[np.ndarray, np.ndarray]:
     """Coefficients (A, O, K) and intercepts (A, O)."""
     return np.stack([readout.coef for readout in readouts]), np.stack([readout.intercept for readout in readouts])
-
-
-def _step_error(fold: TriangularFactor, coef: np.ndarray, intercept: np.ndarray) -> float:
-    """Sum of the squared errors of single steps on the rows of ``fold``."""
-    K = fold.n_features
-    offset = intercept + coef @ fold.shift[:K] - fold.shift[K:]
-    return float(np.sum(fold.held_out_error(coef, offset)))
 
 
 def _best(single: np.ndarray, free: np.ndarray) -> int:

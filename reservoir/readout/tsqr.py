@@ -29,6 +29,8 @@ from reservoir.readout.reductions import Bidiagonal
 # Independent factors, as in gram.py; half as many where one of them is large.
 _N_PIECES = 4
 _FEWER_FROM = 2048
+# Columns for each row from which on a further factor is worth its merging at the end.
+_COLUMNS_A_PIECE = 2
 
 
 class TriangularFactor(TakesTiles):
@@ -115,7 +117,8 @@ class TriangularFactor(TakesTiles):
         """
         tile = on_host(tile)
         check_tile(tile, self.size)
-        pieces = cut_columns(tile, len(self._lower))
+        n_pieces = (self.n_rows + tile.shape[1]) // (_COLUMNS_A_PIECE * self.size)
+        pieces = cut_columns(tile, max(1, min(n_pieces, len(self._lower))))
         with single_blas_thread():
             run_all(self._fold, list(enumerate(pieces)), n_threads)
         for k in range(len(pieces)):

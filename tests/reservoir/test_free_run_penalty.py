@@ -7,10 +7,13 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 from naive.free_runs import errors_of_free_runs
-from reservoir import ESNForecaster
+from reservoir import ESNForecaster, FreeRunDivergedWarning, IllConditionedWarning
 from reservoir.drive.routes import drive
+from reservoir.estimators.training import take_sums
 from reservoir.forecasting import free_run_penalty
-from reservoir.forecasting.free_run_penalty import CANDIDATES, HORIZON, Judge, starts
+from reservoir.forecasting.free_run_penalty import CANDIDATES, HORIZON, N_THIRDS, Judge, starts
+from reservoir.readout.ridge import total_of
+from reservoir.readout.tsqr import TriangularFactor
 
 SMALL = {"n_units": 25, "in_degree": 5, "random_state": 0}
 
@@ -67,21 +70,28 @@ def test_errors_of_free_runs_are_those_by_hand(judge):
 
 def test_step_errors_from_sums_are_those_of_the_rows(judge):
     j = judge(300)
-    kept, right = [], []
-    step_error = free_run_penalty._step_error
-
-    def both(fold, coef, intercept):
-        kept.append(step_error(fold, coef, intercept))
-        rows = slice(len(j.task.rows) * 2 // 3, None)
-        outputs = drive(j.reservoir, replace(j.task, watch=None), coef=coef, intercept=intercept).outputs
-        right.append(np.sum((j.task.weights[:, None] * (outputs - j.task.targets) ** 2)[rows]))
-        return kept[-1]
-
+    kept, best = [], free_run_penalty._best
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(free_run_penalty, "_step_error", both)
+        patch.setattr(free_run_penalty, "_best", lambda single, free: kept.append(single) or best(single, free))
         j.train("qr", np.empty((2, 25)))
-    assert len(kept) > 3
-    assert_allclose(kept, right, rtol=1e-6)
+    *rest, _ = take_sums(j.reservoir, replace(j.task, watch=None), TriangularFactor, N_THIRDS)
+    centred = total_of(rest).centred()
+    right = []
+    for readout in (centred.solve(float(alpha)) for alpha in CANDIDATES[::2]):
+        rows = slice(len(j.task.rows) * 2 // 3, None)
+        outputs = drive(
+            j.reservoir, replace(j.task, watch=None), coef=readout.coef, intercept=readout.intercept
+        ).outputs
+        right.append(np.sum((j.task.weights[:, None] * (outputs - j.task.targets) ** 2)[rows]))
+    assert_allclose(kept[0], right, rtol=1e-6)
+
+
+def test_states_that_outweigh_every_penalty_are_warned_of():
+    with pytest.warns(IllConditionedWarning):
+        model = ESNForecaster(**SMALL, activation="identity", spectral_radius=2.0).fit(noisy(300, 0.1))
+    assert model.alpha_ == CANDIDATES[-2] and model.residuals_ is None
+    with pytest.warns(FreeRunDivergedWarning):
+        assert np.isfinite(model.forecast(5)).all()
 
 
 @pytest.mark.parametrize("n", [60, 600])
