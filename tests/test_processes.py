@@ -118,7 +118,7 @@ small, large = rng.standard_normal((400, 1)), rng.standard_normal((LARGE, 1))
 arguments = (lambda X: (X,)) if isinstance(make(), ESNForecaster) else (lambda X: (X, X[:, 0]))
 answer = (lambda m: m.forecast(5)) if isinstance(make(), ESNForecaster) else (lambda m: m.predict(small))
 # All kernels of the long fit are in memory before it: Ctrl-C inside a callback of the compiler's is lost.
-make().fit(*arguments(large[:20_000]))
+make().fit(*arguments(large[:200_000]))
 expected = answer(make().fit(*arguments(small)))
 
 def interrupted(is_fitted):

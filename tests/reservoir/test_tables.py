@@ -3,10 +3,10 @@
 import numpy as np
 import pandas as pd
 import pytest
+import sklearn.utils
 from numpy.testing import assert_array_equal
 from sklearn.base import BaseEstimator
 
-from reservoir.data import tables
 from reservoir.data.reading import read_sequences
 from reservoir.data.tables import checked
 
@@ -16,7 +16,7 @@ NUMBERS = np.arange(12.0).reshape(4, 3)
 
 @pytest.mark.parametrize("array", [NUMBERS, NUMBERS.astype(np.float32)], ids=["float64", "float32"])
 def test_a_plain_array_comes_back_itself_without_being_sent_to_scikit_learn(monkeypatch, array):
-    monkeypatch.setattr(tables, "check_array", None)
+    monkeypatch.setattr(sklearn.utils, "check_array", None)
     assert checked(array, BOTH, "X") is array
     column = array[:, 0].copy()
     assert checked(column, BOTH, "y", is_table=False) is column
