@@ -1,8 +1,9 @@
 r"""How well a forecaster's settings forecast: free runs over blocks of the series that are held out.
 
-A readout of all other rows is learnt for every block and penalty, and all penalties run freely side by side from a few
-places of the block. With m(k) the mean square of a run's first k errors, over the variance of the series, a run of h
-steps scores the digits by which it is better than the mean of the series::
+Blocks lie in the last halves of the series. For every block and penalty a readout of the rows before it, and of the
+other series, is learnt: with the rows after it too, a series that grows would be filled in and not forecast. All
+penalties run freely side by side from a few places of the block. With m(k) the mean square of a run's first k errors,
+over the variance of the series, a run of h steps scores the digits by which it is better than the mean of the series::
 
     score = 1/h Σ_k 1/2 log10(1 + 1/m(k))
 
@@ -15,6 +16,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import numpy as np
 
@@ -25,7 +27,6 @@ from reservoir.drive.routes import drive
 from reservoir.drive.task import Task
 from reservoir.estimators.training import AUTO_ALPHAS, is_auto, n_features
 from reservoir.forecasting.forecaster import ESNForecaster
-from reservoir.forecasting.free_run_penalty import starts
 from reservoir.memory import check_memory
 from reservoir.readout.linear import Readout
 from reservoir.readout.ridge import check_alpha
@@ -60,7 +61,7 @@ class Judgement:
 
 @dataclass(frozen=True, eq=False)
 class HeldOut:
-    """Series of which blocks are held out in turn.
+    """Series of which blocks are held out, each with what comes after it.
 
     Attributes
     ----------
@@ -101,9 +102,8 @@ class HeldOut:
         alphas = CANDIDATES if is_auto(model.alpha) else np.atleast_1d(check_alpha(model.alpha))
         blocks, readouts = self._blocks(task), []
         for block in blocks:
-            counts = np.ones(len(Z), bool) if task.weights is None else task.weights > 0
-            counts[block] = False
-            readouts.append(_readouts(Z[counts], task.targets[counts].astype(float), alphas, model.fit_intercept))
+            known = _known_before(task, block)
+            readouts.append(_readouts(Z[known], task.targets[known].astype(float), alphas, model.fit_intercept))
         middle = time.perf_counter()
         scores = self._scores(model, task, rested, readouts, blocks)
         means = scores.mean(axis=0)
@@ -112,14 +112,16 @@ class HeldOut:
         return Judgement(scores[:, best], float(alphas[best]), *(each / self.n_blocks for each in seconds))
 
     def _blocks(self, task: Task) -> list[np.ndarray]:
-        """Rows of the task in blocks of consecutive ones, without those that teach nothing."""
-        counts = np.arange(len(task.rows)) if task.weights is None else np.flatnonzero(task.weights > 0)
-        if len(counts) < 2 * self.n_blocks:
+        """Rows of the last halves of all series in blocks of consecutive ones, without those that teach nothing."""
+        counts = _teaching(task)
+        found = [begin + np.flatnonzero(counts[begin:end]) for begin, end in pairwise(task.offsets)]
+        late = np.concatenate([rows[(len(rows) + 1) // 2 :] for rows in found])
+        if len(late) < 2 * self.n_blocks:
             raise ValueError(
-                f"X must have 2 rows or more for each of cv={self.n_blocks} blocks, got {len(counts)} that teach "
-                f"something (n_samples={self.sequences.n_steps}); give longer series, or a smaller cv or washout."
+                f"X must have 2 rows or more for each of cv={self.n_blocks} blocks, got {len(late)} in the last halves "
+                f"of its series (n_samples={self.sequences.n_steps}); give longer series, or a smaller cv or washout."
             )
-        return np.array_split(counts, self.n_blocks)
+        return np.array_split(late, self.n_blocks)
 
     def _scores(
         self, model: ESNForecaster, task: Task, states: np.ndarray, readouts: list[list[Readout]], blocks: list
@@ -149,13 +151,9 @@ class HeldOut:
     def _starts(self, task: Task, block: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Places of ``block`` from which runs begin, and the runs' lengths: at most half of the block."""
         longest = min(self.n_steps, len(block) // 2)
-        places, horizons = starts(task.offsets, int(block[0]), int(block[-1]) + 1, STARTS_A_BLOCK, longest)
-        if len(places) == 0:
-            raise ValueError(
-                f"X must have series of 3 rows or more in each of cv={self.n_blocks} blocks to run freely over, got "
-                "shorter ones; give longer series, or a smaller cv."
-            )
-        return places, horizons
+        places = block[np.unique(np.linspace(0, len(block) - longest, STARTS_A_BLOCK).astype(int))]
+        ends = task.offsets[np.searchsorted(task.offsets, places, side="right")]
+        return places, np.minimum(longest, ends - places)
 
     def _around(self, task: Task, places: np.ndarray, n_steps: int, lag: int) -> tuple[np.ndarray, np.ndarray]:
         """(L, lag + 1, O) rows of the series up to ``places``, and (L, n_steps, O) those that follow."""
@@ -173,6 +171,20 @@ class HeldOut:
         so_far = np.cumsum(squares) / np.arange(1, len(squares) + 1)
         so_far = np.maximum(np.nan_to_num(so_far, nan=np.inf, posinf=np.inf), np.finfo(float).tiny)
         return float(np.mean(0.5 * np.log10(1 + 1 / so_far)))
+
+
+def _teaching(task: Task) -> np.ndarray:
+    """(n_rows,) bool: rows of positive weight."""
+    return np.ones(len(task.rows), bool) if task.weights is None else task.weights > 0
+
+
+def _known_before(task: Task, block: np.ndarray) -> np.ndarray:
+    """(n_rows,) bool: rows that teach, without ``block`` and without what comes after it in the same series."""
+    known = _teaching(task)
+    series, first = np.unique(np.searchsorted(task.offsets, block, side="right") - 1, return_index=True)
+    for k, row in zip(series, block[first], strict=True):
+        known[row : task.offsets[k + 1]] = False
+    return known
 
 
 def latest(sequences: Sequences, beside: np.ndarray | None) -> tuple[Sequences, np.ndarray | None]:

@@ -22,7 +22,7 @@ from reservoir.search.space import candidates_of, give_reservoirs
 
 
 class ESNSearchCV(MetaEstimatorMixin, BaseEstimator):
-    """Search of a forecaster's settings by free runs over held-out blocks of the series.
+    """Search of a forecaster's settings by free runs over blocks of the series that are held out.
 
     Used as :class:`sklearn.model_selection.RandomizedSearchCV` is: ``fit`` tries candidates, and the best one, fitted
     to the whole series, answers. Candidates that differ in radius, leak and scales share one random graph, and all
@@ -40,7 +40,7 @@ class ESNSearchCV(MetaEstimatorMixin, BaseEstimator):
     n_candidates : int >= 1
         How many to try. The first is ``estimator`` as it is.
     cv : int >= 2
-        Blocks of the series, each held out in turn.
+        Blocks of the last half of the series, each held out with what comes after it.
     n_steps : int >= 1
         Steps of a free run, at most; no run is longer than half of its block.
     scoring : str, callable or None

@@ -9,8 +9,8 @@ from naive.drive import echo_states
 def digits_of_blocks(reservoir, X, *, blocks, places, n_steps, alphas, washout, bounds, lag=0, exog=None):
     """(A, n_blocks) mean digits of free runs over one series X (n, O) of standardised differences.
 
-    ``reservoir``: W (dense), input_weights, bias, leak. ``blocks``: rows held out; ``places``: rows from which runs
-    begin, of every block. ``bounds`` (O,), (O,) hold what is fed back.
+    ``reservoir``: W (dense), input_weights, bias, leak. ``blocks``: rows held out, with all after them; ``places``:
+    rows from which runs begin, of every block. ``bounds`` (O,), (O,) hold what is fed back.
     """
     d = X[lag:] - X[: len(X) - lag] if lag > 0 else X
     mean, scale = d.mean(axis=0), d.std(axis=0)
@@ -25,11 +25,11 @@ def digits_of_blocks(reservoir, X, *, blocks, places, n_steps, alphas, washout, 
     found = np.zeros((len(alphas), len(blocks)))
     for a, alpha in enumerate(alphas):
         for b, block in enumerate(blocks):
-            rest = [t for t in range(washout, len(inputs)) if t not in block]
+            rest = range(washout, block[0])
             coef, intercept = ridge(features[rest], targets[rest], alpha)
             scores = []
             for t in places[b]:
-                n = min(n_steps, len(block) // 2, block[-1] + 1 - t)
+                n = min(n_steps, len(block) // 2, len(inputs) - t)
                 low, high = (np.tile(bound, (n, 1)) for bound in bounds)
                 run, _ = closed_loop(
                     W, W_in, bias, leak, "tanh", states[t - 1].copy(), z[t], coef, intercept,

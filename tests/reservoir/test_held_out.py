@@ -7,7 +7,6 @@ from numpy.testing import assert_allclose, assert_array_equal
 from naive.held_out import digits_of_blocks
 from reservoir import ESNForecaster
 from reservoir.data.sequences import Sequences
-from reservoir.forecasting.free_run_penalty import starts
 from reservoir.search import held_out
 from reservoir.search.held_out import HeldOut
 
@@ -24,12 +23,12 @@ def series(n, seed=0):
 def judged_by_hand(model, X, exog, judge, n_blocks, n_steps):
     """The twin's digits of every penalty and block for the reservoir that ``model`` has drawn."""
     r, lag = model.reservoir_, model.difference or 0
-    blocks = [block.tolist() for block in np.array_split(np.arange(3, len(X) - lag - 1), n_blocks)]
-    offsets = np.array([0, len(X) - lag - 1])
-    places = [
-        starts(offsets, block[0], block[-1] + 1, held_out.STARTS_A_BLOCK, min(n_steps, len(block) // 2))[0].tolist()
-        for block in blocks
-    ]
+    rows = range(3, len(X) - lag - 1)
+    blocks = [block.tolist() for block in np.array_split(rows[-(len(rows) // 2) :], n_blocks)]
+    places = []
+    for block in blocks:
+        last = len(block) - min(n_steps, len(block) // 2)
+        places.append(sorted({block[k * last // 3] for k in range(4)}))
     bounds = np.full(2, -np.inf), np.full(2, np.inf)
     return digits_of_blocks(
         (r.W.toarray(), r.input_weights, r.bias, r.leak), X, blocks=blocks, places=places, n_steps=n_steps,
