@@ -32,7 +32,6 @@ import warnings
 from dataclasses import dataclass
 from importlib.util import find_spec
 from itertools import product
-from typing import Any
 
 import numpy as np
 
@@ -110,40 +109,23 @@ def run(settings: Settings) -> list[dict]:
     return rows
 
 
-class _EchoState:
-    """Our forecaster as `searched` wants it."""
-
-    def __init__(self, n_units: int, seed: int, **settings: Any):
-        from reservoir import ESNForecaster
-
-        self._model = ESNForecaster(n_units, random_state=seed, **settings)
-
-    def fit(self, train: np.ndarray) -> _EchoState:
-        self._model.fit(train)
-        return self
-
-    def forecast(self, n_steps: int, contexts: list[np.ndarray]) -> np.ndarray:
-        return np.stack(self._model.forecast(n_steps, contexts))
-
-
 def _forecast(settings: Settings, train: np.ndarray, n_steps: int) -> tuple[np.ndarray, bool]:
     """(n_steps, 3) values, and whether a free run was warned of."""
-    from reservoir import FreeRunDivergedWarning
+    from reservoir import ESNForecaster, ESNSearchCV, FreeRunDivergedWarning
 
     mean, scale = train.mean(axis=0), train.std(axis=0)
     z, horizon, seed = (train - mean) / scale, 5 * settings.rows_a_period, settings.seed
     with warnings.catch_warnings(record=True, action="always", category=FreeRunDivergedWarning) as met:
         if settings.way == "NG-RC, searched":
-            model = searched(NextGeneration, POLYNOMIALS, z, horizon)
+            found = searched(NextGeneration, POLYNOMIALS, z, horizon).forecast(n_steps, [z])[0]
         elif settings.way == "ReservoirPy, searched":
             nets = [{"n_units": settings.n_units, "random_state": seed, **net} for net in NETS]
-            model = searched(ReservoirPyForecaster, nets, z, horizon)
-        elif settings.way == "echo state, searched":
-            nets = [{"n_units": settings.n_units, "seed": seed, **net} for net in NETS]
-            model = searched(_EchoState, nets, z, horizon)
+            found = searched(ReservoirPyForecaster, nets, z, horizon).forecast(n_steps, [z])[0]
         else:
-            model = _EchoState(settings.n_units, seed, **OURS[settings.way]).fit(z)
-        found = model.forecast(n_steps, [z])[0]
+            model = ESNForecaster(settings.n_units, random_state=seed, **OURS.get(settings.way, {}))
+            if settings.way == "echo state, searched":
+                model = ESNSearchCV(model, n_candidates=len(NETS), random_state=seed, n_jobs=1)
+            found = model.fit(z).forecast(n_steps)
     return found * scale + mean, len(met) > 0 or not np.abs(found).max() < 1e3
 
 

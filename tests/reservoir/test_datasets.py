@@ -111,7 +111,7 @@ def test_henon_agrees_with_its_twin_and_grows_errors_as_stated():
     ],
 )
 def test_what_cannot_be_drawn_is_refused(call, error, message):
-    with pytest.raises(error, match=message):
+    with np.errstate(over="ignore", invalid="ignore"), pytest.raises(error, match=message):
         call()
 
 
