@@ -15,12 +15,12 @@ from dataclasses import dataclass
 from importlib import import_module
 
 import llvmlite.binding as llvm
-from numba.core.codegen import CodeLibrary
+from numba.core.codegen import CodeLibrary, JITCodeLibrary
 from numba.core.compiler import CompileResult, Flags, compile_extra
 from numba.core.dispatcher import Dispatcher
 from numba.core.typing.templates import Signature
 
-from reservoir.compiler import Code, KernelCompiler
+from reservoir.compiler import KernelCompiler
 
 # A variable that Numba's own cache takes for the sign that code is of use to this process only: it knows no needs.
 MARK = "numba.dynamic.globals.shared_kernels"
@@ -35,7 +35,7 @@ class Callee:
     symbol: str = ""  # its name for the linker, if it is shared
 
 
-class _Part(Code):
+class _Part(JITCodeLibrary):
     """Code that is optimised where it is called, and nowhere else."""
 
     def finalize(self) -> None:

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 LOG = logging.getLogger("reservoir")
 PATIENCE_S = 2.0
 # Processor seconds, on an idle AMD EPYC, of a first call where nothing is compiled: fit and predict of an ESNRegressor
-# take 3, the gradient of an LSTM 8, and a Hessian-free step, which is a gradient and products, 11.
+# take 3, the gradient of an LSTM 9, and a Hessian-free step, which is a gradient and products, 12.
 USUAL_S = {"reservoir": 3, "cells": 10}
 
 

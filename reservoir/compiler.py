@@ -2,8 +2,7 @@
 
 Most of the time until a first result is Numba's own Python, not LLVM's: a kernel passes through some twenty passes,
 half of them for closures, contexts, loops over tuples, and expressions of whole arrays. Kernels have none of these. One
-that has, as a cell from elsewhere may, fails in the short pipeline and takes Numba's own after it. Each module of code
-is optimised when it is whole, and not function by function before that as well.
+that has, as a cell from elsewhere may, fails in the short pipeline and takes Numba's own after it.
 """
 
 from __future__ import annotations
@@ -12,9 +11,7 @@ import gc
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from llvmlite.binding import ModuleRef
 from numba.core import typed_passes, untyped_passes
-from numba.core.codegen import JITCodeLibrary
 from numba.core.compiler import CompilerBase, CompileResult, DefaultPassBuilder
 from numba.core.compiler_machinery import PassManager
 
@@ -40,27 +37,16 @@ _TO_CODE = (
 )
 
 
-class Code(JITCodeLibrary):
-    """Compiled code that is optimised when it is whole."""
-
-    def _optimize_functions(self, ll_module: ModuleRef) -> None:
-        ll_module.data_layout = self._codegen._data_layout
-
-
 class KernelCompiler(CompilerBase):
     """The short pipeline, and Numba's own for what that one cannot compile."""
 
     def define_pipelines(self) -> list[PassManager]:
-        state = self.state
-        if state.library is None:
-            state.library = Code(state.targetctx.codegen(), state.func_id.func_qualname)
-            state.library.enable_object_caching()
         short = PassManager("kernel")
         for passes in (_TO_TYPES, _TO_CODE):
             for pass_ in passes:
                 short.add_pass(pass_, pass_.name())
         short.finalize()
-        return [short, DefaultPassBuilder.define_nopython_pipeline(state)]
+        return [short, DefaultPassBuilder.define_nopython_pipeline(self.state)]
 
     def _compile_core(self) -> CompileResult:
         """The code, without what Numba notes down when the first pipeline failed: a dispatcher would raise it."""
