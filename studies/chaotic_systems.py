@@ -149,7 +149,7 @@ def plot(rows):
     figure, all_axes = panels(len(parts), width=6.0)
     for axes, ((half, rate), part) in zip(np.atleast_1d(all_axes).ravel(), parts, strict=True):
         medians = part.groupby(["way", "flow"], sort=False)["valid_periods"].median()
-        strip(axes, {way: group for way, group in medians.groupby("way", sort=False)})
+        strip(axes, {way.replace(", ", "\n"): group for way, group in medians.groupby("way", sort=False)})
         axes.set(ylabel="valid time (periods)", title=f"{rate} rows a period, {half} half")
         axes.set_ylim(bottom=0)
     return figure
