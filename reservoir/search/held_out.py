@@ -116,9 +116,9 @@ class HeldOut:
         counts = _teaching(task)
         found = [begin + np.flatnonzero(counts[begin:end]) for begin, end in pairwise(task.offsets)]
         late = np.concatenate([rows[(len(rows) + 1) // 2 :] for rows in found])
-        if len(late) < 2 * self.n_blocks:
+        if len(late) < self.n_blocks:
             raise ValueError(
-                f"X must have 2 rows or more for each of cv={self.n_blocks} blocks, got {len(late)} in the last halves "
+                f"X must have a row or more for each of cv={self.n_blocks} blocks, got {len(late)} in the last halves "
                 f"of its series (n_samples={self.sequences.n_steps}); give longer series, or a smaller cv or washout."
             )
         return np.array_split(late, self.n_blocks)
@@ -150,7 +150,7 @@ class HeldOut:
 
     def _starts(self, task: Task, block: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Places of ``block`` from which runs begin, and the runs' lengths: at most half of the block."""
-        longest = min(self.n_steps, len(block) // 2)
+        longest = min(self.n_steps, max(1, len(block) // 2))
         places = block[np.unique(np.linspace(0, len(block) - longest, STARTS_A_BLOCK).astype(int))]
         ends = task.offsets[np.searchsorted(task.offsets, places, side="right")]
         return places, np.minimum(longest, ends - places)

@@ -123,7 +123,7 @@ def test_without_refit_there_are_no_forecasts():
         ({"cv": 1}, ValueError, "cv must be an integer >= 2"),
         ({"n_steps": 0}, ValueError, "n_steps must be an integer >= 1"),
         ({"refit": "no"}, TypeError, "refit must be True or False"),
-        ({"cv": 200}, ValueError, "X must have 2 rows or more for each of cv=200 blocks"),
+        ({"cv": 200}, ValueError, "X must have a row or more for each of cv=200 blocks"),
         ({"scoring": "accurate"}, ValueError, "accurate"),
     ],
 )
