@@ -20,6 +20,7 @@ RESERVOIR = {
     "spectral_radius": [0.9, 1.5, 1e-3],
     "leak_rate": [1.0, 0.3],
     "input_scaling": [1.0, 0.0, 30.0],
+    "input_weights": ["uniform", "signs"],
     "bias_scaling": [0.0, 0.5],
     "in_degree": [1, 10],
     "topology": ["sparse", "shifts", "ring", "orthogonal", "delay_line"],

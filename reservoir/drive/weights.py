@@ -3,7 +3,8 @@ r"""A reservoir: its recurrent, input, feedback and bias weights, and the layout
     x(t) = (1 - a) x(t-1) + a f(W x(t-1) + W_in u(t) + W_fb y(t-1) + b)
 
 W is drawn by a topology and scaled to a spectral radius; W_in, W_fb and b are dense and uniform on (-1, 1) times
-their scale. The parts are drawn from generators of their own, so that changing one leaves the others' numbers alone.
+their scale, W_in also signs alone, or as it is given. The parts are drawn from generators of their own, so that
+changing one leaves the others' numbers alone.
 """
 
 from __future__ import annotations
@@ -208,6 +209,7 @@ def build_reservoir(
     spectral_radius: float | None = 0.9,
     leak_rate: float | np.ndarray = 1.0,
     input_scaling: float | np.ndarray = 1.0,
+    input_weights: Any = "uniform",
     bias_scaling: float = 0.0,
     feedback_scaling: float = 0.0,
     in_degree: int = 10,
@@ -228,7 +230,9 @@ def build_reservoir(
         as ``topology`` only, leaves it as it is.
     leak_rate : float in (0, 1], or (N,)
     input_scaling : float, or (I,)
-        Half-width of the uniform distribution of the input weights; may differ by input.
+        What the input weights are multiplied by; may differ by input.
+    input_weights : {"uniform", "signs"}, (N, I) array or sparse matrix
+        Uniform on (-1, 1), signs drawn from {-1, 1}, or the weights themselves.
     bias_scaling, feedback_scaling : float >= 0
         Half-widths for bias and feedback weights.
     in_degree, topology
@@ -288,21 +292,37 @@ def build_reservoir(
     n_feedback = n_outputs if feedback_scaling > 0 else 0
     return Reservoir(
         W=W,
-        input_weights=_drawn("input_scaling", of_inputs, (N, n_inputs), scale, dtype),
-        feedback_weights=_drawn("feedback_scaling", of_feedback, (N, n_feedback), feedback_scaling, dtype),
-        bias=_drawn("bias_scaling", of_bias, (N,), bias_scaling, dtype),
+        input_weights=_scaled("input_scaling", _of_inputs(input_weights, of_inputs, (N, n_inputs)), scale, dtype),
+        feedback_weights=_scaled("feedback_scaling", _uniform(of_feedback, (N, n_feedback)), feedback_scaling, dtype),
+        bias=_scaled("bias_scaling", _uniform(of_bias, (N,)), bias_scaling, dtype),
         leak=leak,
         activation=activation,
         radius=radius,
     )
 
 
-def _drawn(
-    name: str, rng: np.random.Generator, shape: tuple[int, ...], scale: float | np.ndarray, dtype: np.dtype
-) -> np.ndarray:
-    """Uniform on (-1, 1) times ``scale``, which the argument ``name`` gave."""
+def _uniform(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
+    return rng.uniform(-1, 1, shape)
+
+
+def _of_inputs(weights: Any, rng: np.random.Generator, shape: tuple[int, int]) -> np.ndarray:
+    """Weights from the inputs before they are scaled."""
+    if isinstance(weights, str):
+        is_of_signs = choice("input_weights", weights, ("uniform", "signs")) == "signs"
+        return rng.choice([-1.0, 1.0], shape) if is_of_signs else _uniform(rng, shape)
+    values = reals("input_weights", weights.toarray() if sp.issparse(weights) else weights)
+    if values.shape != shape:
+        raise ValueError(
+            f"input_weights must be 'uniform', 'signs' or an array of shape (n_units, n_features) = {shape}, "
+            f"got shape {values.shape}; give a row for each unit."
+        )
+    return values
+
+
+def _scaled(name: str, weights: np.ndarray, scale: float | np.ndarray, dtype: np.dtype) -> np.ndarray:
+    """Weights times ``scale``, which the argument ``name`` gave."""
     with np.errstate(over="ignore"):
-        weights = (rng.uniform(-1, 1, shape) * scale).astype(dtype)
+        weights = (weights * scale).astype(dtype)
     check_range(name, weights)
     return weights
 

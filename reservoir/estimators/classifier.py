@@ -69,6 +69,7 @@ class ESNClassifier(ClassifierMixin, PooledNetwork):
         spectral_radius=0.9,
         leak_rate="auto",
         input_scaling=1.0,
+        input_weights="uniform",
         bias_scaling="auto",
         feedback_scaling=0.0,
         in_degree=10,
@@ -96,12 +97,12 @@ class ESNClassifier(ClassifierMixin, PooledNetwork):
     ):
         super().__init__(
             n_units, spectral_radius=spectral_radius, leak_rate=leak_rate, input_scaling=input_scaling,
-            bias_scaling=bias_scaling, feedback_scaling=feedback_scaling, in_degree=in_degree, topology=topology,
-            activation=activation, state_noise=state_noise, feedback_noise=feedback_noise, washout=washout,
-            include_input=include_input, fit_intercept=fit_intercept, alpha=alpha, alpha_selection=alpha_selection,
-            solver=solver, pooling=pooling, bidirectional=bidirectional, sequence_column=sequence_column,
-            warm_start=warm_start, dtype=dtype, device=device, n_jobs=n_jobs, random_state=random_state,
-            verbose=verbose,
+            input_weights=input_weights, bias_scaling=bias_scaling, feedback_scaling=feedback_scaling,
+            in_degree=in_degree, topology=topology, activation=activation, state_noise=state_noise,
+            feedback_noise=feedback_noise, washout=washout, include_input=include_input, fit_intercept=fit_intercept,
+            alpha=alpha, alpha_selection=alpha_selection, solver=solver, pooling=pooling, bidirectional=bidirectional,
+            sequence_column=sequence_column, warm_start=warm_start, dtype=dtype, device=device, n_jobs=n_jobs,
+            random_state=random_state, verbose=verbose,
         )  # fmt: skip
         self.decision = decision
         self.class_weight = class_weight

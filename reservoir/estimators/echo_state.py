@@ -47,6 +47,7 @@ class EchoStateNetwork(ReservoirEstimator):
         spectral_radius,
         leak_rate,
         input_scaling,
+        input_weights,
         bias_scaling,
         feedback_scaling,
         in_degree,
@@ -74,6 +75,7 @@ class EchoStateNetwork(ReservoirEstimator):
         self.spectral_radius = spectral_radius
         self.leak_rate = leak_rate
         self.input_scaling = input_scaling
+        self.input_weights = input_weights
         self.bias_scaling = bias_scaling
         self.feedback_scaling = feedback_scaling
         self.in_degree = in_degree
@@ -335,7 +337,9 @@ PARAMETERS = """    n_units : int >= 1
         a in x(t) = (1 - a) x(t-1) + a f(...): 1 keeps nothing of the old state. Those of a tuple are dealt to the units
         in turn. "auto": 1 where every row is read, (1, 0.3, 0.1, 0.03) where sequences are pooled.
     input_scaling : float, or (n_features,)
-        Input weights are uniform(-1, 1) times it.
+        What input weights are multiplied by; may differ by feature.
+    input_weights : {"uniform", "signs"}, (n_units, n_features) array or sparse matrix
+        Uniform(-1, 1), signs drawn from {-1, 1}, as minimal reservoirs have them (Rodan and Tino 2011), or your own.
     bias_scaling : "auto", or float >= 0
         Likewise for the bias; 0: none. "auto": 0 where every row is read, 0.5 where sequences are pooled, for without a
         bias states of tanh units are odd, and their means cancel.

@@ -175,8 +175,8 @@ class ReservoirEstimator(BaseEstimator):
     def _settings_of_reservoir(self) -> dict[str, Any]:
         """What :func:`reservoir.drive.weights.build_reservoir` is told of the parameters."""
         names = (
-            "n_units", "spectral_radius", "leak_rate", "input_scaling", "bias_scaling", "in_degree", "topology",
-            "activation",
+            "n_units", "spectral_radius", "leak_rate", "input_scaling", "input_weights", "bias_scaling", "in_degree",
+            "topology", "activation",
         )  # fmt: skip
         settings = {name: getattr(self, name) for name in names}
         leaks = settings["leak_rate"]

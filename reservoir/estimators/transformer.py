@@ -25,7 +25,7 @@ class ReservoirTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Re
 
     Parameters
     ----------
-    n_units, spectral_radius, leak_rate, input_scaling, bias_scaling, in_degree, topology, activation
+    n_units, spectral_radius, leak_rate, input_scaling, input_weights, bias_scaling, in_degree, topology, activation
         The reservoir; as in :class:`reservoir.ESNRegressor`, and so are the others.
     sequence_column, warm_start, dtype, device, n_jobs, random_state
 
@@ -60,6 +60,7 @@ class ReservoirTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Re
         spectral_radius=0.9,
         leak_rate=1.0,
         input_scaling=1.0,
+        input_weights="uniform",
         bias_scaling=0.0,
         in_degree=10,
         topology="sparse",
@@ -75,6 +76,7 @@ class ReservoirTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Re
         self.spectral_radius = spectral_radius
         self.leak_rate = leak_rate
         self.input_scaling = input_scaling
+        self.input_weights = input_weights
         self.bias_scaling = bias_scaling
         self.in_degree = in_degree
         self.topology = topology

@@ -44,7 +44,7 @@ class ESNForecaster(ForecastsPaths):
 
     Parameters
     ----------
-    n_units, spectral_radius, leak_rate, input_scaling, bias_scaling, in_degree, topology, activation
+    n_units, spectral_radius, leak_rate, input_scaling, input_weights, bias_scaling, in_degree, topology, activation
         The reservoir; as in :class:`reservoir.ESNRegressor`, and so are the others.
     standardize : bool
         Whether every column of the series and of exog is taken minus its mean and over its deviation, which ``fit``
@@ -131,6 +131,7 @@ class ESNForecaster(ForecastsPaths):
         spectral_radius=0.9,
         leak_rate=0.7,
         input_scaling=0.2,
+        input_weights="uniform",
         bias_scaling=0.5,
         in_degree=10,
         topology="sparse",
@@ -158,6 +159,7 @@ class ESNForecaster(ForecastsPaths):
         self.spectral_radius = spectral_radius
         self.leak_rate = leak_rate
         self.input_scaling = input_scaling
+        self.input_weights = input_weights
         self.bias_scaling = bias_scaling
         self.in_degree = in_degree
         self.topology = topology

@@ -17,7 +17,7 @@ from reservoir.forecasting.forecaster import ESNForecaster
 from reservoir.graph.matrix import Shifts
 
 SCALARS = ("spectral_radius", "leak_rate", "input_scaling", "bias_scaling")
-_OF_GRAPH = ("n_units", "in_degree", "topology", "activation", "random_state", "dtype")
+_OF_GRAPH = ("n_units", "in_degree", "topology", "input_weights", "activation", "random_state", "dtype")
 
 
 def default_space() -> dict[str, Any]:

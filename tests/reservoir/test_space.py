@@ -24,6 +24,7 @@ def dense(reservoir):
 @pytest.mark.parametrize("topology", ["sparse", "shifts", "delay_line"])
 def test_shared_reservoirs_are_those_that_are_drawn_alone(topology):
     others = [{}, {"spectral_radius": 0.3, "leak_rate": 1.0}, {"input_scaling": 2.0, "bias_scaling": 0.0}]
+    others.append({"input_weights": "signs", "input_scaling": 0.5})
     models = [ESNForecaster(**SMALL, topology=topology, **other) for other in others]
     give_reservoirs(models, 2, np.dtype(float))
     for model, other in zip(models, others, strict=True):

@@ -48,6 +48,31 @@ def test_parts_have_the_asked_shapes_precision_and_radius(dtype, topology):
     assert r.radius.value > 0
 
 
+def test_input_weights_are_signs_or_given():
+    signs = build(input_weights="signs", input_scaling=[0.1, 1.0, 4.0]).input_weights
+    assert_array_equal(np.abs(signs), np.broadcast_to([0.1, 1.0, 4.0], (40, 3)))
+    assert (signs > 0).any(axis=0).all() and (signs < 0).any(axis=0).all()
+    given = np.random.default_rng(1).normal(size=(40, 3))
+    for form in (given, given.tolist(), sp.csr_array(given)):
+        r = build(input_weights=form, input_scaling=2.0)
+        assert_array_equal(r.input_weights, 2 * given)
+        assert same_matrix(r.W, build().W) and np.array_equal(r.bias, build().bias)
+
+
+@pytest.mark.parametrize(
+    ("input_weights", "kind", "message"),
+    [
+        (np.ones((3, 40)), ValueError, r"shape \(n_units, n_features\) = \(40, 3\), got shape \(3, 40\)"),
+        ("normal", ValueError, "input_weights must be one of"),
+        (np.full((40, 3), np.nan), ValueError, "input_weights"),
+        (None, TypeError, "input_weights"),
+    ],
+)
+def test_input_weights_that_cannot_be_meant_are_refused(input_weights, kind, message):
+    with pytest.raises(kind, match=message):
+        build(input_weights=input_weights)
+
+
 def test_weights_are_uniform_within_their_scales():
     r = build(n_units=2000, input_scaling=[0.1, 1.0, 4.0], bias_scaling=0.5, n_outputs=1, feedback_scaling=2.0)
     for part, scale in (
