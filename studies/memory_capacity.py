@@ -81,11 +81,11 @@ def run(settings: Settings) -> list[dict]:
     half = settings.n_steps // 2
     model = ESNRegressor(include_input=False, activation=settings.activation, **settings.arguments())
     answer = model.fit(u[:half, None], past[:half]).predict(u[:, None])
-    capacity = np.sum(_squared_correlations(past[half:], answer[half:]))
+    capacity = np.sum(squared_correlations(past[half:], answer[half:]))
     return [{"memory_capacity": capacity, "capacity_per_unit": capacity / settings.n_units}]
 
 
-def _squared_correlations(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+def squared_correlations(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """Squared correlation of every column of a with the same column of b. a, b : (T, K). Returns (K,)."""
     a, b = a - a.mean(axis=0), b - b.mean(axis=0)
     spread = np.sum(a * a, axis=0) * np.sum(b * b, axis=0)
