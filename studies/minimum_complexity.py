@@ -23,7 +23,7 @@ units, as theory says to 0.0004 in the median, where a random graph has 0.94, 0.
 cycle 0.061, the random graph 0.049, of equal input sizes 0.050. The laser: 0.041 against 0.012 and 0.022, and no better
 with more units; the Hénon map: 3e-5 against 3e-8 and 2e-7. Feedback along the chain helps with the map only, 9e-7. The
 digits of pi do as well as drawn signs. So the cycle's rank with random graphs, which is the paper's claim, shows on
-NARMA-10, not on the two maps.
+NARMA-10 and in memory, and neither on the laser nor on the map.
 
 Sources. Rodan and Tino 2011, IEEE TNN 22, "Minimum complexity echo state network", for the reservoirs, the tasks and
 the protocol; the printed errors were not seen, and none is given. Jaeger 2001, GMD report 152, for the capacity.
