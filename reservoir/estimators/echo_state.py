@@ -171,8 +171,9 @@ class EchoStateNetwork(ReservoirEstimator):
         return replace(task, watch=progress(type(self).__name__, self.verbose))
 
     def _measured(self, task: Task) -> Task:
-        """The task of a first fit, with the forgetting time that it keeps for what comes."""
-        self.forgetting_time_ = kept_forgetting_time(self.reservoir_, task)
+        """The task of a fit, with the forgetting time that the reservoir's first one keeps for what comes."""
+        known = getattr(self, "forgetting_time_", None)
+        self.forgetting_time_ = kept_forgetting_time(self.reservoir_, task) if known is None else known
         return replace(task, forgetting_time=self.forgetting_time_)
 
     def _teacher(self, sequences: Sequences, targets: np.ndarray, origin: np.ndarray | None, n_seen: int) -> np.ndarray:

@@ -96,15 +96,28 @@ def rclib(reservoir, coef, intercept) -> Drive | None:
     """rclib (C++, Eigen) with as many units and weights; its matrices, and so its answers, are its own."""
     if find_spec("rclib") is None:
         return None
+    network = _rclib_network(reservoir)
+    u = np.random.default_rng(0).uniform(-1, 1, (500, reservoir.n_inputs))
+    network.fit(u, u[:, :1])
+    return network.predict
+
+
+def rclib_fit(reservoir, u: np.ndarray, y: np.ndarray) -> Callable[[], object] | None:
+    """A fit of such a network, its reservoir drawn beforehand."""
+    if find_spec("rclib") is None:
+        return None
+    network, targets = _rclib_network(reservoir), np.reshape(y, (len(u), -1))
+    return lambda: network.fit(u, targets)
+
+
+def _rclib_network(reservoir):
     from rclib import ESN, readouts, reservoirs
 
     N, W = reservoir.n_units, csr(reservoir)
     network = ESN()
     network.add_reservoir(reservoirs.RandomSparse(N, 0.9, W.nnz / N**2, float(reservoir.leak[0]), 1.0, seed=0))
     network.set_readout(readouts.Ridge(1.0, include_bias=True))
-    u = np.random.default_rng(0).uniform(-1, 1, (500, reservoir.n_inputs))
-    network.fit(u, u[:, :1])
-    return network.predict
+    return network
 
 
 def jax_scan(reservoir, coef, intercept) -> Drive | None:
@@ -161,12 +174,13 @@ def jax_closed(reservoir, coef, intercept) -> Drive | None:
 
 def numpy_batched_fit(reservoir, X: np.ndarray, y: np.ndarray, alpha: float) -> np.ndarray:
     """Fit on sequences (n_sequences, n_steps, I) of equal length: all states kept, one normal equation."""
-    W, N = csr(reservoir), reservoir.n_units
+    W, N, a = csr(reservoir), reservoir.n_units, reservoir.leak[0]
     B, T, _ = X.shape
     states, x = np.empty((T, N, B)), np.zeros((N, B))
     driven = np.einsum("ni,bti->tnb", reservoir.input_weights, X)
     for t in range(T):
-        x = states[t] = np.tanh(W @ x + driven[t])
+        z = np.tanh(W @ x + driven[t])
+        x = states[t] = z if a == 1.0 else (1 - a) * x + a * z
     Z = states.transpose(2, 0, 1).reshape(B * T, N)
     Z = np.concatenate([Z, X.reshape(B * T, -1)], axis=1)
     mean, target = Z.mean(axis=0), y.reshape(-1)
