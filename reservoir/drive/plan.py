@@ -118,33 +118,29 @@ def cut(offsets: np.ndarray, longest: int, n_warm: int, breaks: np.ndarray) -> S
     breaks : (n_folds + 1,) int64
         Row from which on each fold begins, and the number of rows.
     """
-    return Stretches(*_cut(offsets, longest, n_warm, breaks))
+    edges = np.union1d(offsets, breaks)
+    n_parts = np.maximum(1, np.rint(np.diff(edges) / longest).astype(np.int64))
+    fields = np.empty((5, int(n_parts.sum())), np.int64)
+    _cut(edges, n_parts, n_warm, offsets, breaks, *fields)
+    return Stretches(*fields)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _cut(offsets, longest, n_warm, breaks):
-    """The fields of :class:`Stretches`."""
-    edges = np.unique(np.concatenate((offsets, breaks)))
-    n = 0
-    for k in range(edges.size - 1):
-        n += max(1, int(np.rint((edges[k + 1] - edges[k]) / longest)))
-    first, warm, rows = np.empty(n, np.int64), np.empty(n, np.int64), np.empty(n, np.int64)
-    sequences, folds = np.empty(n, np.int64), np.empty(n, np.int64)
+def _cut(edges, n_parts, n_warm, offsets, breaks, first, warm, rows, sequences, folds):
+    """The fields of :class:`Stretches`, written: ``n_parts[k]`` equal ones between the edges k and k + 1."""
     n, sequence, fold = 0, 0, 0
-    for k in range(edges.size - 1):
+    for k in range(n_parts.size):
         left, length = edges[k], edges[k + 1] - edges[k]
         while offsets[sequence + 1] <= left:
             sequence += 1
         while breaks[fold + 1] <= left:
             fold += 1
-        n_parts = max(1, int(np.rint(length / longest)))
-        for part in range(n_parts):
-            start, stop = left + length * part // n_parts, left + length * (part + 1) // n_parts
+        for part in range(n_parts[k]):
+            start, stop = left + length * part // n_parts[k], left + length * (part + 1) // n_parts[k]
             # A warm-up that reaches the beginning of its sequence starts from the true state: its seam is exact.
             first[n] = max(offsets[sequence], start - n_warm)
             warm[n], rows[n], sequences[n], folds[n] = start - first[n], stop - first[n], sequence, fold
             n += 1
-    return first, warm, rows, sequences, folds
 
 
 def time_alone(n_steps: int, n_units: int, degree: float, *, is_shifted: bool) -> float:
@@ -243,27 +239,23 @@ def lay_out(
     """
     dealt = np.array([stretch for queue in queues for stretch in queue])
     sizes = np.array([len(queue) for queue in queues])
-    s = stretches
-    return Plan(*_written(dealt, sizes, s.first, s.n_warm, s.n_rows, initial, warm_slot, end_slot))
+    s, B = stretches, len(queues)
+    load = np.bincount(np.repeat(np.arange(B), sizes), s.n_rows[dealt], minlength=B).astype(np.int64)
+    S = int(load.max())
+    row, start, record = np.full((S, B), -1), np.full((S, B), -1, np.int32), np.full((S, B), -1, np.int32)
+    plan = Plan(row, start, record, np.zeros((S, B), np.bool_), np.full(S, -1))
+    _write(dealt, sizes, load, s.first, s.n_warm, s.n_rows, initial, warm_slot, end_slot, *plan)
+    return plan
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _written(dealt, sizes, first, n_warm, n_rows, initial, warm_slot, end_slot):
+def _write(dealt, sizes, load, first, n_warm, n_rows, initial, warm_slot, end_slot, row, start, record, kept, column):
     """The fields of the plan of lanes that run ``sizes`` of the stretches ``dealt``, one lane after the other."""
-    B = sizes.size
-    load, k = np.zeros(B, np.int64), 0
-    for lane in range(B):
-        for stretch in dealt[k : k + sizes[lane]]:
-            load[lane] += n_rows[stretch]
-        k += sizes[lane]
-    S = load.max()
-    row, kept = np.full((S, B), -1, np.int64), np.zeros((S, B), np.bool_)
-    start, record = np.full((S, B), -1, np.int32), np.full((S, B), -1, np.int32)
-    column = np.full(S, -1, np.int64)
-    k = 0
-    for lane in range(B):
+    S, k = column.size, 0
+    for lane in range(sizes.size):
         step = S - load[lane]
-        for stretch in dealt[k : k + sizes[lane]]:
+        for place in range(k, k + sizes[lane]):
+            stretch = dealt[place]
             start[step, lane] = initial[stretch]
             for i in range(n_rows[stretch]):
                 row[step + i, lane] = first[stretch] + i
@@ -279,4 +271,3 @@ def _written(dealt, sizes, first, n_warm, n_rows, initial, warm_slot, end_slot):
         if column[step] == 0:
             column[step] = n_counted
             n_counted += 1
-    return row, start, record, kept, column
