@@ -6,7 +6,12 @@ in lower case, of which those that stand fewer than `MOST_RARE` times in the par
 Counting: n-grams of order 0, which is the unigram, to 7 by Witten and Bell, and a bag of words: the shares of the last
 `BAG` symbols, whatever their order, mixed with the unigram. The net is `CharRNN`, an LSTM, which reads words as
 characters of an alphabet of their own. A mixture is p = w p_net + (1 - w) p_n-gram with the order that is best on the
-choosing part, where w is chosen too.
+choosing part, where w is chosen too; `weight` is that of the net.
+
+Found (medians of five seeds). By characters the net has 2.63 bits, the best n-gram, of order 4, 2.60, and both together
+2.34; by words the net has 7.34, the best n-gram, of order 1, 6.84, and both together 6.77. The mixture beats both by
+0.26 and 0.076 bits: what they know differs. The net has a weight of 0.29 and of 0.21. A bag of words has 0.25 bits
+fewer a word than the unigram, and 0.01 a character.
 
 Sources. Witten and Bell 1991; Mikolov et al. 2011 for mixing a net with counts; the lecture's comparison of n-grams
 with recurrent nets.
@@ -77,10 +82,10 @@ def run(settings: Settings) -> list[dict]:
     orders = [counted(order, train, alphabet) for order in ORDERS]
     best = min(orders, key=lambda model: model.bits_per_symbol(choose))
     mixture = net.interpolate(best, choose)
-    return [_row(NET, net.score(test)), _row(f"{NET} + n-gram", mixture.score(test), mixture.weight)]
+    return [_row(NET, net.score(test), 1.0), _row(f"{NET} + n-gram", mixture.score(test), mixture.weight)]
 
 
-def _row(model: str, bits: float, weight: float = float("nan")) -> dict:
+def _row(model: str, bits: float, weight: float = 0.0) -> dict:
     return {"model": model, "bits": float(bits), "weight": weight}
 
 
