@@ -60,7 +60,7 @@ GRID = {
     ],
 }  # fmt: skip
 SIDE_BY_SIDE = True
-EXPECTED_S = {"quick": 6, "default": 300}
+EXPECTED_S = {"quick": 3, "default": 300}
 COLUMNS = ("model", "bits", "weight")
 BY = ("level", "model")
 RANKING = Ranking("bits", within=("level",))
