@@ -6,7 +6,7 @@ import functools
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -266,14 +266,16 @@ def to_device(array: Any, dtype: Any = None) -> Any:
 
 
 @functools.lru_cache(maxsize=64)
-def kernels(source: Path, *, is_together: bool = True, **constants: int) -> Any:
+def kernels(source: Path, *, before: str = "", is_together: bool = True, **constants: int) -> Any:
     """The kernels of a ``.cu`` file, compiled with its constants; each is asked for by ``get_function(name)``.
 
-    CuPy keeps what it has compiled on the disk. ``source`` may include ``prelude.cuh``.
+    CuPy keeps what it has compiled on the disk. ``source`` may include ``prelude.cuh``, and headers that lie beside it.
 
     Parameters
     ----------
     source : Path
+    before : str
+        Text that stands before that of the file.
     is_together : bool
         Whether blocks wait for one another, so that all of them must be resident.
     **constants : int
@@ -284,9 +286,10 @@ def kernels(source: Path, *, is_together: bool = True, **constants: int) -> Any:
     cupy.RawModule
     """
     defines = [f"-D{name}" if value is True else f"-D{name}={value}" for name, value in sorted(constants.items())]
+    folders = dict.fromkeys([Path(__file__).parent, source.parent])
     return _cupy().RawModule(
-        code=source.read_text(encoding="utf-8"),
-        options=("--std=c++17", f"-I{Path(__file__).parent}", *defines),
+        code=before + source.read_text(encoding="utf-8"),
+        options=("--std=c++17", *(f"-I{folder}" for folder in folders), *defines),
         enable_cooperative_groups=is_together,
     )
 
@@ -334,15 +337,28 @@ def launch_apart(kernel: Any, n_blocks: int, n_threads: int, arguments: tuple, *
     kernel((n_blocks,), (n_threads,), arguments, shared_mem=shared_bytes)
 
 
+class Card(NamedTuple):
+    """What a GPU offers to the blocks of a kernel."""
+
+    n_processors: int
+    shared_bytes: int  # the most that a block may have
+
+
+def card() -> Card:
+    """The GPU that kernels run on."""
+    attributes = _cupy().cuda.Device().attributes
+    return Card(attributes["MultiProcessorCount"], attributes["MaxSharedMemoryPerBlockOptin"])
+
+
 def most_blocks_together(kernel: Any, n_threads: int, *, shared_bytes: int = 0) -> int:
     """Blocks of ``n_threads`` threads of ``kernel`` that the card holds at once."""
-    cuda = _cupy().cuda
-    if shared_bytes > cuda.Device().attributes["MaxSharedMemoryPerBlockOptin"]:
+    cuda, there = _cupy().cuda, card()
+    if shared_bytes > there.shared_bytes:
         return 0
     if shared_bytes > kernel.max_dynamic_shared_size_bytes:
         kernel.max_dynamic_shared_size_bytes = shared_bytes
     of_a_processor = cuda.driver.occupancyMaxActiveBlocksPerMultiprocessor(kernel.kernel.ptr, n_threads, shared_bytes)
-    return of_a_processor * cuda.Device().attributes["MultiProcessorCount"]
+    return of_a_processor * there.n_processors
 
 
 def _is_of_cupy(thing: Any) -> bool:

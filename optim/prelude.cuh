@@ -1,7 +1,8 @@
 // What the CUDA kernels of this package use beyond the language itself. It includes no CUDA header, so that NVRTC needs
 // none, and the same kernels are built by a host compiler against the emulator of the tests, which defines the same words.
 //
-//   KERNEL(name, parameters...) { ... }   a kernel with C linkage; with -DMOST_THREADS, for blocks of at most so many
+//   KERNEL(name, parameters...) { ... }   a kernel with C linkage; with -DMOST_THREADS, for blocks of at most so many,
+//                                         and with -DFEWEST_BLOCKS, for registers that leave room for so many of them
 //   SHARED(type, name)                    name: the dynamic shared memory of the block, aligned to 16 bytes
 //   DEVICE, DEVICE_MEMBER                 stand before functions that kernels call, and before those of a struct
 //   UNROLLED                              stands before a loop whose length is known when it is compiled
@@ -20,7 +21,9 @@ typedef unsigned int word;
 #endif
 
 #ifdef __CUDACC__  // NVRTC defines it too
-#ifdef MOST_THREADS
+#if defined(MOST_THREADS) && defined(FEWEST_BLOCKS)
+#define KERNEL(name, ...) extern "C" __global__ void __launch_bounds__(MOST_THREADS, FEWEST_BLOCKS) name(__VA_ARGS__)
+#elif defined(MOST_THREADS)
 #define KERNEL(name, ...) extern "C" __global__ void __launch_bounds__(MOST_THREADS) name(__VA_ARGS__)
 #else
 #define KERNEL(name, ...) extern "C" __global__ void name(__VA_ARGS__)

@@ -3,15 +3,17 @@
 Method. Every check is a cell of its own, so that one failure leaves the others standing. Correctness comes first:
 fresh random inputs, outputs that begin as NaN, odd sizes, against loops in float64 NumPy; runs repeated, which must
 give the same bits; a grid that cannot be resident, which must be refused; estimators against the same on the CPU.
-Networks of every cell, and methods on vectors of the device, are held to the CPU. Then times by the events of the
-device, medians of `n_repeats` launches on three inputs in rotation, beside a sparse product and a tanh per step in CuPy
-and, where it is installed with CUDA, in PyTorch; and what sums of a readout take beside a bare float64 product. `value`
-is an error where the unit is "relative", and then `bound` is what it may be at most.
+Networks of every cell, cells as large as their kernels take, and methods on vectors of the device are held to the CPU.
+Then times by the events of the device, medians of `n_repeats` launches on three inputs in rotation, beside a sparse
+product and a tanh per step in CuPy and, where it is installed with CUDA, in PyTorch; what sums of a readout take beside
+a bare float64 product; and gradients and Gauss-Newton products of networks, beside cuDNN's gradient and the product
+that PyTorch gets by differentiating twice. `value` is an error where the unit is "relative", and then `bound` is what
+it may be at most.
 
 The profile "quick" runs all but the times on a stand-in for CuPy, whose kernels run on the host, where the tests of
 this package and g++ are at hand.
 
-Sources. The kernels are the project's own (`reservoir/drive/kernels.cu`).
+Sources. The kernels are the project's own (`reservoir/drive/kernels.cu` and `many.cu`, `cells/device/scan.cu`).
 
 Expected run time: about four minutes on a GPU, of which the first half minute compiles.
 """
@@ -28,9 +30,10 @@ from typing import Any
 
 import numpy as np
 
+from studies.bench.device_networks import cell_rows, network_times, scan_rows
+from studies.bench.device_rows import RELATIVE, relative_error, row
 from studies.bench.device_timing import cupy_module, device_seconds, torch_loop_seconds
 
-RELATIVE = {"float32": 1e-5, "float64": 1e-12}
 SIZES = {"quick": ((1, 1), (33, 5)), "gpu": ((1, 1), (31, 0), (97, 30), (1000, 10), (2001, 100))}
 TIMED = {
     "1,000 units, 10 a row": (1000, 10),
@@ -46,8 +49,10 @@ CORRECT = (
     "resident grid",
     "estimators",
     "cells",
+    "scans",
     "methods",
 )
+NETWORKS = "networks of 100 units on 1,000 sequences of 200 steps"
 SEARCH = "a search over 1,000 configurations of 1,000 units"
 SUMS = "sums of 1,000 units over 100,000 steps"
 
@@ -65,7 +70,7 @@ class Settings:
 
 GRID = {
     "quick": [{"check": [*CORRECT], "standin": True}],
-    "default": [{"check": ["device", *CORRECT, *TIMED, SEARCH, SUMS]}],
+    "default": [{"check": ["device", *CORRECT, *TIMED, SEARCH, SUMS, NETWORKS]}],
 }
 EXPECTED_S = {"quick": 5, "default": 240}
 COLUMNS = ("quantity", "value", "unit", "bound")
@@ -87,9 +92,11 @@ def run(settings: Settings) -> list[dict]:
             "same bits": _same_bits,
             "resident grid": _resident_grid,
             "estimators": _estimators,
-            "cells": _cells,
+            "cells": cell_rows,
+            "scans": scan_rows,
             "methods": _methods,
             SUMS: _sums,
+            NETWORKS: network_times,
         }
         return parts.get(settings.check, _times)(settings)
 
@@ -98,13 +105,6 @@ def finding(rows) -> str:
     """How many quantities kept within their bounds; one that does not is a failed row."""
     bounded = rows[rows["bound"].notna()]
     return f"{len(bounded)} quantities of {bounded['check'].nunique()} checks are within their bounds."
-
-
-def row(quantity: str, value: float = float("nan"), unit: str = "", bound: float = float("nan")) -> dict[str, Any]:
-    """One row; a value above its bound is a failure of the check."""
-    if value > bound:
-        raise ArithmeticError(f"{quantity}: expected at most {bound} {unit}, got {value}")
-    return {"quantity": quantity, "value": value, "unit": unit, "bound": bound}
 
 
 def _standin() -> Any:
@@ -174,14 +174,6 @@ def _twin(reservoir, driven, start, closed=None):
     return np.stack(states, 1), np.stack(outputs, 1) if outputs else None
 
 
-def _error(got: Any, expected: np.ndarray) -> float:
-    """Largest error relative to the largest value; infinite where anything is NaN."""
-    from optim.device import to_host
-
-    difference = float(np.abs(to_host(got) - expected).max() / np.abs(expected).max())
-    return difference if np.isfinite(difference) else float("inf")
-
-
 def _sizes(settings: Settings) -> tuple:
     return SIZES["quick" if settings.standin else "gpu"]
 
@@ -195,7 +187,7 @@ def _open_loop(settings: Settings) -> list[dict]:
         for N, in_degree in _sizes(settings):
             reservoir, driven, start = _problem(N, in_degree, settings)
             states = drive_open(lay_out(reservoir, dtype), to_device(driven, dtype), to_device(start, dtype))
-            error = _error(states, _twin(reservoir, driven, start)[0])
+            error = relative_error(states, _twin(reservoir, driven, start)[0])
             rows.append(row(f"{N} units, {in_degree} a row, {dtype}", error, "relative", bound))
     return rows
 
@@ -210,7 +202,7 @@ def _long_rows(settings: Settings) -> list[dict]:
     expected, found = _twin(reservoir, driven, start)[0], []
     for dtype, bound in RELATIVE.items():
         states = drive_open(one_lane(lay_out(reservoir, dtype)), to_device(driven, dtype), to_device(start, dtype))
-        found.append(row(f"{N} units, {in_degree} a row, {dtype}", _error(states, expected), "relative", bound))
+        found.append(row(f"{N} units, {in_degree} a row, {dtype}", relative_error(states, expected), "relative", bound))
     return found
 
 
@@ -239,7 +231,7 @@ def _many_reservoirs(settings: Settings) -> list[dict]:
         given, q, x = (to_device(array, dtype) for array in (driven[0], bias, start))
         of = Configurations(*(to_device(row, dtype) for row in numbers))
         states = drive_many(lay_out(reservoir, dtype), given, q, of, x)
-        rows.append(row(f"{C} of {N} units, {dtype}", _error(states, np.stack(expected, 1)), "relative", bound))
+        rows.append(row(f"{C} of {N} units, {dtype}", relative_error(states, np.stack(expected, 1)), "relative", bound))
     return rows
 
 
@@ -265,7 +257,7 @@ def _closed_loop(settings: Settings) -> list[dict]:
             closed = _closed(N, 3, settings, *driven.shape[:2])
             there = {name: to_device(array, dtype) for name, array in closed.items()}
             run = drive_closed(lay_out(reservoir, dtype), to_device(driven, dtype), to_device(start, dtype), **there)
-            error = max(map(_error, run, _twin(reservoir, driven, start, closed)))
+            error = max(map(relative_error, run, _twin(reservoir, driven, start, closed)))
             rows.append(row(f"{N} units, {in_degree} a row, {dtype}", error, "relative", 10 * bound))
     return rows
 
@@ -308,26 +300,7 @@ def _estimators(settings: Settings) -> list[dict]:
     ):
         data = (X[:-1], X[1:]) if kind is ESNRegressor else (X,)
         expected, got = (answer(kind(**small, **more, device=device).fit(*data)) for device in ("cpu", "gpu"))
-        rows.append(row(name, _error(got, expected), "relative", 1e-6))
-    return rows
-
-
-def _cells(settings: Settings) -> list[dict]:
-    """Gradients and Gauss-Newton products, structural damping among them, of a network of each cell."""
-    from cells import Network, SequenceObjective
-    from cells.estimators.architecture import CELLS
-
-    rng, rows = np.random.default_rng(settings.seed), []
-    X, y = rng.standard_normal((3, 5, 2)), rng.standard_normal((3, 5, 1))
-    for name, make in CELLS.items() if not settings.standin else [("elman", CELLS["elman"])]:
-        network = Network(make(2, 3), n_out=1)
-        theta, v = rng.standard_normal((2, network.n_params)) * 0.5
-        answers = []
-        for device in ("cpu", "gpu"):
-            objective = SequenceObjective(network, X, y, device=device)
-            product = objective.linearize(theta).gauss_newton(v, structural=0.3)
-            answers.append(np.concatenate([objective.value_and_grad(theta).grad, product]))
-        rows.append(row(name, _error(answers[1], answers[0]), "relative", RELATIVE["float64"]))
+        rows.append(row(name, relative_error(got, expected), "relative", 1e-6))
     return rows
 
 
@@ -346,7 +319,7 @@ def _methods(settings: Settings) -> list[dict]:
                 lambda x, A=A: (float(0.5 * (A * x * x).sum()), A * x), lambda x, v, A=A: A * v, n_params=n
             )
             thetas.append(minimize(bowl, place(start), method, max_iterations=5).theta)
-        rows.append(row(type(method).__name__, _error(thetas[1], thetas[0]), "relative", 1e-9))
+        rows.append(row(type(method).__name__, relative_error(thetas[1], thetas[0]), "relative", 1e-9))
     return rows
 
 

@@ -1,1 +1,1 @@
-"""Networks on a GPU in array code: the cells' own steps, a call for all rows of a step, for any array namespace."""
+"""Networks on a GPU: the cells' own steps, as CUDA kernels or as array code, and all else in array code."""

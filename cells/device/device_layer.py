@@ -1,89 +1,26 @@
-"""One cell over the rows of a batch in array code: what :mod:`cells.passes.layer` does with kernels."""
+"""One cell over the rows of a batch on a device: what :mod:`cells.passes.layer` does on the processor.
+
+Products over all of time are array code; what depends on the step before is a kernel's work, or array code too.
+"""
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator, Sequence
-from types import ModuleType
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
-from cells.device.step_words import Table, in_arrays, speaks_in_words, step_in_arrays
+from cells.device.device_matrices import DeviceMatrices
+from cells.device.device_places import Held, Places
+from cells.device.device_scan import scan_of
+from cells.device.one_hot import OneHot
+from cells.device.step_words import Table, in_arrays, speaks_in_words
 from cells.passes.cell import Cell, Map, layout
 from cells.passes.rows import Rows
 from cells.passes.structural import DISTANCES, apply_distance
-from cells.passes.time_loops import Cotangents, Tape, backward_step, forward_step, rforward_step
+from cells.passes.time_loops import Cotangents, Tape
 from reservoir.simd.activations import CODES
-
-
-class Places:
-    """A batch's :class:`Rows` as indices on the device.
-
-    Parameters
-    ----------
-    rows : Rows
-    xp : module
-
-    Attributes
-    ----------
-    before : (R,)
-        Row of the states before each row's step.
-    last : (B,)
-        Last row of each sequence.
-    reversed : (R,)
-        The row as far from its sequence's end.
-    steps : list of (now, n, before, after)
-        Of every step the number n of rows and the first ones, as :mod:`cells.passes.time_loops` names them.
-    """
-
-    def __init__(self, rows: Rows, xp: ModuleType) -> None:
-        self.rows, self.xp = rows, xp
-        first, B = rows.first, rows.n_sequences
-        begins = np.concatenate([[0], B + first[:-2]])
-        self.before = xp.asarray(begins[rows.step] + rows.sequence)
-        self.last, self.reversed = xp.asarray(rows.last), xp.asarray(rows.reversed)
-        sizes = first[:-1], rows.running, begins, B + first[:-1]
-        self.steps = list(zip(*(part.tolist() for part in sizes), strict=True))
-
-
-class Held(NamedTuple):
-    """Units whose state is given at every step, and the values (R, k)."""
-
-    units: Sequence[int]
-    values: Any
-
-
-class DeviceMatrices:
-    """A cell's parameters in the forms that its steps read: plain matrices, their transposes, tables of one row.
-
-    Parameters
-    ----------
-    cell : Cell
-    theta : (p,) array
-        This cell's part.
-    """
-
-    def __init__(self, cell: Cell, theta: Any) -> None:
-        self.cell, self.views = cell, dict(cell.views(theta))
-        self.nothing = theta[:0].reshape(0, 0)
-
-    def __getitem__(self, name: str) -> Any:
-        return self.views.get(name, self.nothing)
-
-    def back(self, name: str) -> Any:
-        """The transpose."""
-        return self[name].T
-
-    def row(self, name: str) -> Table:
-        """A vector as a table of one row."""
-        vector = self.views.get(name)
-        return Table(self.nothing if vector is None else vector.reshape(1, -1), 1)
-
-    @property
-    def weights(self) -> Any:
-        """What the steps read."""
-        return self.cell.weights(self)
 
 
 @functools.lru_cache(maxsize=256)
@@ -115,7 +52,7 @@ class DeviceLayer:
 
     def __init__(self, cell: Cell, places: Places, dtype: Any) -> None:
         self.cell, self.places, self.xp, self.dtype = cell, places, places.xp, dtype
-        self.layout = layout(cell)
+        self.layout, self.scan = layout(cell), scan_of(cell, places, dtype)
 
     def forward(self, of: DeviceMatrices, x: Any, initial: Sequence[Any], held: Held) -> Any:
         """States h (B + R, H) of all steps; the first B are the initial ones."""
@@ -123,11 +60,7 @@ class DeviceLayer:
         self.tape = tape = self._tape(initial)
         self._add_maps(tape.z, of, x, lambda map_: map_.source in ("", "x"))
         self._add_input_itself(tape.z, x)
-        step = step_in_arrays(forward_step, of.weights, self.xp)
-        for now, n, before, after in self.places.steps:
-            step(of.weights, _tables(tape, n), now, before, after, 1)
-            for k, unit in enumerate(held.units):
-                tape.h[after : after + n, unit] = held.values[now : now + n, k]
+        self.scan.forward(of, tape, held)
         return tape.h
 
     def rforward(self, direction: DeviceMatrices, rx: Any | None, initial: Sequence[Any]) -> Tape:
@@ -137,11 +70,7 @@ class DeviceLayer:
         if rx is not None:
             self._add_maps(r.z, self.of, rx, lambda map_: map_.source == "x")
             self._add_input_itself(r.z, rx)
-        step = step_in_arrays(rforward_step, self.of.weights, self.xp)
-        for now, n, before, after in self.places.steps:
-            step(self.of.weights, _tables(self.tape, n), _tables(r, n), now, before, after, 1)
-            for unit in self.held.units:
-                r.h[after : after + n, unit] = 0.0
+        self.scan.rforward(self.of, self.tape, r, self.held)
         return r
 
     def backward(
@@ -156,15 +85,7 @@ class DeviceLayer:
         )  # fmt: skip
         d.h[...] = final[0]
         d.c[...] = final[1]
-        step = step_in_arrays(backward_step, self.of.weights, self.xp)
-        for now, n, before, after in reversed(self.places.steps):
-            if outputs is not None:
-                d.h[:n] += outputs[now : now + n]
-            if limit < np.inf:
-                d.h[:n] = self.xp.clip(d.h[:n], -limit, limit)
-            for unit in self.held.units:
-                d.h[:n, unit] = 0.0
-            step(self.of.weights, _tables(self.tape, n), _tables(d, n), now, before, after, 1)
+        self.scan.backward(self.of, self.tape, d, outputs, limit, self.held)
         return d
 
     def add_gradient(self, dz: Any, gradient: Any, rows: Any = slice(None)) -> None:
@@ -175,7 +96,10 @@ class DeviceLayer:
                 found = mine.sum(axis=0)
             else:
                 source = self._source(map_, self.x)[rows]
-                found = source.T @ mine if map_.form == "dense" else (source * mine).sum(axis=0)
+                if isinstance(source, OneHot):
+                    found = source.transposed_times(mine)
+                else:
+                    found = source.T @ mine if map_.form == "dense" else (source * mine).sum(axis=0)
             gradient[start : start + map_.size] += found.reshape(-1)
 
     def input_cotangent(self, dz: Any) -> Any:
@@ -233,12 +157,14 @@ class DeviceLayer:
     def _add_input_itself(self, z: Any, x: Any) -> None:
         raw = self.cell.raw_input_column
         if raw >= 0:
-            z[:, raw : raw + self.cell.n_in] += x
+            z[:, raw : raw + self.cell.n_in] += x.dense() if isinstance(x, OneHot) else x
 
     def _source(self, map_: Map, x: Any) -> Any:
         """(R, K) what the map reads at every row."""
         tape, places = self.tape, self.places
         B, n_begin = places.rows.n_sequences, int(places.rows.running[0])
+        if map_.source == "x" and isinstance(x, OneHot):
+            return x if map_.form == "dense" else x.dense()
         if map_.source == "x":
             array = x
         elif map_.source in ("h", "c"):
@@ -260,8 +186,3 @@ class _AllRows(Table):
     def __init__(self, array: Any, n: int) -> None:
         super().__init__(array, n)
         self.shape = (1, array.shape[1])
-
-
-def _tables(arrays: Iterator[Any], n: int) -> Any:
-    """A tape, or cotangents, of which a row stands for n."""
-    return type(arrays)(*(Table(array, n) for array in arrays))

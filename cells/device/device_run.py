@@ -1,7 +1,7 @@
-"""A network over a portion of data in array code: forward, backward and R-forward through its layers and its readout.
+"""A network over a portion of data on a device: forward, backward and R-forward through its layers and its readout.
 
-What :mod:`cells.shares.run` and :mod:`cells.shares.share` do with kernels, for the arrays of any namespace: slower by
-the calls that a step takes, and right for every cell whose steps can be read as array code.
+What :mod:`cells.shares.run` and :mod:`cells.shares.share` do on the processor, for the arrays of any namespace and
+every cell whose steps can be read as array code.
 """
 
 from __future__ import annotations
@@ -11,8 +11,11 @@ from typing import Any
 
 import numpy as np
 
-from cells.device.device_layer import DeviceLayer, DeviceMatrices, Held, Places
+from cells.device.device_layer import DeviceLayer
 from cells.device.device_losses import Answers, loss_sum, output_cotangents, predictions_of, times_curvature
+from cells.device.device_matrices import DeviceMatrices
+from cells.device.device_places import Held, Places
+from cells.device.one_hot import OneHot
 from cells.network import Network
 from cells.passes.cell import layout
 from cells.passes.time_loops import Tape
@@ -68,13 +71,14 @@ class DeviceRun:
         has_answers = data.targets.size or data.labels.size
         self.answers = Answers.of(data, network.n_out, xp) if has_answers else None
         index = data.x.index
-        rows = data.x.array if index is None else np.eye(network.n_in, dtype=options.dtype)[index]
-        self.x = xp.asarray(rows, dtype=options.dtype)
+        self.x = xp.asarray(data.x.array, dtype=options.dtype)
+        if index is not None:
+            self.x = OneHot(xp.asarray(index), network.n_in, options.dtype, xp)
 
     def _check_room(self) -> None:
         """Raise unless the planes and states of a pass, of its derivative and of what goes back have room."""
         network, n_rows = self.network, self.data.rows.n_rows
-        width = network.n_in + network.n_out
+        width = network.n_out + (network.n_in if self.data.x.index is None else 1)
         for part in network.parts:
             place = layout(part.cell)
             width += 2 * (place.n_columns + place.n_kept) + 4 * part.cell.n_units

@@ -2,7 +2,8 @@
 
 A step is written in words - ``take``, ``give``, ``add_product``, ``tanh`` - inside loops over the rows of a step and
 the packs of a row. Here the words stand for whole arrays: a :class:`Table` gives all rows of the step at once, a pack
-is as wide as any plane, and both loops are gone through once. So a cell has one equation, whatever runs it.
+is as wide as any plane, and both loops are gone through once. So a cell has one equation, whatever runs it; in
+:mod:`cells.device.step_text` the words stand for CUDA.
 
 A step that uses other words, or a module of its own, cannot be read like this: see :func:`speaks_in_words`.
 """
@@ -20,7 +21,7 @@ from cells.passes import pointwise
 from cells.passes.time_loops import STEPS, backward_step, forward_step, rforward_step
 from reservoir.simd import activations, tiles, vectors
 
-_WIDEST = 2**62  # elements of a pack: more than any plane has
+WIDEST = 2**62  # elements of a pack: more than any plane has
 
 
 class Table:
@@ -48,18 +49,36 @@ class Table:
 
 
 class OtherWordsError(TypeError):
-    """A step uses what has no meaning for whole arrays."""
+    """A step uses what has no meaning in another vocabulary."""
 
 
-def in_arrays(function: Callable, xp: ModuleType) -> Callable:
-    """``function``, a step or what is written in the same words, for tables of ``xp``'s arrays.
+class Vocabulary:
+    """Other meanings of the words that steps are written in.
+
+    Parameters
+    ----------
+    meanings : mapping of functions to functions
+    """
+
+    def __init__(self, meanings: Mapping[Callable, Callable]) -> None:
+        self.words = tuple(meanings)  # they live as long as their identities are asked for
+        self.meanings = {id(word): meaning for word, meaning in meanings.items()}
+
+
+def in_words(function: Callable, vocabulary: Vocabulary) -> Callable:
+    """``function``, a step or what is written in the same words, with these meanings of them.
 
     Raises
     ------
     OtherWordsError
         If it uses a module, or calls what does.
     """
-    return _translated(getattr(function, "py_func", function), xp)
+    return _translated(getattr(function, "py_func", function), vocabulary)
+
+
+def in_arrays(function: Callable, xp: ModuleType) -> Callable:
+    """:func:`in_words` for tables of ``xp``'s arrays."""
+    return in_words(function, _array_words(xp))
 
 
 def step_in_arrays(kind: Callable, weights: Any, xp: ModuleType) -> Callable:
@@ -78,9 +97,9 @@ def speaks_in_words(weights: type) -> bool:
 
 
 @functools.lru_cache(maxsize=256)
-def _translated(plain: FunctionType, xp: ModuleType) -> Callable:
+def _translated(plain: FunctionType, vocabulary: Vocabulary) -> Callable:
     """The same code with other words for the names that it knows."""
-    words, known = _words(xp), dict(plain.__globals__)
+    words, known = vocabulary.meanings, dict(plain.__globals__)
     for name in plain.__code__.co_names:
         value = known.get(name)
         inner = getattr(value, "py_func", value)
@@ -89,19 +108,19 @@ def _translated(plain: FunctionType, xp: ModuleType) -> Callable:
         if id(value) in words:
             known[name] = words[id(value)]
         elif isinstance(inner, FunctionType):
-            known[name] = _translated(inner, xp)
+            known[name] = _translated(inner, vocabulary)
     return FunctionType(plain.__code__, known, plain.__name__, plain.__defaults__, plain.__closure__)
 
 
 @functools.lru_cache(maxsize=16)
-def _words(xp: ModuleType) -> Mapping[int, Callable]:
-    """What the words mean for arrays, by the identity of the word."""
+def _array_words(xp: ModuleType) -> Vocabulary:
+    """What the words mean for arrays."""
     meanings = {
         pointwise.take: _take,
         pointwise.give: _give,
         pointwise.clear: _clear,
         tiles.add_product: _add_product,
-        vectors.pack_size: lambda array: _WIDEST,
+        vectors.pack_size: lambda array: WIDEST,
         vectors.like: lambda v, value: value,
         vectors.fma: lambda a, b, c: a * b + c,
         vectors.magnitude: abs,
@@ -110,7 +129,7 @@ def _words(xp: ModuleType) -> Mapping[int, Callable]:
         activations.tanh: lambda v: xp.tanh(v),
         activations.logistic: functools.partial(logistic, xp),
     }
-    return {id(word): meaning for word, meaning in meanings.items()}
+    return Vocabulary(meanings)
 
 
 def logistic(xp: ModuleType, x: Any) -> Any:

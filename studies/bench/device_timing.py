@@ -29,6 +29,22 @@ def device_seconds(call: Any, n_repeats: int) -> float:
     return statistics.median(times)
 
 
+def torch_seconds(call: Any, n_repeats: int) -> float:
+    """Median seconds of a call of PyTorch by its events, after three calls that do not count."""
+    import torch
+
+    times = []
+    for i in range(n_repeats + 3):
+        begin, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+        begin.record()
+        call()
+        end.record()
+        end.synchronize()
+        if i >= 3:
+            times.append(1e-3 * begin.elapsed_time(end))
+    return statistics.median(times)
+
+
 def torch_loop_seconds(W: Any, driven: np.ndarray, n_repeats: int) -> float | None:
     """Median seconds of a sparse product and a tanh per step in PyTorch, by its events; None where it has no CUDA.
 
@@ -48,15 +64,11 @@ def torch_loop_seconds(W: Any, driven: np.ndarray, n_repeats: int) -> float | No
     W = W.tocsr().astype(np.float32)
     parts = (torch.from_numpy(part.astype(np.int64)) for part in (W.indptr, W.indices))
     matrix = torch.sparse_csr_tensor(*parts, torch.from_numpy(W.data), W.shape, device="cuda")
-    p, times = torch.from_numpy(driven.astype(np.float32)).cuda(), []
-    for i in range(n_repeats + 3):
-        begin, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+    p = torch.from_numpy(driven.astype(np.float32)).cuda()
+
+    def loop():
         x = torch.zeros(W.shape[0], device="cuda")
-        begin.record()
         for added in p:
             x = x + 0.4 * (torch.tanh(matrix @ x + added) - x)
-        end.record()
-        end.synchronize()
-        if i >= 3:
-            times.append(1e-3 * begin.elapsed_time(end))
-    return statistics.median(times)
+
+    return torch_seconds(loop, n_repeats)
