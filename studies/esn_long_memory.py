@@ -9,11 +9,17 @@ every input (of all alike where there are more than ten), of the bias, sparse or
 that is found answers other sequences once, and has solved the puzzle if less than 1 % of those are wrong. 5-bit
 memorisation has only 32 sequences, which are all learnt and all asked. `seconds` are those of the whole search.
 
+Found (searches of five that succeed). Temporal order in 5, 5 and 5 at T = 50, 100 and 200, with three marks in 5, 4 and
+4, addition in 5, 5 and 4, all after 1 to 5 reservoirs and 2 to 15 s in the median; 5 bits in 5, 5 and 3, after 9, 20
+and 197 reservoirs of 500 units; XOR in 4 at T = 50 and 2 at 100; at T = 50 random permutation in 4 and multiplication
+in 3; 20 bits, with 300 units, in none. So nothing in most of these puzzles needs trained recurrent weights; what they
+need is found by drawing sizes of inputs, leak and radius.
+
 Sources. Jaeger 2012, Jacobs University technical report 27, "Long short-term memory in echo state networks: details
 of a simulation study", for the question; his tables were not seen, and none is given. Martens and Sutskever 2011 for
 the puzzles; Sutskever et al. 2013 say that conventional networks of 100 units do not learn them.
 
-Expected run time: ten minutes by default on two cores.
+Expected run time: twenty minutes by default on two cores with --jobs 2.
 """
 
 from __future__ import annotations
@@ -62,7 +68,7 @@ GRID = {
     ],
 }  # fmt: skip
 SIDE_BY_SIDE = True
-EXPECTED_S = {"quick": 4, "default": 600, "hour": 4000}
+EXPECTED_S = {"quick": 4, "default": 2000, "hour": 4000}
 COLUMNS = ("is_solved", "wrong_share", "n_tried_until", "seconds", "spectral_radius", "leak_rate", "topology")
 BY = ("task", "T", "n_units")
 RANKING = Ranking("wrong_share", within=("task", "T"))
