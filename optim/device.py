@@ -227,6 +227,12 @@ class Place:
             )
 
 
+def free_bytes() -> int:
+    """Memory of the GPU that arrays may still take."""
+    cupy = _cupy()
+    return cupy.cuda.Device().mem_info[0] + cupy.get_default_memory_pool().free_bytes()
+
+
 def check_room(n_bytes: int, what: str, *, remedy: str) -> None:
     """Raise unless the GPU has room for ``what``: asked before any work.
 
@@ -241,8 +247,7 @@ def check_room(n_bytes: int, what: str, *, remedy: str) -> None:
     ------
     MemoryError
     """
-    cupy = _cupy()
-    free = cupy.cuda.Device().mem_info[0] + cupy.get_default_memory_pool().free_bytes()
+    free = free_bytes()
     if n_bytes > free:
         raise MemoryError(
             f"expected room for {what}, which needs {n_bytes / 2**30:.2f} GiB on the GPU, got {free / 2**30:.2f} GiB "

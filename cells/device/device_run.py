@@ -36,13 +36,22 @@ class DeviceParameters:
     """
 
     def __init__(self, network: Network, theta: Any) -> None:
-        views = network.views(theta)
+        self.network, self.dtype, views = network, theta.dtype, network.views(theta)
         self.matrices = [DeviceMatrices(part.cell, theta[part.parameters]) for part in network.parts]
         self.readout = views["readout.weights"], views["readout.bias"]
         self.initial = [
             (views.get(f"{part.name}.initial_h", 0.0), views.get(f"{part.name}.initial_c", 0.0))
             for part in network.parts
         ]
+
+
+def bytes_of_a_step(network: Network, dtype: Any, *, by_index: bool) -> int:
+    """What planes and states of a pass, of its derivative and of what goes back take for a step of one sequence."""
+    width = network.n_out + (1 if by_index else network.n_in)
+    for part in network.parts:
+        place = layout(part.cell)
+        width += 2 * (place.n_columns + place.n_kept) + 4 * part.cell.n_units
+    return 2 * width * np.dtype(dtype).itemsize
 
 
 class DeviceRun:
@@ -76,21 +85,19 @@ class DeviceRun:
             self.x = OneHot(xp.asarray(index), network.n_in, options.dtype, xp)
 
     def _check_room(self) -> None:
-        """Raise unless the planes and states of a pass, of its derivative and of what goes back have room."""
-        network, n_rows = self.network, self.data.rows.n_rows
-        width = network.n_out + (network.n_in if self.data.x.index is None else 1)
-        for part in network.parts:
-            place = layout(part.cell)
-            width += 2 * (place.n_columns + place.n_kept) + 4 * part.cell.n_units
-        what = f"{n_rows} steps of {network.n_params} parameters"
-        n_bytes = 2 * n_rows * width * np.dtype(self.dtype).itemsize
-        check_room(n_bytes, what, remedy="use smaller batches, or device='cpu'")
+        """Raise unless the passes have room."""
+        n_rows = self.data.rows.n_rows
+        n_bytes = n_rows * bytes_of_a_step(self.network, self.dtype, by_index=self.data.x.index is not None)
+        what = f"{n_rows} steps of {self.network.n_params} parameters"
+        check_room(n_bytes, what, remedy="use fewer or shorter sequences at a time, or device='cpu'")
 
     # ------------------------------------------------------------------------------------------- what is asked
 
     def loss(self, parameters: DeviceParameters, initial: States | None = None) -> float:
-        """Sum of the losses, from the network's initial states or those given."""
-        return loss_sum(self.xp, self.network.loss, self.forward(parameters, initial), self.answers)
+        """Sum of the losses, from the network's initial states or those given; kept as ``loss_sum``."""
+        outputs = self.forward(parameters, initial)
+        self.loss_sum = loss_sum(self.xp, self.network.loss, outputs, self.answers)
+        return self.loss_sum
 
     def gradient(self, parameters: DeviceParameters, is_learnt: np.ndarray | None = None) -> Any:
         """(P,) of the loss, after :meth:`loss` with the same parameters.

@@ -28,6 +28,7 @@ from cells import (
 from cells.device import device_layer
 from cells.device.device_layer import has_array_code
 from cells.device.device_matrices import DeviceMatrices
+from cells.device.device_run import DeviceRun, bytes_of_a_step
 from cells.device.step_by_step import StepByStep
 from cells.passes.time_loops import STEPS, backward_step, forward_step, rforward_step
 from cells.shares.carried import state_width
@@ -209,10 +210,28 @@ def test_a_cell_that_speaks_in_other_words_is_run_by_the_processor(monkeypatch):
         assert_array_equal(came[name], value)
 
 
-def test_a_batch_that_has_no_room_on_the_device_is_refused(monkeypatch):
+@pytest.mark.parametrize("case", ["stack-last", "index"])
+def test_a_batch_that_has_no_room_at_once_is_gone_through_in_portions(case, monkeypatch):
+    ours, _, _ = made(NETWORKS[case])
+    of_a_step = bytes_of_a_step(ours.network, np.float64, by_index=case == "index")
+    squares = ours.objective().linearize(ours.theta).squared_gradients()
+    asked = []
+    monkeypatch.setattr(DeviceRun, "_check_room", lambda run: asked.append(run.data.rows.n_rows))
+    monkeypatch.setattr(standin, "FREE_BYTES", 5 * of_a_step)
+    assert_same_there(ours, ours.theta)
+    assert set(asked) == {4}  # of the lengths 3, 1 and 4, in two portions
+    with standin.installed():
+        there = ours.objective(device="gpu").linearize(ours.theta)
+        assert_allclose(there.squared_gradients(), squares, **SAME)
+
+
+def test_a_sequence_that_has_no_room_on_the_device_is_refused(monkeypatch):
     ours, _, _ = made(NETWORKS["stack"])
     monkeypatch.setattr(standin, "FREE_BYTES", 100)
-    with standin.installed(), pytest.raises(MemoryError, match=r"8 steps of .* parameters, .* use smaller batches"):
+    with (
+        standin.installed(),
+        pytest.raises(MemoryError, match=r"4 steps of .* parameters, .* use fewer or shorter sequences"),
+    ):
         ours.objective(device="gpu").value(ours.theta)
 
 
